@@ -1,0 +1,169 @@
+// Package call is the vocabulary of the gateway: what a request claims
+// ([Attempt]), what we decided about it ([Decision]), what then happened
+// ([Event]) and what is written down about it ([Record]).
+//
+// It holds values only: no goroutine, socket, clock or logger. It does not
+// parse SIP (sbc/sipx does), does not normalise numbers (policy/number does)
+// and does not decide anything. Nobody owns state here; a value belongs to
+// whoever made it. Times are always given by the caller. Nothing in here can
+// fail at run time.
+//
+// Start reading at [Attempt].
+package call
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Side is the side of the gateway a message came from or goes to.
+type Side uint8
+
+const (
+	Public Side = iota // phones, carriers, strangers
+	Inside             // the PBX
+)
+
+func (s Side) String() string {
+	if s == Inside {
+		return "inside"
+	}
+	return "public"
+}
+
+// Direction belongs to the call, not to one pass of it through the gateway:
+// inbound from a carrier, outbound to a number outside (whether a phone asks
+// the PBX for it or the PBX sends it to a carrier), internal otherwise.
+type Direction uint8
+
+const (
+	Internal Direction = iota
+	Inbound
+	Outbound
+)
+
+func (d Direction) String() string {
+	return [...]string{"internal", "inbound", "outbound"}[d]
+}
+
+func (d Direction) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// Kind is what identification made of the other end of a flow.
+type Kind uint8
+
+const (
+	Stranger Kind = iota // nothing identifies it; may only REGISTER
+	Phone                // its flow carries a registration the PBX accepted
+	Carrier              // a configured peer (certificate, address or both)
+	PBX                  // a configured PBX, on the inside
+)
+
+func (k Kind) String() string {
+	return [...]string{"stranger", "phone", "carrier", "pbx"}[k]
+}
+
+// Source is where a request came from.
+type Source struct {
+	Addr       netip.AddrPort // v4-mapped IPv6 is folded to IPv4
+	Local      netip.AddrPort // our socket
+	Transport  string         // "udp", "tcp", "tls", "wss"
+	TLSVersion string         // "1.2", "1.3"; empty without TLS
+	TLSCipher  string
+	TLSSubject string // the name in the verified client certificate, if any
+	Country    string // ISO 3166-1 alpha-2 from the GeoIP data, or empty
+	ASN        uint
+	Registered bool // a good registration came from this flow
+}
+
+// Secure reports whether the hop is encrypted.
+func (s Source) Secure() bool { return s.Transport == "tls" || s.Transport == "wss" }
+
+// Verified reports whether the source address is known to be real: a stream
+// transport completed a handshake with it. UDP sources can be forged.
+func (s Source) Verified() bool { return s.Transport != "udp" && s.Transport != "" }
+
+// NumberKind says what a dialled string resolved to.
+type NumberKind uint8
+
+const (
+	Invalid NumberKind = iota // resolves to nothing below: names, star codes
+	Extension
+	Emergency
+	National      // a public number in the home country
+	International // a public number elsewhere
+)
+
+func (k NumberKind) String() string {
+	return [...]string{"invalid", "extension", "emergency", "national", "international"}[k]
+}
+
+// Party is one end of a call as a request names it.
+type Party struct {
+	User    string // user part of the URI as it came, escapes and all
+	Host    string // host part as it came
+	Display string // display name, unquoted
+	// Number is the canonical form: "+" and digits for public numbers, bare
+	// digits for extensions and emergency numbers, "" when Kind is Invalid.
+	Number  string
+	Kind    NumberKind
+	Country string // ISO 3166-1 alpha-2 of a public number, or ""
+	Class   string // number class (fixed, mobile, premium_rate, satellite, …) or ""
+}
+
+// E164 returns the public number with its leading "+", or "".
+func (p Party) E164() string {
+	if p.Kind == National || p.Kind == International {
+		return p.Number
+	}
+	return ""
+}
+
+// Media is what an offer asks for.
+type Media struct {
+	Offered bool   // the request carries a session description
+	Profile string // transport profile of the first m-line, e.g. "RTP/SAVP"
+	SRTP    bool   // every active stream is offered as SRTP
+}
+
+// Attempt is the facts of one request, gathered before anybody judges it.
+// One attempt is one (Side, SIPCallID, From tag): a 401 or 407 and its answer
+// are the same attempt. Guards read it and never change it.
+type Attempt struct {
+	At     time.Time
+	Method string // "INVITE", "REGISTER", "OPTIONS", …
+	Side   Side
+	Source Source
+
+	Peer     string // name of the configured peer or PBX; "" for phones and strangers
+	PeerKind Kind
+	Account  string // name of the `pbx` entry the request belongs to
+	User     string // the authenticated user: registered AoR's user, or P-Asserted-Identity on the PBX's legs
+
+	Direction Direction
+	From, To  Party
+	// Diversion is the user part of the topmost Diversion or History-Info
+	// entry; a diverted call is paid for by the one who diverted it.
+	Diversion string
+
+	ID         string // our id of the call; passes of one call share it
+	Pass       int    // 1 for the first pass through the gateway
+	SIPCallID  string
+	RequestURI string
+	UserAgent  string
+	Hops       int // Max-Forwards left
+	Size       int // bytes of the message
+	Media      Media
+
+	RegisterUser string // REGISTER: user of To
+	AuthUser     string // username of Authorization, if any
+	Expires      int    // REGISTER: seconds asked for; 0 unregisters, -1 not given
+}
+
+// Stranger reports whether nothing identifies the sender.
+func (a *Attempt) Stranger() bool { return a.PeerKind == Stranger }
+
+// Emergency reports whether the call is for an emergency number and the
+// sender is identified: only then it skips admission.
+func (a *Attempt) Emergency() bool {
+	return a.To.Kind == Emergency && a.PeerKind != Stranger
+}

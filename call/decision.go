@@ -1,0 +1,103 @@
+package call
+
+import "time"
+
+// Verdict is ordered by strictness. Its zero value is "no opinion", so a
+// Decision somebody forgot to fill in can never let a call through.
+type Verdict uint8
+
+const (
+	Abstain   Verdict = iota
+	Allow             // let it pass
+	Challenge         // ask for credentials
+	Reject            // answer with Status
+	Drop              // stay silent; on a stream transport close it
+)
+
+func (v Verdict) String() string {
+	return [...]string{"abstain", "allow", "challenge", "reject", "drop"}[v]
+}
+
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// Severity is the weight of an alert, low to critical.
+type Severity uint8
+
+const (
+	Info Severity = iota
+	Low
+	Medium
+	High
+	Critical
+)
+
+func (s Severity) String() string {
+	return [...]string{"info", "low", "medium", "high", "critical"}[s]
+}
+
+// Evidence is one value that was compared with one threshold.
+type Evidence struct {
+	Name      string `json:"name"`
+	Value     any    `json:"value"`
+	Threshold any    `json:"threshold,omitempty"`
+}
+
+// Subject is who or what a decision is about: repeats about the same subject
+// are coalesced into one alert.
+type Subject struct {
+	Kind  string `json:"kind"` // user | from | from_prefix | to | to_prefix | source | peer | account
+	Value string `json:"value"`
+}
+
+// Warning is a SIP Warning header value without its agent, RFC 3261 §20.43.
+type Warning struct {
+	Code int // 3xx or 399
+	Text string
+}
+
+// Action names what an alert is about: event.action, a closed set that is
+// documented in docs/alerts.md.
+type Action string
+
+const (
+	CallRejected      Action = "call-rejected"
+	CallWouldReject   Action = "call-would-reject"
+	RequestRejected   Action = "request-rejected" // refused, and not a call
+	PlaintextRefused  Action = "plaintext-refused"
+	SRTPRefused       Action = "srtp-refused"
+	ScannerDetected   Action = "scanner"
+	Flood             Action = "flood"
+	PeerIdentity      Action = "peer-identity-mismatch" // a certificate or address that does not fit its claim
+	IdentityForged    Action = "identity-forged"        // From is not the registered identity
+	EmergencyCall     Action = "emergency-call"
+	MediaInjection    Action = "media-injection"
+	MalformedMessage  Action = "malformed-message"
+	CallFailed        Action = "call-failed" // our own failure, e.g. a panic in one call
+	PolicyReloaded    Action = "policy-reloaded"
+	CertificateLoaded Action = "certificate-reloaded"
+	CertificateExpiry Action = "certificate-expiring"
+	SinkDegraded      Action = "sink-degraded"
+	Heartbeat         Action = "heartbeat"
+)
+
+// Decision is what one guard, or all of them together, want done with an
+// Attempt. The SIP reply, the alert, the CDR, the metric and `explain` are
+// readings of it. The zero Decision abstains.
+type Decision struct {
+	Verdict Verdict
+	Status  int    // SIP code for Reject
+	Rule    string // file-or-pack/kebab-name; stable for ever
+	Reason  string // exact text for the operator; never sent on the wire
+	// Warning is what an identified peer may be told; nil sends the generic 399.
+	Warning    *Warning
+	RetryAfter time.Duration // for 503; 0 omits the header
+	Severity   Severity
+	Action     Action // empty: no alert
+	Subject    Subject
+	Evidence   []Evidence
+	Shadow     bool     // decided and reported, not carried out
+	Trace      []string // rule ids that were asked and matched, in order
+}
+
+// Permits reports whether the attempt may go on.
+func (d Decision) Permits() bool { return d.Verdict == Allow }
