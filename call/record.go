@@ -126,16 +126,12 @@ const (
 // watch calls, in time order, numbered by Seq without gaps. Fields that do
 // not belong to a kind are empty and left out.
 type Event struct {
-	At    Time      `json:"at"`
-	Seq   uint64    `json:"seq"`
-	Kind  EventKind `json:"event"`
-	ID    string    `json:"id"` // of the call or the attempt
-	Node  string    `json:"node,omitempty"`
-	Extra EventData `json:"-"`
-}
+	At   Time      `json:"at"`
+	Seq  uint64    `json:"seq"`
+	Kind EventKind `json:"event"`
+	ID   string    `json:"id"` // of the call or the attempt
+	Node string    `json:"node,omitempty"`
 
-// EventData holds what the kinds add; it is flattened into the line.
-type EventData struct {
 	Direction     string `json:"direction,omitempty"`
 	Account       string `json:"account,omitempty"`
 	Peer          string `json:"peer,omitempty"`
