@@ -1,0 +1,178 @@
+// Package b2bua is the pure machine of one pass of a call through the
+// gateway: a caller's leg A, a callee's leg B, and what happens between
+// them. It answers "given all that happened so far, what now".
+//
+// It sends and receives nothing, sees no message and no description (the
+// owner keeps those at hand while it carries out the actions), decides
+// nothing about policy, and knows no time: timers are actions out and events
+// in. The [State] is plain data that can be written out and read back; it
+// belongs to the one goroutine that owns the call. Nothing here can fail:
+// every event has an answer in every phase, a test walks them all.
+//
+// Start reading at [Step].
+package b2bua
+
+import "github.com/rampart-sbc/rampart/call"
+
+// Leg is one side of the call.
+type Leg uint8
+
+const (
+	A Leg = iota // who called
+	B            // who was called
+)
+
+// Other is the opposite leg.
+func (l Leg) Other() Leg { return 1 - l }
+
+func (l Leg) String() string { return [...]string{"A", "B"}[l] }
+
+// Phase is where a call stands.
+//
+//	Idle ─Invite▶ Calling ─18x▶ Ringing ─2xx▶ Answered ─ACK▶ Up ◀──▶ Modifying
+//	               │  ▲  │         │             │            │          │
+//	      401/407  │  │  │ Cancel  │             └────BYE─────┴────BYE───┘
+//	               ▼  │  ▼         ▼                          ▼
+//	         Challenged  Cancelling ──────────────────────▶ Ending ─▶ Ended
+//
+// A refusal of the last route ends the call from Calling or Ringing.
+type Phase uint8
+
+const (
+	Idle       Phase = iota
+	Calling          // the INVITE is with B, who has not rung
+	Ringing          // B sent a provisional response that A got
+	Cancelling       // A has its final response; B's is outstanding
+	Challenged       // A got 401 or 407 and may try again
+	Answered         // A got the 2xx; its ACK is outstanding
+	Up               // both legs confirmed
+	Modifying        // a re-INVITE of one leg is with the other
+	Ending           // BYE sent, its answer outstanding
+	Ended            // nothing more will happen
+)
+
+var phaseNames = [...]string{"idle", "calling", "ringing", "cancelling", "challenged", "answered", "up", "modifying", "ending", "ended"}
+
+func (p Phase) String() string { return phaseNames[p] }
+
+// Phases lists every phase, in order.
+func Phases() []Phase {
+	return []Phase{Idle, Calling, Ringing, Cancelling, Challenged, Answered, Up, Modifying, Ending, Ended}
+}
+
+// State of one pass. The zero value is a call that has not begun.
+type State struct {
+	Phase  Phase `json:"phase"`
+	Route  int   `json:"route"`  // the route that is being tried, from 0
+	Routes int   `json:"routes"` // how many there are
+
+	Provisional bool    `json:"provisional"` // B sent a provisional response: a CANCEL may be sent
+	WantCancel  bool    `json:"want_cancel"` // send it with the first provisional response
+	Tag         string  `json:"tag"`         // B's tag in the accepted answer
+	ByeOnAck    bool    `json:"bye_on_ack"`  // leg A must be released as soon as it has sent its ACK (RFC 3261 §15)
+	Modifier    Leg     `json:"modifier"`    // whose re-INVITE is open, in Modifying
+	ModifyAck   [2]bool `json:"modify_ack"`  // this leg owes an ACK for the 2xx to its re-INVITE
+	Byes        int     `json:"byes"`        // BYEs without an answer yet
+	Finished    bool    `json:"finished"`    // Finish was given
+}
+
+// Kind is the kind of an [Event].
+type Kind uint8
+
+const (
+	Invite        Kind = iota // A's INVITE was admitted; Routes says how many ways there are
+	Cancel                    // A cancels its INVITE
+	Ack                       // Leg acknowledges a 2xx of ours
+	NoAck                     // Leg never acknowledged it (64·T1)
+	Bye                       // Leg hangs up
+	Provisional               // B: 1xx; Code
+	Success                   // B: 2xx; Tag
+	Failure                   // B: 3xx to 6xx, no answer or unreachable; Code, TryNext
+	Modify                    // Leg sends a re-INVITE
+	ModifyCancel              // Leg cancels it
+	ModifySuccess             // the other leg's 2xx
+	ModifyFailure             // the other leg refuses, does not answer or is unreachable; Code
+	Request                   // Leg sends another request inside the dialog (INFO)
+	ByeDone                   // a BYE of ours got its answer, or none ever
+	Refused                   // we refuse what the last action tried (no media, bad description); Code
+	SetupTimeout              // B rang for too long (RFC 3261 Timer C)
+	RetryTimeout              // nobody answered the challenge
+	Hangup                    // we end it: Cause says why
+)
+
+var kindNames = [...]string{"invite", "cancel", "ack", "no-ack", "bye", "provisional", "success", "failure", "modify", "modify-cancel",
+	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup"}
+
+func (k Kind) String() string { return kindNames[k] }
+
+// Kinds lists every kind of event, in order.
+func Kinds() []Kind {
+	ks := make([]Kind, len(kindNames))
+	for i := range ks {
+		ks[i] = Kind(i)
+	}
+	return ks
+}
+
+// Event is one thing that happened.
+type Event struct {
+	Kind    Kind
+	Leg     Leg
+	Code    int    // SIP status
+	Tag     string // B's To tag of a Success
+	Routes  int
+	TryNext bool   // Failure: another route may do better
+	Cause   string // Hangup: max-duration, media-inactivity, operator, drain, …
+}
+
+// Verb is what an [Action] asks for.
+type Verb uint8
+
+const (
+	SendInvite   Verb = iota // to B by State.Route; opens media, writes the offer
+	ReplyInvite              // to A: Code; Relay carries B's headers and description
+	SendAck                  // to B, for its 2xx
+	AckAndBye                // to B: this 2xx is not wanted (another fork, or too late)
+	SendCancel               // to B
+	Confirmed                // Leg's ACK arrived: stop repeating the 2xx
+	SendBye                  // to Leg; Cause
+	Reply                    // to the request at hand (BYE, INFO, re-INVITE, CANCEL): Code
+	SendModify               // the re-INVITE at hand to Leg, with the offer rewritten
+	ReplyModify              // to Leg's open re-INVITE: Code; Relay carries the other's answer
+	AckModify                // to Leg, for its 2xx to our re-INVITE
+	CancelModify             // to Leg
+	RelayRequest             // the request at hand to Leg; its answer goes back by itself
+	CloseMedia               //
+	StartTimer               // Timer
+	StopTimer                // Timer
+	Finish                   // the result of the pass: Code, By, Cause; exactly once
+)
+
+var verbNames = [...]string{"send-invite", "reply-invite", "send-ack", "ack-and-bye", "send-cancel", "confirmed", "send-bye", "reply",
+	"send-modify", "reply-modify", "ack-modify", "cancel-modify", "relay-request", "close-media", "start-timer", "stop-timer", "finish"}
+
+func (v Verb) String() string { return verbNames[v] }
+
+// Timer names a timer of the call.
+type Timer uint8
+
+const (
+	Setup    Timer = iota // RFC 3261 Timer C: more than 3 minutes
+	Retry                 // how long a challenged caller has to answer
+	Duration              // max_call; fires as Hangup
+)
+
+var timerNames = [...]string{"setup", "retry", "duration"}
+
+func (t Timer) String() string { return timerNames[t] }
+
+// Action is one thing to do. Actions are done in order.
+type Action struct {
+	Verb  Verb
+	Leg   Leg
+	Code  int
+	Relay bool
+	Timer Timer
+	By    call.EndedBy
+	Cause string
+}

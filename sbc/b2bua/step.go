@@ -1,0 +1,439 @@
+package b2bua
+
+import "github.com/rampart-sbc/rampart/call"
+
+// Step is the whole machine: one event, the next state, what to do. It never
+// fails; an event that has no meaning in a phase changes nothing, or gets the
+// SIP answer that says so.
+func Step(s State, e Event) (State, []Action) {
+	m := &machine{State: s}
+	switch s.Phase {
+	case Idle:
+		m.idle(e)
+	case Calling, Ringing:
+		m.setup(e)
+	case Cancelling:
+		m.cancelling(e)
+	case Challenged:
+		m.challenged(e)
+	case Answered:
+		m.answered(e)
+	case Up:
+		m.up(e)
+	case Modifying:
+		m.modifying(e)
+	case Ending:
+		m.ending(e)
+	case Ended:
+		m.gone(e)
+	}
+	return m.State, m.out
+}
+
+type machine struct {
+	State
+	out []Action
+}
+
+func (m *machine) do(a Action) { m.out = append(m.out, a) }
+
+func (m *machine) reply(code int) { m.do(Action{Verb: Reply, Code: code}) }
+
+// finish gives the result of the pass; only the first one counts.
+func (m *machine) finish(code int, by call.EndedBy, cause string) {
+	if m.Finished {
+		return
+	}
+	m.Finished = true
+	m.do(Action{Verb: CloseMedia})
+	m.do(Action{Verb: Finish, Code: code, By: by, Cause: cause})
+}
+
+func (m *machine) idle(e Event) {
+	switch e.Kind {
+	case Invite:
+		m.begin(e)
+	default:
+		m.stray(e)
+	}
+}
+
+// begin sends the INVITE on the first route.
+func (m *machine) begin(e Event) {
+	m.Route, m.Routes = 0, e.Routes
+	m.Provisional, m.WantCancel = false, false
+	if e.Routes == 0 {
+		m.do(Action{Verb: ReplyInvite, Code: 480})
+		m.Phase = Ended
+		m.finish(480, call.ByGateway, "no-route")
+		return
+	}
+	m.Phase = Calling
+	m.do(Action{Verb: StartTimer, Timer: Setup})
+	m.do(Action{Verb: SendInvite, Leg: B})
+}
+
+// setup is Calling and Ringing.
+func (m *machine) setup(e Event) {
+	switch e.Kind {
+	case Provisional:
+		m.Provisional = true
+		if e.Code > 100 {
+			m.Phase = Ringing
+			m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
+			m.do(Action{Verb: StartTimer, Timer: Setup}) // RFC 3261 §16.7 step 2
+		}
+	case Success:
+		m.Phase, m.Tag = Answered, e.Tag
+		m.do(Action{Verb: StopTimer, Timer: Setup})
+		m.do(Action{Verb: SendAck, Leg: B})
+		m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
+		m.do(Action{Verb: StartTimer, Timer: Duration})
+	case Failure:
+		m.failure(e)
+	case Refused:
+		// Our own refusal: of A's offer before anything went out, or of
+		// B's answer after its 2xx was acknowledged (then State is Answered).
+		m.refuse(e.Code, "refused")
+		if m.Provisional {
+			m.toCancelling()
+		} else {
+			m.Phase = Ended
+		}
+	case Cancel:
+		m.do(Action{Verb: ReplyInvite, Code: 487})
+		m.do(Action{Verb: StopTimer, Timer: Setup})
+		m.finish(487, call.ByCaller, "")
+		m.toCancelling()
+	case Bye:
+		if e.Leg == A { // RFC 3261 §15: a caller may end an early dialog by BYE
+			m.reply(200)
+			m.do(Action{Verb: ReplyInvite, Code: 487})
+			m.do(Action{Verb: StopTimer, Timer: Setup})
+			m.finish(487, call.ByCaller, "")
+			m.toCancelling()
+			return
+		}
+		m.reply(481)
+	case SetupTimeout:
+		m.do(Action{Verb: ReplyInvite, Code: 408})
+		m.finish(408, call.ByGateway, "setup-timeout")
+		m.toCancelling()
+	case Hangup:
+		m.do(Action{Verb: ReplyInvite, Code: 503})
+		m.do(Action{Verb: StopTimer, Timer: Setup})
+		m.finish(503, call.ByGateway, e.Cause)
+		m.toCancelling()
+	case NoAck: // a challenge of before that nobody acknowledged
+	default:
+		m.stray(e)
+	}
+}
+
+// toCancelling waits for B's final response; the CANCEL goes out once a
+// provisional response allows it (RFC 3261 §9.1).
+func (m *machine) toCancelling() {
+	m.Phase = Cancelling
+	if m.Provisional {
+		m.do(Action{Verb: SendCancel, Leg: B})
+	} else {
+		m.WantCancel = true
+	}
+}
+
+func (m *machine) failure(e Event) {
+	if (e.Code == 401 || e.Code == 407) && e.TryNext == false {
+		m.Phase = Challenged
+		m.do(Action{Verb: StopTimer, Timer: Setup})
+		m.do(Action{Verb: CloseMedia})
+		m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
+		m.do(Action{Verb: StartTimer, Timer: Retry})
+		return
+	}
+	if e.TryNext && m.Route+1 < m.Routes && m.Phase == Calling {
+		m.Route++
+		m.Provisional = false
+		m.do(Action{Verb: SendInvite, Leg: B})
+		return
+	}
+	m.Phase = Ended
+	m.do(Action{Verb: StopTimer, Timer: Setup})
+	m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
+	m.finish(e.Code, call.ByCallee, "")
+}
+
+// refuse answers A with our own refusal and gives the result.
+func (m *machine) refuse(code int, cause string) {
+	m.do(Action{Verb: StopTimer, Timer: Setup})
+	m.do(Action{Verb: ReplyInvite, Code: code})
+	m.finish(code, call.ByGateway, cause)
+}
+
+func (m *machine) cancelling(e Event) {
+	switch e.Kind {
+	case Provisional:
+		m.Provisional = true
+		if m.WantCancel {
+			m.WantCancel = false
+			m.do(Action{Verb: SendCancel, Leg: B})
+		}
+	case Success: // the 2xx crossed our CANCEL
+		m.Phase, m.Byes = Ending, m.Byes+1
+		m.do(Action{Verb: AckAndBye, Leg: B})
+	case Failure, Refused:
+		m.Phase = Ended
+	case NoAck, Hangup, SetupTimeout:
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) challenged(e Event) {
+	switch e.Kind {
+	case Invite:
+		m.do(Action{Verb: StopTimer, Timer: Retry})
+		m.begin(e)
+	case RetryTimeout:
+		m.Phase = Ended
+		m.finish(e.Code, call.ByCaller, "unanswered-challenge")
+	case Hangup:
+		m.Phase = Ended
+		m.do(Action{Verb: StopTimer, Timer: Retry})
+		m.finish(e.Code, call.ByGateway, e.Cause)
+	case NoAck:
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) answered(e Event) {
+	switch e.Kind {
+	case Ack:
+		if e.Leg != A {
+			return
+		}
+		m.do(Action{Verb: Confirmed, Leg: A})
+		if m.ByeOnAck {
+			m.ByeOnAck = false
+			m.Phase = Ending
+			m.Byes++
+			m.do(Action{Verb: SendBye, Leg: A})
+			return
+		}
+		m.Phase = Up
+	case NoAck: // RFC 3261 §13.3.1.4: end the dialog
+		if e.Leg != A {
+			return
+		}
+		if m.ByeOnAck { // B is released already
+			m.release(call.ByGateway, "no-ack", A)
+			return
+		}
+		m.release(call.ByGateway, "no-ack", A, B)
+	case Success:
+		m.fork(e)
+	case Bye:
+		m.reply(200)
+		m.do(Action{Verb: StopTimer, Timer: Duration})
+		if e.Leg == A {
+			m.do(Action{Verb: Confirmed, Leg: A})
+			m.Phase = Ending
+			if !m.ByeOnAck {
+				m.bye(B)
+			} else if m.Byes <= 0 {
+				m.Phase = Ended
+			}
+			m.finish(200, call.ByCaller, "")
+			return
+		}
+		// A must have its ACK out before we may hang up on it.
+		m.ByeOnAck = true
+		m.finish(200, call.ByCallee, "")
+	case Refused: // B's answer cannot be used
+		m.do(Action{Verb: StopTimer, Timer: Duration})
+		m.do(Action{Verb: ReplyInvite, Code: e.Code})
+		m.bye(B)
+		m.Phase = Ending
+		m.finish(e.Code, call.ByGateway, "refused")
+	case Hangup:
+		if m.ByeOnAck {
+			return
+		}
+		m.do(Action{Verb: StopTimer, Timer: Duration})
+		m.bye(B)
+		m.ByeOnAck = true
+		m.finish(200, call.ByGateway, e.Cause)
+	case ByeDone:
+		m.Byes--
+	case Modify:
+		m.reply(491)
+	case Request:
+		m.relay(e)
+	case Cancel: // too late: the 2xx is out (RFC 3261 §9.2)
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) up(e Event) {
+	switch e.Kind {
+	case Ack:
+		if m.ModifyAck[e.Leg] {
+			m.ModifyAck[e.Leg] = false
+			m.do(Action{Verb: Confirmed, Leg: e.Leg})
+		}
+	case NoAck:
+		if m.ModifyAck[e.Leg] {
+			m.release(call.ByGateway, "no-ack", A, B)
+		}
+	case Success:
+		m.fork(e)
+	case Bye:
+		m.hungUp(e.Leg)
+	case Modify:
+		m.Phase, m.Modifier = Modifying, e.Leg
+		m.do(Action{Verb: SendModify, Leg: e.Leg.Other()})
+	case Request:
+		m.relay(e)
+	case Hangup:
+		m.release(call.ByGateway, e.Cause, A, B)
+	case Cancel, ModifyCancel, ModifySuccess, ModifyFailure:
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) modifying(e Event) {
+	switch e.Kind {
+	case ModifySuccess:
+		m.Phase = Up
+		m.ModifyAck[m.Modifier] = true
+		m.do(Action{Verb: AckModify, Leg: m.Modifier.Other()})
+		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code, Relay: true})
+	case ModifyFailure:
+		m.Phase = Up
+		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code, Relay: true})
+		// RFC 3261 §14.1: 481 or 408 to a re-INVITE ends the dialog.
+		if e.Code == 481 || e.Code == 408 {
+			m.release(ended(m.Modifier.Other()), "", m.Modifier)
+		}
+	case Refused: // the new offer, or the answer to it, cannot be used
+		m.Phase = Up
+		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code})
+	case ModifyCancel:
+		if e.Leg == m.Modifier {
+			m.do(Action{Verb: CancelModify, Leg: e.Leg.Other()})
+		}
+	case Modify: // RFC 3261 §14.2
+		m.reply(491)
+	case Ack:
+		if m.ModifyAck[e.Leg] {
+			m.ModifyAck[e.Leg] = false
+			m.do(Action{Verb: Confirmed, Leg: e.Leg})
+		}
+	case NoAck:
+		if m.ModifyAck[e.Leg] {
+			m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+			m.release(call.ByGateway, "no-ack", A, B)
+		}
+	case Success:
+		m.fork(e)
+	case Bye:
+		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+		m.hungUp(e.Leg)
+	case Request:
+		m.relay(e)
+	case Hangup:
+		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+		m.release(call.ByGateway, e.Cause, A, B)
+	case Cancel:
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) ending(e Event) {
+	switch e.Kind {
+	case ByeDone:
+		if m.Byes--; m.Byes <= 0 {
+			m.Phase = Ended
+		}
+	case Bye: // both hung up at once
+		m.reply(200)
+	case Ack:
+		m.do(Action{Verb: Confirmed, Leg: e.Leg})
+	case Success:
+		if e.Tag != m.Tag {
+			m.Byes++
+			m.do(Action{Verb: AckAndBye, Leg: B})
+		}
+	case ModifySuccess:
+		m.do(Action{Verb: AckModify, Leg: m.Modifier.Other()})
+	case ModifyFailure, NoAck, Hangup, Failure, Provisional, Refused, SetupTimeout, Cancel, ModifyCancel:
+	default:
+		m.stray(e)
+	}
+}
+
+func (m *machine) gone(e Event) {
+	switch e.Kind {
+	case Success: // a fork that answers after all
+		m.Phase, m.Byes = Ending, 1
+		m.do(Action{Verb: AckAndBye, Leg: B})
+	case Bye, Request, Modify:
+		m.reply(481)
+	}
+}
+
+// stray answers what has no meaning where the call stands.
+func (m *machine) stray(e Event) {
+	switch e.Kind {
+	case Bye, Request, Modify:
+		m.reply(481)
+	case Invite: // a second INVITE before the first has its answer, RFC 3261 §14.2
+		m.reply(500)
+	}
+}
+
+// fork ends a 2xx of another fork; a repeated one of the accepted fork has
+// had its ACK repeated below us.
+func (m *machine) fork(e Event) {
+	if e.Tag != m.Tag {
+		m.Byes++
+		m.do(Action{Verb: AckAndBye, Leg: B})
+	}
+}
+
+func (m *machine) relay(e Event) { m.do(Action{Verb: RelayRequest, Leg: e.Leg.Other()}) }
+
+func (m *machine) bye(l Leg) {
+	m.Byes++
+	m.do(Action{Verb: SendBye, Leg: l})
+}
+
+// hungUp ends an established call by the BYE of one leg.
+func (m *machine) hungUp(l Leg) {
+	m.reply(200)
+	m.do(Action{Verb: StopTimer, Timer: Duration})
+	m.bye(l.Other())
+	m.Phase = Ending
+	m.finish(200, ended(l), "")
+}
+
+// release ends an established call towards the legs given.
+func (m *machine) release(by call.EndedBy, cause string, legs ...Leg) {
+	m.do(Action{Verb: StopTimer, Timer: Duration})
+	for _, l := range legs {
+		m.Byes++
+		m.do(Action{Verb: SendBye, Leg: l, Cause: cause})
+	}
+	m.Phase = Ending
+	m.finish(200, by, cause)
+}
+
+func ended(l Leg) call.EndedBy {
+	if l == A {
+		return call.ByCaller
+	}
+	return call.ByCallee
+}

@@ -1,0 +1,171 @@
+package sipx
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	cryptotls "crypto/tls"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Flow is one path messages travel: a stream connection, or a UDP socket and
+// one remote address (RFC 5626 §3.1). Responses and, for registered phones,
+// requests go back over the flow they came on. Its exported fields never
+// change.
+type Flow struct {
+	ID        uint64 // unique in this process; UDP flows of one remote share an ID by value of Remote only
+	Side      call.Side
+	Transport string // "udp", "tcp", "tls"
+	Local     netip.AddrPort
+	Remote    netip.AddrPort // v4-mapped addresses folded
+	Outbound  bool           // we opened it
+	Hop       string         // name of the configured hop, when we opened it
+	TLS       *cryptotls.ConnectionState
+
+	advertise string // host:port for Via and Contact
+	udp       *net.UDPConn
+	stream    *streamConn
+	known     atomic.Bool
+}
+
+// ErrFlowClosed is returned by sends on a connection that is gone.
+var ErrFlowClosed = errors.New("connection closed")
+
+// ErrFlowStuck is returned when a peer does not read and its queue is full;
+// the connection is closed.
+var ErrFlowStuck = errors.New("send queue full: the other side does not read")
+
+// Reliable reports whether the transport delivers (RFC 3261 §17).
+func (f *Flow) Reliable() bool { return f.Transport != "udp" }
+
+// Secure reports whether the hop is encrypted.
+func (f *Flow) Secure() bool { return f.Transport == "tls" || f.Transport == "wss" }
+
+// Alive reports whether messages can still be sent.
+func (f *Flow) Alive() bool { return f.stream == nil || !f.stream.closed.Load() }
+
+// MarkKnown lifts the deadlines that strangers have.
+func (f *Flow) MarkKnown(known bool) {
+	f.known.Store(known)
+	if known && f.stream != nil {
+		f.stream.conn.SetReadDeadline(time.Time{})
+	}
+}
+
+// Known reports what MarkKnown said.
+func (f *Flow) Known() bool { return f.known.Load() }
+
+// Close ends a stream connection; it does nothing to UDP.
+func (f *Flow) Close() {
+	if f.stream != nil {
+		f.stream.close()
+	}
+}
+
+// HostPort is our address on this flow as the other side should see it.
+func (f *Flow) HostPort() string { return f.advertise }
+
+// send queues or writes one message. It never blocks on the other side.
+func (f *Flow) send(b []byte) error {
+	if f.udp != nil {
+		_, err := f.udp.WriteToUDPAddrPort(b, f.Remote)
+		return err
+	}
+	return f.stream.send(b)
+}
+
+// via is the Via value of a request sent on this flow (RFC 3261 §18.1.1,
+// RFC 3581 §3).
+func (f *Flow) via(branch string) string {
+	return "SIP/2.0/" + strings.ToUpper(f.Transport) + " " + f.advertise + ";branch=" + branch + ";rport"
+}
+
+// ContactURI is our own contact with the given user on this flow.
+func (f *Flow) ContactURI(user string) string {
+	u := "sip:"
+	if user != "" {
+		u += user + "@"
+	}
+	u += f.advertise
+	if f.Transport != "udp" {
+		u += ";transport=" + f.Transport
+	}
+	return u
+}
+
+const (
+	sendQueue    = 64
+	writeTimeout = 5 * time.Second
+)
+
+// streamConn is a TCP or TLS connection with its writer. Reads happen in the
+// accepting goroutine; writes in one of our own, so that a peer that does not
+// read blocks nobody.
+type streamConn struct {
+	conn   net.Conn
+	out    chan []byte
+	done   chan struct{}
+	closed atomic.Bool
+	once   sync.Once
+}
+
+func newStreamConn(c net.Conn) *streamConn {
+	return &streamConn{conn: c, out: make(chan []byte, sendQueue), done: make(chan struct{})}
+}
+
+func (s *streamConn) send(b []byte) error {
+	if s.closed.Load() {
+		return ErrFlowClosed
+	}
+	select {
+	case s.out <- b:
+		return nil
+	default:
+		s.close()
+		return ErrFlowStuck
+	}
+}
+
+func (s *streamConn) writeLoop() {
+	for {
+		select {
+		case b := <-s.out:
+			s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := s.conn.Write(b); err != nil {
+				s.close()
+				return
+			}
+		case <-s.done:
+			// What was queued before the close still goes out: a refusal
+			// is queued and the connection closed right after it.
+			for {
+				select {
+				case b := <-s.out:
+					s.conn.SetWriteDeadline(time.Now().Add(time.Second))
+					if _, err := s.conn.Write(b); err != nil {
+						s.conn.Close()
+						return
+					}
+				default:
+					s.conn.Close()
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *streamConn) close() {
+	s.once.Do(func() {
+		s.closed.Store(true)
+		close(s.done)
+		// Wakes the reader; the writer flushes and closes.
+		s.conn.SetReadDeadline(time.Now())
+	})
+}

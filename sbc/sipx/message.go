@@ -1,0 +1,341 @@
+package sipx
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+// URI is a parsed SIP URI. Host keeps its brackets for IPv6 literals.
+type URI = sip.Uri
+
+// ParseURI reads one URI; it fails on anything but sip, sips and tel.
+func ParseURI(s string) (URI, error) {
+	var u URI
+	err := sip.ParseUri(s, &u)
+	return u, err
+}
+
+// NameAddr is the value of a From, To or Contact header (RFC 3261 §20.10).
+type NameAddr struct {
+	Display string // without quotes, escapes kept as they came
+	URI     URI
+	Params  []Param // header parameters, in order, tag included
+}
+
+// Param is one header or URI parameter.
+type Param struct{ Name, Value string }
+
+// Get returns the header parameter of that name.
+func (n NameAddr) Get(name string) string {
+	for _, p := range n.Params {
+		if strings.EqualFold(p.Name, name) {
+			return p.Value
+		}
+	}
+	return ""
+}
+
+// ParseNameAddr reads a name-addr or addr-spec.
+func ParseNameAddr(s string) (NameAddr, error) {
+	var n NameAddr
+	var ps sip.HeaderParams
+	d, err := sip.ParseAddressValue(s, &n.URI, &ps)
+	n.Display = strings.Trim(d, `"`)
+	for _, kv := range ps {
+		n.Params = append(n.Params, Param{kv.K, kv.V})
+	}
+	return n, err
+}
+
+// formatNameAddr writes display name and URI, without header parameters.
+func formatNameAddr(display, uri string) string {
+	if display == "" {
+		return "<" + uri + ">"
+	}
+	return `"` + display + `" <` + uri + ">"
+}
+
+// message is what requests and responses share.
+type message struct {
+	Flow *Flow // the path it came on
+	At   time.Time
+	Size int // bytes on the wire
+}
+
+// Request is a request that passed [Check].
+type Request struct {
+	message
+	msg *sip.Request
+
+	stack *Stack
+	tx    *ServerTx // set once Begin was called
+}
+
+// Response is a response that passed [Check].
+type Response struct {
+	message
+	msg *sip.Response
+}
+
+func (r *Request) Method() string  { return string(r.msg.Method) }
+func (r *Request) URI() URI        { return r.msg.Recipient }
+func (r *Request) CallID() string  { return string(*r.msg.CallID()) }
+func (r *Request) CSeq() uint32    { return r.msg.CSeq().SeqNo }
+func (r *Request) FromTag() string { v, _ := r.msg.From().Params.Get("tag"); return v }
+func (r *Request) ToTag() string   { v, _ := r.msg.To().Params.Get("tag"); return v }
+func (r *Request) Body() []byte    { return r.msg.Body() }
+func (r *Request) From() NameAddr {
+	h := r.msg.From()
+	return nameAddr(h.DisplayName, h.Address, h.Params)
+}
+func (r *Request) To() NameAddr      { h := r.msg.To(); return nameAddr(h.DisplayName, h.Address, h.Params) }
+func (r *Request) UserAgent() string { return r.Header("User-Agent") }
+
+// MaxForwards returns the hops left, 70 when the header is missing.
+func (r *Request) MaxForwards() int {
+	if h := r.msg.MaxForwards(); h != nil {
+		return int(h.Val())
+	}
+	return 70
+}
+
+// Header returns the first header of that name, or "".
+func (r *Request) Header(name string) string { return header(r.msg, name) }
+
+// Headers returns every header of that name, one value a line.
+func (r *Request) Headers(name string) []string { return allHeaders(r.msg, name) }
+
+// ContentType returns the media type in lower case without parameters.
+func (r *Request) ContentType() string { return mediaType(r.Header("Content-Type")) }
+
+// Contacts returns every Contact value; star reports "Contact: *".
+func (r *Request) Contacts() (list []NameAddr, star bool) { return contacts(r.msg) }
+
+// Contact returns the first Contact.
+func (r *Request) Contact() (NameAddr, bool) { return firstContact(r.msg) }
+
+// OptionTags returns the option tags of Require, Supported or Proxy-Require.
+func (r *Request) OptionTags(name string) []string { return tokens(r.Headers(name)) }
+
+func (r *Response) Code() int       { return r.msg.StatusCode }
+func (r *Response) Reason() string  { return r.msg.Reason }
+func (r *Response) CallID() string  { return string(*r.msg.CallID()) }
+func (r *Response) CSeq() uint32    { return r.msg.CSeq().SeqNo }
+func (r *Response) Method() string  { return string(r.msg.CSeq().MethodName) }
+func (r *Response) FromTag() string { v, _ := r.msg.From().Params.Get("tag"); return v }
+func (r *Response) ToTag() string   { v, _ := r.msg.To().Params.Get("tag"); return v }
+func (r *Response) Body() []byte    { return r.msg.Body() }
+
+func (r *Response) Header(name string) string    { return header(r.msg, name) }
+func (r *Response) Headers(name string) []string { return allHeaders(r.msg, name) }
+func (r *Response) ContentType() string          { return mediaType(r.Header("Content-Type")) }
+func (r *Response) Contacts() ([]NameAddr, bool) { return contacts(r.msg) }
+func (r *Response) Contact() (NameAddr, bool)    { return firstContact(r.msg) }
+
+// RecordRoutes returns the Record-Route values in message order.
+func (r *Response) RecordRoutes() []string { return splitRoutes(r.Headers("Record-Route")) }
+
+// RecordRoutes returns the Record-Route values in message order.
+func (r *Request) RecordRoutes() []string { return splitRoutes(r.Headers("Record-Route")) }
+
+func nameAddr(display string, u URI, ps sip.HeaderParams) NameAddr {
+	n := NameAddr{Display: strings.Trim(display, `"`), URI: u}
+	for _, kv := range ps {
+		n.Params = append(n.Params, Param{kv.K, kv.V})
+	}
+	return n
+}
+
+func header(m sip.Message, name string) string {
+	for _, h := range m.GetHeaders(name) {
+		return h.Value()
+	}
+	if short := compactName(name); short != "" {
+		for _, h := range m.GetHeaders(short) {
+			return h.Value()
+		}
+	}
+	return ""
+}
+
+func allHeaders(m sip.Message, name string) (out []string) {
+	for _, h := range m.GetHeaders(name) {
+		out = append(out, h.Value())
+	}
+	if short := compactName(name); short != "" {
+		for _, h := range m.GetHeaders(short) {
+			out = append(out, h.Value())
+		}
+	}
+	return out
+}
+
+// compactName is the one-letter form of the headers that sipgo keeps under
+// the name they came with (RFC 3261 §7.3.3).
+func compactName(name string) string {
+	switch strings.ToLower(name) {
+	case "content-encoding":
+		return "e"
+	case "supported":
+		return "k"
+	case "subject":
+		return "s"
+	case "event":
+		return "o"
+	case "allow-events":
+		return "u"
+	case "session-expires":
+		return "x"
+	}
+	return ""
+}
+
+func mediaType(v string) string {
+	v, _, _ = strings.Cut(v, ";")
+	return strings.ToLower(strings.TrimSpace(v))
+}
+
+func tokens(values []string) (out []string) {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			if t = strings.TrimSpace(t); t != "" {
+				out = append(out, strings.ToLower(t))
+			}
+		}
+	}
+	return out
+}
+
+func contacts(m sip.Message) (list []NameAddr, star bool) {
+	for _, h := range m.GetHeaders("Contact") {
+		c, ok := h.(*sip.ContactHeader)
+		if !ok {
+			continue
+		}
+		if c.Address.Wildcard {
+			star = true
+			continue
+		}
+		list = append(list, nameAddr(c.DisplayName, c.Address, c.Params))
+	}
+	return list, star
+}
+
+func firstContact(m sip.Message) (NameAddr, bool) {
+	list, _ := contacts(m)
+	if len(list) == 0 {
+		return NameAddr{}, false
+	}
+	return list[0], true
+}
+
+// splitRoutes splits comma-separated route values outside of angle brackets
+// and quotes; sipgo has split those it knows already.
+func splitRoutes(values []string) (out []string) {
+	for _, v := range values {
+		depth, quoted, start := 0, false, 0
+		for i := 0; i < len(v); i++ {
+			switch c := v[i]; {
+			case c == '"':
+				quoted = !quoted
+			case quoted:
+			case c == '<':
+				depth++
+			case c == '>':
+				depth--
+			case c == ',' && depth == 0:
+				out = append(out, strings.TrimSpace(v[start:i]))
+				start = i + 1
+			}
+		}
+		if s := strings.TrimSpace(v[start:]); s != "" {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// HeaderField is one header of a message we send.
+type HeaderField struct{ Name, Value string }
+
+// reply builds the response to req. The To tag is added to every response but
+// 100 (RFC 3261 §8.2.6.2).
+func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body []byte) *sip.Response {
+	res := sip.NewResponse(code, reason)
+	res.SipVersion = "SIP/2.0"
+	for i, h := range r.msg.GetHeaders("Via") {
+		if v, ok := h.(*sip.ViaHeader); ok && i == 0 {
+			v = v.Clone()
+			src := r.Flow.Remote
+			if v.Host != src.Addr().String() || v.Params.Has("rport") {
+				v.Params.Add("received", src.Addr().String())
+			}
+			if v.Params.Has("rport") {
+				v.Params.Add("rport", strconv.Itoa(int(src.Port())))
+			}
+			res.AppendHeader(v)
+			continue
+		}
+		res.AppendHeader(sip.HeaderClone(h))
+	}
+	res.AppendHeader(sip.HeaderClone(r.msg.From()))
+	to := sip.HeaderClone(r.msg.To()).(*sip.ToHeader)
+	if code != 100 && !to.Params.Has("tag") {
+		to.Params.Add("tag", toTag)
+	}
+	res.AppendHeader(to)
+	res.AppendHeader(sip.HeaderClone(r.msg.CallID()))
+	res.AppendHeader(sip.HeaderClone(r.msg.CSeq()))
+	if code == 100 {
+		if ts := r.Header("Timestamp"); ts != "" {
+			res.AppendHeader(sip.NewHeader("Timestamp", ts))
+		}
+	}
+	for _, h := range hs {
+		res.AppendHeader(sip.NewHeader(h.Name, h.Value))
+	}
+	res.SetBody(body)
+	return res
+}
+
+// Out is a request we send: the target, the header fields in order, the body.
+// Via and Max-Forwards come first and are written by the stack.
+type Out struct {
+	Method      string
+	URI         string
+	MaxForwards int
+	Headers     []HeaderField
+	Body        []byte
+}
+
+// serialize writes the request with the given Via.
+func (o *Out) serialize(via string) []byte {
+	var b strings.Builder
+	b.Grow(512 + len(o.Body))
+	b.WriteString(o.Method)
+	b.WriteByte(' ')
+	b.WriteString(o.URI)
+	b.WriteString(" SIP/2.0\r\nVia: ")
+	b.WriteString(via)
+	b.WriteString("\r\nMax-Forwards: ")
+	mf := o.MaxForwards
+	if mf <= 0 {
+		mf = 70
+	}
+	b.WriteString(strconv.Itoa(mf))
+	b.WriteString("\r\n")
+	for _, h := range o.Headers {
+		b.WriteString(h.Name)
+		b.WriteString(": ")
+		b.WriteString(h.Value)
+		b.WriteString("\r\n")
+	}
+	b.WriteString("Content-Length: ")
+	b.WriteString(strconv.Itoa(len(o.Body)))
+	b.WriteString("\r\n\r\n")
+	b.Write(o.Body)
+	return []byte(b.String())
+}

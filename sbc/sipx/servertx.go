@@ -1,0 +1,254 @@
+package sipx
+
+import (
+	"sync"
+	"time"
+)
+
+// ServerTx is one server transaction, RFC 3261 §17.2 with RFC 6026.
+//
+//	INVITE:     Proceeding ──2xx──▶ Accepted ──ACK──▶ (absorbs 64·T1) ──▶ Terminated
+//	                │ 300–699
+//	                ▼
+//	            Completed ──ACK──▶ Confirmed ──T4──▶ Terminated
+//	                └──────────64·T1 (no ACK)──────▶ Terminated
+//	non-INVITE: Proceeding ──final──▶ Completed ──64·T1──▶ Terminated
+//
+// Unlike RFC 6026 §7.1 the transaction itself repeats a 2xx until the owner
+// says that the ACK came (Acknowledged): the owner then has no timer to keep.
+type ServerTx struct {
+	stack  *Stack
+	key    string
+	req    *Request
+	invite bool
+	tag    string
+
+	mu       sync.Mutex
+	state    txState
+	last     []byte // the newest response, as sent
+	code     int
+	timer    *time.Timer
+	interval time.Duration
+	deadline time.Time
+	onCancel func()
+	onNoAck  func()
+}
+
+type txState uint8
+
+const (
+	txProceeding txState = iota
+	txAccepted
+	txCompleted
+	txConfirmed
+	txTerminated
+)
+
+// Begin makes the server transaction of the request. It returns nil when the
+// table is full, after refusing the request with 503.
+func (r *Request) Begin() *ServerTx {
+	if r.tx != nil {
+		return r.tx
+	}
+	tx := &ServerTx{stack: r.stack, key: serverKey(r), req: r, invite: r.Method() == "INVITE", tag: r.ToTag()}
+	if tx.tag == "" {
+		tx.tag = NewTag()
+	}
+	if !r.stack.tx.addServer(tx) {
+		r.Refuse(503, nil)
+		return nil
+	}
+	r.tx = tx
+	return tx
+}
+
+// Request is the request that began it.
+func (tx *ServerTx) Request() *Request { return tx.req }
+
+// ToTag is our tag in its responses.
+func (tx *ServerTx) ToTag() string { return tx.tag }
+
+// OnCancel is called once when a CANCEL for this INVITE arrives before a
+// final response; OnNoAck when a final response to an INVITE was not
+// acknowledged within 64·T1. Both run in a reading or timer goroutine.
+func (tx *ServerTx) OnCancel(f func()) { tx.mu.Lock(); tx.onCancel = f; tx.mu.Unlock() }
+func (tx *ServerTx) OnNoAck(f func())  { tx.mu.Lock(); tx.onNoAck = f; tx.mu.Unlock() }
+
+// Respond sends a response; reason "" takes the usual phrase. Responses after
+// a final one are dropped. tag "" takes the transaction's own To tag.
+func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body []byte) {
+	if reason == "" {
+		reason = reasonPhrase(code)
+	}
+	if tag == "" {
+		tag = tx.tag
+	}
+	b := []byte(tx.req.reply(code, reason, tag, hs, body).String())
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.state != txProceeding {
+		return
+	}
+	tx.last, tx.code = b, code
+	tx.stack.sendResponse(tx.req, b)
+	if code < 200 {
+		return
+	}
+	cfg := &tx.stack.cfg
+	now := time.Now()
+	switch {
+	case tx.invite && code < 300:
+		tx.state = txAccepted
+		tx.interval, tx.deadline = cfg.T1, now.Add(64*cfg.T1)
+		tx.arm(tx.interval, tx.repeat)
+	case tx.invite:
+		tx.state = txCompleted
+		tx.deadline = now.Add(64 * cfg.T1)
+		if tx.req.Flow.Reliable() {
+			tx.arm(64*cfg.T1, tx.expire)
+		} else {
+			tx.interval = cfg.T1
+			tx.arm(tx.interval, tx.repeat)
+		}
+	default:
+		tx.state = txCompleted
+		if tx.req.Flow.Reliable() {
+			tx.end()
+		} else {
+			tx.arm(64*cfg.T1, tx.expire)
+		}
+	}
+}
+
+// Code is the newest status sent, 0 before any.
+func (tx *ServerTx) Code() int { tx.mu.Lock(); defer tx.mu.Unlock(); return tx.code }
+
+// arm, end and the like are called with mu held.
+func (tx *ServerTx) arm(d time.Duration, f func()) {
+	if tx.timer != nil {
+		tx.timer.Stop()
+	}
+	tx.timer = time.AfterFunc(d, f)
+}
+
+func (tx *ServerTx) end() {
+	tx.state = txTerminated
+	if tx.timer != nil {
+		tx.timer.Stop()
+	}
+	tx.stack.tx.dropServer(tx)
+}
+
+// repeat is Timer G (and the 2xx timer of RFC 3261 §13.3.1.4).
+func (tx *ServerTx) repeat() {
+	tx.mu.Lock()
+	if tx.state != txAccepted && tx.state != txCompleted {
+		tx.mu.Unlock()
+		return
+	}
+	if !time.Now().Before(tx.deadline) {
+		f := tx.onNoAck
+		tx.end()
+		tx.mu.Unlock()
+		if f != nil {
+			f()
+		}
+		return
+	}
+	defer tx.mu.Unlock()
+	tx.stack.Stats.Retransmits.Add(1)
+	tx.stack.sendResponse(tx.req, tx.last)
+	tx.interval = min(2*tx.interval, tx.stack.cfg.T2)
+	tx.arm(tx.interval, tx.repeat)
+}
+
+// expire is Timer H, I or J.
+func (tx *ServerTx) expire() {
+	tx.mu.Lock()
+	if tx.state == txTerminated {
+		tx.mu.Unlock()
+		return
+	}
+	f := tx.onNoAck
+	if tx.state == txConfirmed || !tx.invite {
+		f = nil
+	}
+	tx.end()
+	tx.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// retransmit answers a repeated request with the newest response.
+func (tx *ServerTx) retransmit() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.last != nil && (tx.state == txProceeding || tx.state == txCompleted) {
+		tx.stack.sendResponse(tx.req, tx.last)
+	}
+}
+
+// ack takes an ACK with the INVITE's branch. After a 2xx that is a client of
+// the old kind; the call gets it like any other ACK.
+func (tx *ServerTx) ack(r *Request) {
+	tx.mu.Lock()
+	if !tx.invite || tx.state == txProceeding {
+		tx.mu.Unlock()
+		return
+	}
+	if tx.state == txAccepted {
+		tx.mu.Unlock()
+		tx.stack.handler.Ack(r)
+		return
+	}
+	defer tx.mu.Unlock()
+	if tx.state != txCompleted {
+		return
+	}
+	tx.state = txConfirmed
+	if tx.req.Flow.Reliable() {
+		tx.end()
+	} else {
+		tx.arm(tx.stack.cfg.T4, tx.expire)
+	}
+}
+
+// Acknowledged stops the repetition of a 2xx: its ACK arrived (which the
+// owner knows by dialog, as the ACK has a branch of its own). The transaction
+// stays to absorb retransmissions of the INVITE.
+func (tx *ServerTx) Acknowledged() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.state != txAccepted {
+		return
+	}
+	if tx.req.Flow.Reliable() {
+		tx.end()
+		return
+	}
+	tx.state = txConfirmed
+	tx.arm(time.Until(tx.deadline), tx.expire)
+}
+
+func (tx *ServerTx) cancelled() {
+	tx.mu.Lock()
+	f := tx.onCancel
+	if tx.state != txProceeding {
+		f = nil
+	}
+	tx.onCancel = nil
+	tx.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+func (tx *ServerTx) stop() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	tx.state = txTerminated
+	if tx.timer != nil {
+		tx.timer.Stop()
+	}
+}

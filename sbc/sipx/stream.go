@@ -1,0 +1,291 @@
+package sipx
+
+import (
+	"context"
+	cryptotls "crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// streamListener accepts TCP or TLS connections.
+type streamListener struct {
+	s  *Stack
+	l  Listener
+	ln net.Listener
+}
+
+func (s *Stack) listenStream(l Listener) error {
+	if l.Transport == "tls" && s.cfg.ServerTLS == nil {
+		return fmt.Errorf("listen %s tls %s: no certificate", l.Side, l.Bind)
+	}
+	ln, err := net.Listen("tcp", l.Bind.String())
+	if err != nil {
+		return fmt.Errorf("listen %s %s %s: %w", l.Side, l.Transport, l.Bind, portHint(err))
+	}
+	l.Bind = foldAddrPort(ln.Addr())
+	s.streams = append(s.streams, &streamListener{s: s, l: l, ln: ln})
+	return nil
+}
+
+// accept is the loop of one listener. Errors such as "too many open files"
+// make it pause, never end.
+func (sl *streamListener) accept() {
+	s := sl.s
+	for {
+		c, err := sl.ln.Accept()
+		if err != nil {
+			if s.closing.Load() || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			s.log.Warn("accept failed", "listener", sl.l.Bind.String(), "error", err)
+			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		remote := foldAddrPort(c.RemoteAddr())
+		if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(remote.Addr()) {
+			s.Stats.ConnsRefused.Add(1)
+			c.Close()
+			continue
+		}
+		s.wg.Go(func() { sl.serve(c, remote) })
+	}
+}
+
+// reserve counts a connection against the caps; release gives it back.
+func (s *Stack) reserve(a netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() || len(s.perIP) >= s.cfg.MaxConns && s.perIP[a] == 0 || s.perIP[a] >= s.cfg.MaxConnsPerSource || len(s.conns) >= s.cfg.MaxConns {
+		return false
+	}
+	s.perIP[a]++
+	return true
+}
+
+func (s *Stack) release(a netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.perIP[a]--; s.perIP[a] <= 0 {
+		delete(s.perIP, a)
+	}
+}
+
+func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
+	s := sl.s
+	held := true
+	free := func() {
+		if held {
+			held = false
+			s.release(remote.Addr())
+		}
+	}
+	defer free()
+	f := &Flow{ID: s.nextID.Add(1), Side: sl.l.Side, Transport: sl.l.Transport, Remote: remote,
+		Local: foldAddrPort(c.LocalAddr())}
+	f.advertise = advertise(sl.l, f.Local, remote.Addr())
+	if sl.l.Transport == "tls" {
+		tc := cryptotls.Server(c, s.cfg.ServerTLS)
+		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HandshakeTimeout)
+		err := tc.HandshakeContext(ctx)
+		cancel()
+		if err != nil {
+			c.Close()
+			s.handler.HandshakeFailed(sl.l.Side, remote, err)
+			return
+		}
+		st := tc.ConnectionState()
+		f.TLS = &st
+		c = tc
+	}
+	f.stream = newStreamConn(c)
+	s.serveFlow(f, c, free)
+}
+
+// serveFlow reads a stream until it ends. whenKnown is called once when the
+// flow belongs to somebody known: it then no longer counts as a stranger's.
+func (s *Stack) serveFlow(f *Flow, c net.Conn, whenKnown func()) {
+	s.mu.Lock()
+	if s.closing.Load() {
+		s.mu.Unlock()
+		c.Close()
+		return
+	}
+	s.conns[f] = struct{}{}
+	s.mu.Unlock()
+	s.Stats.Conns.Add(1)
+	s.wg.Go(f.stream.writeLoop)
+	defer func() {
+		f.stream.close()
+		s.mu.Lock()
+		delete(s.conns, f)
+		s.mu.Unlock()
+		s.handler.FlowClosed(f)
+	}()
+
+	buf := make([]byte, 0, 4096)
+	chunk := make([]byte, 16384)
+	var partial time.Time // when the first byte of the unfinished message came
+	for {
+		switch {
+		case len(buf) > 0:
+			c.SetReadDeadline(partial.Add(s.cfg.MessageTimeout))
+		case !f.Known() && !f.Outbound:
+			c.SetReadDeadline(time.Now().Add(s.cfg.IdleTimeout))
+		default:
+			c.SetReadDeadline(time.Time{})
+		}
+		if f.stream.closed.Load() {
+			return
+		}
+		n, err := c.Read(chunk)
+		if n > 0 {
+			if len(buf) == 0 {
+				partial = time.Now()
+			}
+			buf = append(buf, chunk[:n]...)
+			rest, ok := s.messages(f, buf)
+			if !ok {
+				return
+			}
+			if len(rest) < len(buf) {
+				partial = time.Now()
+			}
+			buf = append(buf[:0], rest...)
+			if cap(buf) > 32768 && len(buf) == 0 {
+				buf = make([]byte, 0, 4096)
+			}
+			if f.Known() {
+				whenKnown()
+			}
+		}
+		if err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) && f.Known() && len(buf) == 0 && !f.stream.closed.Load() {
+				continue // became known while we waited with a stranger's deadline
+			}
+			return
+		}
+	}
+}
+
+// messages handles every whole message at the head of buf and returns the
+// rest; false ends the connection.
+func (s *Stack) messages(f *Flow, buf []byte) ([]byte, bool) {
+	for len(buf) > 0 {
+		n, kind, bad := Frame(buf, s.cfg.Limits)
+		switch {
+		case bad != nil:
+			// Where one message ends cannot be known any more.
+			s.malformed(f, buf, bad)
+			return nil, false
+		case n == 0:
+			return buf, true
+		case kind == FramePing:
+			// RFC 5626 §4.4.1: a double CRLF is answered by a single one.
+			s.send(f, []byte("\r\n"))
+		case kind == FrameMessage:
+			if !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), n) && !f.Known() {
+				s.Stats.Dropped.Add(1)
+				return nil, false
+			}
+			s.handle(f, buf[:n])
+		}
+		buf = buf[n:]
+	}
+	return nil, true
+}
+
+// Hop is where a request goes when there is no flow yet.
+type Hop struct {
+	Name      string // of the PBX or peer; connections are shared per name
+	Side      call.Side
+	Transport string
+	Addr      netip.AddrPort
+	TLS       *cryptotls.Config // for "tls": verifies the server's name
+}
+
+// dialing is one pooled outbound connection, or the attempt to open it.
+type dialing struct {
+	done chan struct{}
+	flow *Flow
+	err  error
+}
+
+// Connect returns a flow to the hop. UDP is immediate; streams are dialled
+// (so call it from a child of the call, never from its owner) and shared:
+// only connections that we opened ourselves, never accepted ones.
+func (s *Stack) Connect(ctx context.Context, h Hop) (*Flow, error) {
+	if h.Transport == "udp" {
+		return s.udpFlow(h.Side, h.Addr)
+	}
+	key := fmt.Sprintf("%d %s %s %s", h.Side, h.Transport, h.Addr, h.Name)
+	s.mu.Lock()
+	d := s.outbound[key]
+	if d != nil {
+		select {
+		case <-d.done:
+			if d.err != nil || !d.flow.Alive() {
+				d = nil
+			}
+		default:
+		}
+	}
+	if d == nil {
+		d = &dialing{done: make(chan struct{})}
+		s.outbound[key] = d
+		go s.dial(h, d)
+	}
+	s.mu.Unlock()
+	select {
+	case <-d.done:
+		return d.flow, d.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("connect %s %s: %w", h.Transport, h.Addr, ctx.Err())
+	}
+}
+
+func (s *Stack) dial(h Hop, d *dialing) {
+	defer close(d.done)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HandshakeTimeout)
+	defer cancel()
+	dialer := net.Dialer{KeepAlive: 15 * time.Second}
+	c, err := dialer.DialContext(ctx, "tcp", h.Addr.String())
+	if err != nil {
+		d.err = fmt.Errorf("connect %s %s: %w", h.Transport, h.Addr, err)
+		return
+	}
+	f := &Flow{ID: s.nextID.Add(1), Side: h.Side, Transport: h.Transport, Outbound: true, Hop: h.Name,
+		Local: foldAddrPort(c.LocalAddr()), Remote: foldAddrPort(c.RemoteAddr())}
+	f.advertise = s.streamAdvertise(h, f)
+	if h.Transport == "tls" {
+		tc := cryptotls.Client(c, h.TLS)
+		if err := tc.HandshakeContext(ctx); err != nil {
+			c.Close()
+			d.err = fmt.Errorf("connect tls %s: %w", h.Addr, err)
+			return
+		}
+		st := tc.ConnectionState()
+		f.TLS = &st
+		c = tc
+	}
+	f.known.Store(true)
+	d.flow = f
+	f.stream = newStreamConn(c)
+	s.wg.Go(func() { s.serveFlow(f, c, func() {}) })
+}
+
+// streamAdvertise shows our listener of the same transport, so that the other
+// side can open a connection to us; without one, the connection itself.
+func (s *Stack) streamAdvertise(h Hop, f *Flow) string {
+	for _, l := range s.streams {
+		if l.l.Side == h.Side && l.l.Transport == h.Transport && l.l.Bind.Addr().Is4() == h.Addr.Addr().Is4() {
+			return advertise(l.l, netip.AddrPortFrom(l.l.Bind.Addr(), l.l.Bind.Port()), h.Addr.Addr())
+		}
+	}
+	return hostPort(f.Local.Addr(), f.Local.Port())
+}

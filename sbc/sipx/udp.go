@@ -1,0 +1,155 @@
+package sipx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// udpListener is one UDP address with one or more sockets that share it.
+type udpListener struct {
+	s     *Stack
+	l     Listener
+	conns []*net.UDPConn
+}
+
+// udpBuffer is the receive buffer asked for; the kernel may give less.
+const udpBuffer = 4 << 20
+
+func (s *Stack) listenUDP(l Listener) error {
+	u := &udpListener{s: s, l: l}
+	n := s.cfg.UDPShards
+	// A socket without SO_REUSEPORT first: another process on the port
+	// must be an error, not a silent sharing of its traffic.
+	if l.Bind.Port() != 0 {
+		probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(l.Bind))
+		if err != nil {
+			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, portHint(err))
+		}
+		probe.Close()
+	}
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		if n < 2 {
+			return nil
+		}
+		var serr error
+		err := c.Control(func(fd uintptr) {
+			serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		})
+		return errors.Join(err, serr)
+	}}
+	for range n {
+		pc, err := lc.ListenPacket(context.Background(), "udp", u.l.Bind.String())
+		if err != nil {
+			for _, c := range u.conns {
+				c.Close()
+			}
+			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, portHint(err))
+		}
+		c := pc.(*net.UDPConn)
+		c.SetReadBuffer(udpBuffer)
+		c.SetWriteBuffer(udpBuffer)
+		u.conns = append(u.conns, c)
+		u.l.Bind = foldAddrPort(c.LocalAddr())
+	}
+	s.udp = append(s.udp, u)
+	return nil
+}
+
+func portHint(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w (another program uses this port; find it with: ss -lntup)", err)
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) {
+		return fmt.Errorf("%w (this host has no such address; see: ip address)", err)
+	}
+	if errors.Is(err, syscall.EACCES) {
+		return fmt.Errorf("%w (ports below 1024 need CAP_NET_BIND_SERVICE)", err)
+	}
+	return err
+}
+
+// read is the loop of one socket. Only closing the socket ends it.
+func (u *udpListener) read(c *net.UDPConn) {
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			if u.s.closing.Load() || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			// ICMP errors and the like: the socket lives on.
+			u.s.log.Debug("udp read", "error", err)
+			if !isTransient(err) {
+				time.Sleep(time.Millisecond)
+			}
+			continue
+		}
+		from = call.FoldAddr(from)
+		if !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), n) {
+			u.s.Stats.Dropped.Add(1)
+			continue
+		}
+		if n < 12 || isKeepAlive(buf[:n]) {
+			continue // CRLF keep-alives and runts need no answer on UDP
+		}
+		u.s.handle(u.flow(c, from), buf[:n])
+	}
+}
+
+func isTransient(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
+}
+
+func isKeepAlive(b []byte) bool {
+	for _, c := range b {
+		if c != '\r' && c != '\n' && c != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (u *udpListener) flow(c *net.UDPConn, remote netip.AddrPort) *Flow {
+	return &Flow{Side: u.l.Side, Transport: "udp", Local: u.l.Bind, Remote: remote,
+		udp: c, advertise: advertise(u.l, u.l.Bind, remote.Addr())}
+}
+
+// advertise is host:port for Via and Contact. A wildcard socket asks the
+// kernel which of its addresses reaches the remote.
+func advertise(l Listener, local netip.AddrPort, remote netip.Addr) string {
+	a := l.Advertise
+	if !a.IsValid() {
+		a = local.Addr()
+	}
+	if a.IsUnspecified() {
+		if c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(remote, 9))); err == nil {
+			a = foldAddrPort(c.LocalAddr()).Addr()
+			c.Close()
+		}
+	}
+	return hostPort(a, local.Port())
+}
+
+func hostPort(a netip.Addr, port uint16) string {
+	return net.JoinHostPort(a.String(), strconv.Itoa(int(port)))
+}
+
+// udpFlow finds the socket of a side that reaches the remote.
+func (s *Stack) udpFlow(side call.Side, remote netip.AddrPort) (*Flow, error) {
+	for _, u := range s.udp {
+		if u.l.Side == side && (u.l.Bind.Addr().Is4() == remote.Addr().Is4() || u.l.Bind.Addr().IsUnspecified()) {
+			return u.flow(u.conns[0], remote), nil
+		}
+	}
+	return nil, fmt.Errorf("no %s udp listener for %s", side, remote)
+}
