@@ -1,0 +1,100 @@
+package alert
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// ActionInfo says what one event.action means and how ECS classifies it.
+type ActionInfo struct {
+	Action   call.Action
+	Meaning  string   // one sentence, as docs/alerts.md shows it
+	Kind     string   // event.kind: alert for what somebody did, event for what we did
+	Category []string // event.category
+	// Technique is the id and name in MITRE ATT&CK, empty where none fits.
+	Technique, TechniqueName string
+	// Reserved names belong to the contract, but nothing in this version sends
+	// them yet. They are here so that a SIEM needs no second mapping.
+	Reserved bool
+	outcome  string // of events that are not about a request; default unknown
+	single   bool   // never coalesced
+}
+
+var (
+	network   = []string{"network"}
+	intrusion = []string{"network", "intrusion_detection"}
+	authn     = []string{"authentication", "intrusion_detection"}
+	setup     = []string{"configuration"}
+	process   = []string{"process"}
+)
+
+// actions is the closed set, sorted by name.
+var actions = []ActionInfo{
+	{Action: "admin-change", Meaning: "an administrator changed something through the API", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", Reserved: true},
+	{Action: call.CallFailed, Meaning: "the gateway itself failed in one call and released it", Kind: "event", Category: process, outcome: "failure"},
+	{Action: "call-forward-fraud", Meaning: "diverted calls run up cost for the one who diverted", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+	{Action: call.CallRejected, Meaning: "a call was refused by a rule", Kind: "alert", Category: network},
+	{Action: call.CallWouldReject, Meaning: "a rule in shadow mode would have refused this call; the call was not touched", Kind: "alert", Category: network},
+	{Action: call.CertificateExpiry, Meaning: "a certificate expires soon", Kind: "event", Category: setup},
+	{Action: call.CertificateLoaded, Meaning: "certificates were loaded again; outcome failure: the old ones stay in use", Kind: "event", Category: setup, outcome: "success"},
+	{Action: "costly-calls-cap", Meaning: "an account reached its cap of costly calls", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+	{Action: call.EmergencyCall, Meaning: "a call to an emergency number was let through; each one is reported", Kind: "event", Category: network, single: true},
+	{Action: "enumeration", Meaning: "a source asks for many users to find out which exist", Kind: "alert", Category: authn, Technique: "T1589", TechniqueName: "Gather Victim Identity Information", Reserved: true},
+	{Action: "false-answer", Meaning: "a destination answers calls it does not connect", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.Flood, Meaning: "a source or all strangers together exceed their rate", Kind: "alert", Category: intrusion, Technique: "T1498", TechniqueName: "Network Denial of Service"},
+	{Action: call.Heartbeat, Meaning: "the gateway is alive; its absence is the alarm", Kind: "event", Category: process, outcome: "success"},
+	{Action: call.IdentityForged, Meaning: "From is not the identity that registered on this connection", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
+	{Action: "impossible-travel", Meaning: "one user registers from places too far apart for the time between", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
+	{Action: call.MalformedMessage, Meaning: "a message that is not valid SIP or is ambiguous", Kind: "alert", Category: intrusion},
+	{Action: call.MediaInjection, Meaning: "media packets from a wrong source or without valid authentication", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
+	{Action: "new-country", Meaning: "a user registers from a country for the first time", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
+	{Action: "number-probing", Meaning: "many numbers are tried to find out which exist", Kind: "alert", Category: intrusion, Technique: "T1589", TechniqueName: "Gather Victim Identity Information", Reserved: true},
+	{Action: call.PeerIdentity, Meaning: "a certificate or address does not fit the peer it claims to be", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
+	{Action: "ping-call", Meaning: "short unanswered calls that want to be called back", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: "ping-call-callback", Meaning: "a call back to a number that made ping calls", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.PlaintextRefused, Meaning: "signalling without TLS from somebody who may not use it", Kind: "alert", Category: network},
+	{Action: call.PolicyReloaded, Meaning: "the policy was loaded again; outcome failure: the old one stays in force", Kind: "event", Category: setup, outcome: "success"},
+	{Action: "registration-bruteforce", Meaning: "many failed registrations for one user or from one source", Kind: "alert", Category: authn, Technique: "T1110", TechniqueName: "Brute Force", Reserved: true},
+	{Action: call.RequestRejected, Meaning: "a request that is not a call was refused by a rule", Kind: "alert", Category: network},
+	{Action: "robocall", Meaning: "a caller behaves like a dialling machine", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.ScannerDetected, Meaning: "a known scanning tool", Kind: "alert", Category: intrusion, Technique: "T1595", TechniqueName: "Active Scanning"},
+	{Action: call.SinkDegraded, Meaning: "an alert, CDR or event sink lost lines or cannot write; outcome success: it works again", Kind: "event", Category: process, outcome: "failure"},
+	{Action: "source-banned", Meaning: "a key was banned for a while", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.SRTPRefused, Meaning: "media without SRTP was offered where SRTP is required", Kind: "alert", Category: network},
+	{Action: "toll-fraud", Meaning: "costly calls that do not fit the caller", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+	{Action: "tollfree-pumping", Meaning: "calls to free numbers that only make money for who carries them", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+	{Action: "traffic-pumping", Meaning: "traffic to a destination that only makes money for who carries it", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+}
+
+// Actions returns the closed set of event.action, sorted by name.
+func Actions() []ActionInfo { return slices.Clone(actions) }
+
+// lookup finds an action. One that is not in the set is treated as a plain
+// alert; a test sees to it that the set holds all of call's.
+func lookup(a call.Action) ActionInfo {
+	i, ok := slices.BinarySearchFunc(actions, a, func(x ActionInfo, a call.Action) int {
+		return strings.Compare(string(x.Action), string(a))
+	})
+	if !ok {
+		return ActionInfo{Action: a, Kind: "alert", Category: network}
+	}
+	return actions[i]
+}
+
+// severityNumber puts the five words on the scale that Elastic Security uses
+// for its own detections (21, 47, 73, 99).
+func severityNumber(s call.Severity) int {
+	switch s {
+	case call.Low:
+		return 21
+	case call.Medium:
+		return 47
+	case call.High:
+		return 73
+	case call.Critical:
+		return 99
+	}
+	return 1
+}
