@@ -1,6 +1,9 @@
 package call
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Verdict is ordered by strictness. Its zero value is "no opinion", so a
 // Decision somebody forgot to fill in can never let a call through.
@@ -101,3 +104,17 @@ type Decision struct {
 
 // Permits reports whether the attempt may go on.
 func (d Decision) Permits() bool { return d.Verdict == Allow }
+
+// SystemEvent is something worth an alert that is not a decision about one
+// request: our own failures, injected media, a new certificate.
+type SystemEvent struct {
+	At       time.Time
+	Action   Action
+	Severity Severity
+	Rule     string // stable id, e.g. media/injection
+	Reason   string
+	Subject  Subject
+	Source   netip.AddrPort // zero when there is none
+	CallID   string         // our id of the call, if about one
+	Evidence []Evidence
+}
