@@ -1,0 +1,156 @@
+package media
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/rampart-sbc/rampart/media/bind"
+)
+
+// maxPast is how many former keys of a direction are remembered with their
+// state. A re-INVITE that is refused goes back to the keys before it, and
+// they must go on where they were, or replays pass and key stream repeats.
+const maxPast = 4
+
+// end is one leg's half of one stream: its two ports, where the other side of
+// them is, and the state of both directions. Owned by the shard.
+//
+// The latch, which is where we send to and, for plain RTP, all we take from:
+//
+//	none ──(SRTP: packet authenticates)──────────────▶ source ◀─┐ newer packet authenticates
+//	none ──(RTP with NAT: first plausible packet)────▶ source ──┘
+//	any  ──(Set with another SDP address)────────────▶ none: the SDP address
+type end struct {
+	session *Session
+	leg     Leg
+	stream  int
+	peer    *end
+
+	local *local
+	port  uint16 // RTP; RTCP is the next
+	ports [2]port
+
+	isSet  bool
+	remote Remote
+	sdp    [2]netip.AddrPort // RTP, RTCP: last usable address of the SDP
+	mute   bool              // the SDP's address is unspecified: send nothing
+	latch  [2]netip.AddrPort
+
+	recv, send         *secure
+	pastRecv, pastSend []*secure // newest last
+	bucket             bucket
+	quality            quality
+	counts             Counts
+	graceUntil         time.Time
+}
+
+// port is one socket of an end, and the Sink of it.
+type port struct {
+	end  *end
+	rtcp bool
+	sock bind.Socket
+}
+
+// listen binds the pair. On an error nothing stays bound.
+func (e *end) listen(sh *shard, l *local, rtp uint16) error {
+	for i := range e.ports {
+		addr := netip.AddrPortFrom(l.ports.addr, rtp+uint16(i))
+		sock, err := sh.engine.Listen(addr, &e.ports[i])
+		if err != nil {
+			if i == 1 {
+				e.ports[0].sock.Close()
+			}
+			return err
+		}
+		e.ports[i].sock = sock
+	}
+	e.local, e.port = l, rtp
+	return nil
+}
+
+// close frees the ports of an end that was bound.
+func (e *end) close() {
+	for i := range e.ports {
+		e.ports[i].sock.Close()
+	}
+	e.session.plane.release(e.local, e.port)
+}
+
+// on reports whether the end takes part in relaying.
+func (e *end) on() bool { return e.isSet && !e.remote.Disabled }
+
+// source is where the end's RTP comes from, as far as known.
+func (e *end) source() netip.AddrPort {
+	if e.latch[0].IsValid() {
+		return e.latch[0]
+	}
+	return e.sdp[0]
+}
+
+// secureFor finds the state that belongs to keys, or makes it.
+func (e *end) secureFor(now *secure, past []*secure, k *Keys) (*secure, error) {
+	if k == nil {
+		return nil, nil
+	}
+	if now != nil && now.keys.same(k) {
+		return now, nil
+	}
+	for _, s := range past {
+		if s.keys.same(k) {
+			return s, nil
+		}
+	}
+	return newSecure(k)
+}
+
+// set applies a checked Remote. A stream that is off keeps what it knew for
+// when it comes back.
+func (e *end) set(now time.Time, r Remote, recv, send *secure) {
+	again := e.isSet
+	e.isSet = true
+	if r.Disabled {
+		e.remote.Disabled = true
+		return
+	}
+	e.remote = r
+	if again && recv != e.recv {
+		e.graceUntil = now.Add(injectionGrace)
+	}
+	e.pastRecv = retire(e.pastRecv, e.recv, recv)
+	e.pastSend = retire(e.pastSend, e.send, send)
+	e.recv, e.send = recv, send
+
+	e.mute = r.RTP.Addr().IsUnspecified()
+	if e.mute {
+		return
+	}
+	for i, a := range [...]netip.AddrPort{r.RTP, r.RTCP} {
+		if a == e.sdp[i] {
+			continue
+		}
+		e.sdp[i], e.latch[i] = a, netip.AddrPort{}
+		if again {
+			e.graceUntil = now.Add(injectionGrace)
+		}
+	}
+}
+
+// retire keeps the state of keys that are not used any more.
+func retire(past []*secure, old, now *secure) []*secure {
+	if old == now {
+		return past
+	}
+	kept := past[:0]
+	for _, s := range past {
+		if s != now {
+			kept = append(kept, s)
+		}
+	}
+	if old != nil {
+		kept = append(kept, old)
+	}
+	if len(kept) > maxPast {
+		kept = append(kept[:0], kept[1:]...)
+	}
+	return kept
+}
