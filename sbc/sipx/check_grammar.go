@@ -1,0 +1,671 @@
+package sipx
+
+import "bytes"
+
+// The grammar of RFC 3261 §25.1 and RFC 5954 over raw octets. Every function
+// here answers with a reason, "" when all is well, and allocates nothing.
+// Line folding was checked before: a CR in a value begins CRLF and LWS.
+
+const (
+	classToken   = 1 << iota // token
+	classUser                // user part, without escapes
+	classPass                // password, without escapes
+	classParam               // URI parameter name or value, without escapes
+	classHeader              // URI header name or value, without escapes
+	classWord                // Call-ID
+	classHost                // host name
+	classGeneric             // value of a header parameter: token or host
+)
+
+var charClass = func() (t [256]uint8) {
+	add := func(set string, bits uint8) {
+		for i := range len(set) {
+			t[set[i]] |= bits
+		}
+	}
+	const alnum = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	add(alnum, classToken|classUser|classPass|classParam|classHeader|classWord|classHost|classGeneric)
+	add("-.!%*_+`'~", classToken|classWord|classGeneric)
+	add("[]:", classGeneric)
+	add("-_.!~*'()", classUser|classPass|classParam|classHeader)
+	add("&=+$,;?/", classUser)
+	add("#", classUser) // not in the grammar, but every phone dials it unescaped
+	add("&=+$,", classPass)
+	add("[]/:&+$", classParam)
+	add("[]/?:+$", classHeader)
+	add(`()<>:\"/[]?{}`, classWord)
+	add("-._", classHost) // "_" is not in the grammar, but in many names
+	return t
+}()
+
+// lower folds ASCII only: SIP knows no other case.
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c | 0x20
+	}
+	return c
+}
+
+func equalFold(b []byte, s string) bool {
+	if len(b) != len(s) {
+		return false
+	}
+	for i := range b {
+		if lower(b[i]) != lower(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isToken(b []byte) bool { return all(b, classToken) }
+
+func all(b []byte, class uint8) bool {
+	for _, c := range b {
+		if charClass[c]&class == 0 {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// escaped is all with %-escapes allowed, each of two hexadecimal digits.
+func escaped(b []byte, class uint8) bool {
+	for i := 0; i < len(b); i++ {
+		if b[i] == '%' {
+			if i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2]) {
+				return false
+			}
+			i += 2
+		} else if charClass[b[i]]&class == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func isHex(c byte) bool {
+	c = lower(c)
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f'
+}
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }
+
+func digits(b []byte) bool {
+	for _, c := range b {
+		if !isDigit(c) {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// number reads digits only: no sign, no space, at most limit.
+func number(b []byte, limit int) (n int, ok bool) {
+	for _, c := range b {
+		if !isDigit(c) {
+			return 0, false
+		}
+		if n = n*10 + int(c-'0'); n > limit {
+			return 0, false
+		}
+	}
+	return n, len(b) > 0
+}
+
+func isLWS(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+func skipLWS(b []byte, i int) int {
+	for i < len(b) && isLWS(b[i]) {
+		i++
+	}
+	return i
+}
+
+func trimLWS(b []byte) []byte {
+	b = b[skipLWS(b, 0):]
+	for len(b) > 0 && isLWS(b[len(b)-1]) {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// hasControl finds control characters other than those of folding and tab.
+func hasControl(b []byte) bool {
+	for _, c := range b {
+		if (c < 0x20 && !isLWS(c)) || c == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// quoted reads the quoted-string that begins at i and returns the index
+// behind it. Control characters may only come escaped (RFC 3261 §25.1), and
+// are replaced by [Tidy]. odd says that a reader who does not know escapes
+// would see the string end elsewhere.
+func quoted(b []byte, i int) (end int, odd bool, reason string) {
+	escapes, special := 0, false
+	for i++; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '"':
+			return i + 1, escapes%2 != 0 || escapes > 0 && special, ""
+		case c == '\\':
+			if i++; i >= len(b) || b[i] >= 0x80 || b[i] == '\r' || b[i] == '\n' {
+				return 0, false, "escape in a quoted string"
+			}
+			if b[i] == '"' {
+				escapes++
+			}
+		case c == ',' || c == '<' || c == '>' || c == ';':
+			special = true
+		case c < 0x20 && !isLWS(c) || c == 0x7f:
+			return 0, false, "control character in a quoted string"
+		}
+	}
+	return 0, false, "quoted string does not end"
+}
+
+// maxParams bounds one list of parameters.
+const maxParams = 32
+
+// names remembers parameter names, to find one that comes twice.
+type names struct {
+	at [maxParams][2]uint16
+	n  int
+}
+
+func (s *names) add(b []byte, from, to int) string {
+	if s.n == maxParams {
+		return "too many parameters"
+	}
+	name := b[from:to]
+	for _, p := range s.at[:s.n] {
+		if int(p[1]-p[0]) == len(name) && equalFoldBytes(b[p[0]:p[1]], name) {
+			return "parameter given twice"
+		}
+	}
+	s.at[s.n] = [2]uint16{uint16(from), uint16(to)}
+	s.n++
+	return ""
+}
+
+func equalFoldBytes(a, b []byte) bool {
+	for i := range a {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// addr is what address found.
+type addr struct {
+	bracketed bool // URI in <>
+	identity  bool // sip, sips, tel or urn
+	tag       bool // a tag parameter
+}
+
+// address reads a name-addr or addr-spec with its parameters from i up to
+// the end of b or a comma (RFC 3261 §20.10), and returns the index of that.
+// list: the header may hold several values and readers split it at commas.
+func address(b []byte, i int, list bool) (a addr, end int, reason string) {
+	i = skipLWS(b, i)
+	if i == len(b) {
+		return a, 0, "no URI"
+	}
+	display := false
+	if b[i] == '"' {
+		q, odd, why := quoted(b, i)
+		if why != "" {
+			return a, 0, why
+		}
+		if odd && list {
+			return a, 0, "ambiguous quoting"
+		}
+		display = true
+		i = skipLWS(b, q)
+	} else {
+		// Tokens before "<" are a display name; what is no token is a URI.
+		j := i
+		for {
+			k := j
+			for k < len(b) && charClass[b[k]]&classToken != 0 {
+				k++
+			}
+			if k == j {
+				break
+			}
+			j = skipLWS(b, k)
+		}
+		if j < len(b) && b[j] == '<' {
+			i = j
+		}
+	}
+	if i < len(b) && b[i] == '<' {
+		a.bracketed = true
+		close := bytes.IndexByte(b[i:], '>')
+		if close < 0 {
+			return a, 0, `"<" without ">"`
+		}
+		uri := b[i+1 : i+close]
+		if a.identity, reason = anyURI(uri); reason != "" {
+			return a, 0, reason
+		}
+		i = skipLWS(b, i+close+1)
+	} else {
+		if display {
+			return a, 0, "display name without <>"
+		}
+		from := i
+		for i < len(b) && b[i] != ';' && b[i] != ',' && !isLWS(b[i]) {
+			i++
+		}
+		// A ";" or "," of the user part belongs to the URI: RFC 3261 §20.10
+		// wants <> then.
+		if bytes.IndexByte(b[from:i], '?') >= 0 {
+			return a, 0, "URI with headers is not in <>"
+		}
+		if a.identity, reason = anyURI(b[from:i]); reason != "" {
+			return a, 0, reason
+		}
+		i = skipLWS(b, i)
+	}
+	var ps names
+	for i < len(b) && b[i] == ';' {
+		from := skipLWS(b, i+1)
+		to := from
+		for to < len(b) && charClass[b[to]]&classToken != 0 {
+			to++
+		}
+		if to == from {
+			return a, 0, "empty parameter"
+		}
+		if why := ps.add(b, from, to); why != "" {
+			return a, 0, why
+		}
+		isTag := equalFold(b[from:to], "tag")
+		if i = skipLWS(b, to); i < len(b) && b[i] == '=' {
+			i = skipLWS(b, i+1)
+			if i < len(b) && b[i] == '"' {
+				q, odd, why := quoted(b, i)
+				if why != "" {
+					return a, 0, why
+				}
+				// In From and To nothing in quotes may look like a tag.
+				if list && odd || !list && bytes.ContainsAny(b[i:q], ";=\\") {
+					return a, 0, "ambiguous quoting"
+				}
+				if isTag {
+					return a, 0, "tag is not a token"
+				}
+				i = q
+			} else {
+				v := i
+				for i < len(b) && charClass[b[i]]&classGeneric != 0 {
+					i++
+				}
+				if i == v || isTag && !isToken(b[v:i]) {
+					return a, 0, "value of a parameter"
+				}
+			}
+			i = skipLWS(b, i)
+		} else if isTag {
+			return a, 0, "tag without value"
+		}
+		a.tag = a.tag || isTag
+	}
+	if i < len(b) && b[i] != ',' {
+		return a, 0, "text behind the address"
+	}
+	return a, i, ""
+}
+
+// requestURI checks a Request-URI; a scheme we cannot route is 416.
+func requestURI(u []byte) (status int, reason string) {
+	if len(u) > 0 && u[0] == '<' {
+		return 400, "Request-URI in <>"
+	}
+	colon := bytes.IndexByte(u, ':')
+	if colon <= 0 || !scheme(u[:colon]) {
+		return 400, "Request-URI has no scheme"
+	}
+	rest := u[colon+1:]
+	switch {
+	case equalFold(u[:colon], "sip"), equalFold(u[:colon], "sips"):
+		headers, reason := sipURI(rest)
+		if reason == "" && headers {
+			reason = "headers in the Request-URI"
+		}
+		return 400, reason
+	case equalFold(u[:colon], "tel"), equalFold(u[:colon], "urn"):
+		return 400, opaque(rest)
+	}
+	return 416, "URI scheme"
+}
+
+// scheme = ALPHA *( ALPHA / DIGIT / "+" / "-" / "." )
+func scheme(b []byte) bool {
+	for i, c := range b {
+		if l := lower(c); !('a' <= l && l <= 'z') && (i == 0 || !isDigit(c) && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// anyURI checks the URI of an address. identity: of a scheme that can name a
+// caller or callee.
+func anyURI(u []byte) (identity bool, reason string) {
+	colon := bytes.IndexByte(u, ':')
+	if colon <= 0 || !scheme(u[:colon]) {
+		return false, "URI has no scheme"
+	}
+	rest := u[colon+1:]
+	switch {
+	case equalFold(u[:colon], "sip"), equalFold(u[:colon], "sips"):
+		_, reason = sipURI(rest)
+		return true, reason
+	case equalFold(u[:colon], "tel"), equalFold(u[:colon], "urn"):
+		identity = true
+	}
+	return identity, opaque(rest)
+}
+
+// opaque checks the part of another URI behind its scheme (RFC 3986).
+func opaque(b []byte) string {
+	if len(b) == 0 {
+		return "empty URI"
+	}
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case c == '%':
+			if i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2]) {
+				return "%-escape in a URI"
+			}
+			i += 2
+		case c == '#' || c == '@' || c == '=' || c == ',' || c == ';':
+		case charClass[c]&(classUser|classParam|classHeader) == 0:
+			return "character in a URI"
+		}
+	}
+	return ""
+}
+
+// sipURI checks what follows "sip:" (RFC 3261 §19.1.1).
+func sipURI(b []byte) (headers bool, reason string) {
+	// "@" is reserved everywhere else, so the first is the only one.
+	if at := bytes.IndexByte(b, '@'); at >= 0 {
+		user, pass := b[:at], []byte(nil)
+		if colon := bytes.IndexByte(user, ':'); colon >= 0 {
+			user, pass = user[:colon], user[colon+1:]
+		}
+		if len(user) == 0 || !escaped(user, classUser) || !escaped(pass, classPass) {
+			return false, "user part of a URI"
+		}
+		b = b[at+1:]
+	}
+	i := 0
+	for i < len(b) && b[i] != ';' && b[i] != '?' {
+		i++
+	}
+	if reason := hostPortSyntax(b[:i]); reason != "" {
+		return false, reason
+	}
+	var ps names
+	for i < len(b) && b[i] == ';' {
+		from := i + 1
+		for i = from; i < len(b) && b[i] != ';' && b[i] != '?' && b[i] != '='; i++ {
+		}
+		if i == from || !escaped(b[from:i], classParam) {
+			return false, "parameter of a URI"
+		}
+		if reason := ps.add(b, from, i); reason != "" {
+			return false, "URI: " + reason
+		}
+		if i < len(b) && b[i] == '=' {
+			v := i + 1
+			for i = v; i < len(b) && b[i] != ';' && b[i] != '?'; i++ {
+			}
+			if i == v || !escaped(b[v:i], classParam) {
+				return false, "parameter of a URI"
+			}
+		}
+	}
+	if i < len(b) { // "?"
+		for _, h := range b[i+1:] {
+			if h == '=' || h == '&' || h == '%' {
+				continue
+			}
+			if charClass[h]&classHeader == 0 {
+				return false, "headers of a URI"
+			}
+		}
+		if i+1 == len(b) || !percent(b[i+1:]) {
+			return false, "headers of a URI"
+		}
+		return true, ""
+	}
+	return false, ""
+}
+
+func percent(b []byte) bool {
+	for i := 0; i < len(b); i++ {
+		if b[i] == '%' && (i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2])) {
+			return false
+		}
+	}
+	return true
+}
+
+// hostPortSyntax = host [ ":" port ]
+func hostPortSyntax(b []byte) string {
+	host, port := b, []byte(nil)
+	if len(b) > 0 && b[0] == '[' {
+		close := bytes.IndexByte(b, ']')
+		if close < 0 {
+			return "IPv6 address without ]"
+		}
+		host = b[:close+1]
+		if close+1 < len(b) {
+			if b[close+1] != ':' {
+				return "text behind an IPv6 address"
+			}
+			port = b[close+1:]
+		}
+	} else if colon := bytes.IndexByte(b, ':'); colon >= 0 {
+		host, port = b[:colon], b[colon:]
+	}
+	if reason := hostSyntax(host); reason != "" {
+		return reason
+	}
+	if port != nil {
+		if n, ok := number(port[1:], 65535); !ok || n == 0 {
+			return "port"
+		}
+	}
+	return ""
+}
+
+// hostSyntax = name / IPv4 address / IPv6 reference
+func hostSyntax(b []byte) string {
+	if len(b) == 0 {
+		return "empty host"
+	}
+	if b[0] == '[' {
+		if len(b) < 2 || b[len(b)-1] != ']' || !isIPv6(b[1:len(b)-1]) {
+			return "IPv6 address"
+		}
+		return ""
+	}
+	if len(b) > 255 || !all(b, classHost) || b[0] == '.' || b[0] == '-' || b[len(b)-1] == '-' || bytes.Contains(b, dotDot) {
+		return "host name"
+	}
+	// A last label that begins with a digit can only be an IPv4 address.
+	last := bytes.TrimSuffix(b, dotDot[:1])
+	if c := last[bytes.LastIndexByte(last, '.')+1]; isDigit(c) && digits(last[bytes.LastIndexByte(last, '.')+1:]) && !isIPv4(b) {
+		return "IPv4 address"
+	}
+	return ""
+}
+
+var dotDot = []byte("..")
+
+func isIPv4(b []byte) bool {
+	for part := range 4 {
+		i := 0
+		for i < len(b) && isDigit(b[i]) {
+			i++
+		}
+		if n, ok := number(b[:i], 255); !ok || i > 3 || i > 1 && b[0] == '0' || n < 0 {
+			return false
+		}
+		b = b[i:]
+		if part < 3 {
+			if len(b) == 0 || b[0] != '.' {
+				return false
+			}
+			b = b[1:]
+		}
+	}
+	return len(b) == 0
+}
+
+// isIPv6 follows RFC 5954 §4.1: one "::" at most, an IPv4 address only at
+// the end, no zone.
+func isIPv6(b []byte) bool {
+	groups, gap := 0, false
+	if bytes.HasPrefix(b, colonColon) {
+		gap, b = true, b[2:]
+		if len(b) == 0 {
+			return true
+		}
+	}
+	for {
+		if groups <= 6 && bytes.IndexByte(b, ':') < 0 && bytes.IndexByte(b, '.') >= 0 {
+			groups += 2
+			return isIPv4(b) && (groups == 8 || gap && groups < 8)
+		}
+		i := 0
+		for i < len(b) && isHex(b[i]) {
+			i++
+		}
+		if i == 0 || i > 4 {
+			return false
+		}
+		groups++
+		if b = b[i:]; len(b) == 0 {
+			break
+		}
+		if bytes.HasPrefix(b, colonColon) {
+			if gap {
+				return false
+			}
+			gap = true
+			if b = b[2:]; len(b) == 0 {
+				break
+			}
+			continue
+		}
+		if b[0] != ':' {
+			return false
+		}
+		b = b[1:]
+	}
+	return groups == 8 || gap && groups < 8
+}
+
+var colonColon = []byte("::")
+
+// callID = word [ "@" word ]
+func callID(b []byte) string {
+	left, right, at := bytes.Cut(b, []byte("@"))
+	if !all(left, classWord) || at && !all(right, classWord) {
+		return "not a word"
+	}
+	return ""
+}
+
+// cseq = 1*DIGIT LWS Method, below 2**31 (RFC 3261 §8.1.1.5).
+func cseq(b []byte) (n int, method []byte, reason string) {
+	i := 0
+	for i < len(b) && isDigit(b[i]) {
+		i++
+	}
+	n, ok := number(b[:i], 1<<31-1)
+	if !ok {
+		return 0, nil, "not a number below 2**31"
+	}
+	j := skipLWS(b, i)
+	if j == i || !isToken(b[j:]) {
+		return 0, nil, "not a number and a method"
+	}
+	return n, b[j:], ""
+}
+
+// mediaTypeValue = type "/" subtype *( ";" parameter )
+func mediaTypeValue(b []byte) string {
+	i := 0
+	part := func() bool {
+		i = skipLWS(b, i)
+		from := i
+		for i < len(b) && charClass[b[i]]&classToken != 0 {
+			i++
+		}
+		ok := i > from
+		i = skipLWS(b, i)
+		return ok
+	}
+	if !part() || i == len(b) || b[i] != '/' {
+		return "not a media type"
+	}
+	i++
+	if !part() {
+		return "not a media type"
+	}
+	for i < len(b) && b[i] == ';' {
+		i++
+		if !part() || i == len(b) || b[i] != '=' {
+			return "parameter of the media type"
+		}
+		i = skipLWS(b, i+1)
+		if i < len(b) && b[i] == '"' {
+			q, _, why := quoted(b, i)
+			if why != "" {
+				return why
+			}
+			i = skipLWS(b, q)
+		} else if !part() {
+			return "parameter of the media type"
+		}
+	}
+	if i != len(b) {
+		return "more than one value"
+	}
+	return ""
+}
+
+// isDate = RFC 1123 date in GMT (RFC 3261 §20.17): "Sat, 13 Nov 2010 23:29:00 GMT"
+func isDate(b []byte) bool {
+	const form = "aaa, 00 aaa 0000 00:00:00 GMT"
+	if len(b) != len(form) {
+		return false
+	}
+	for i := range b {
+		switch l := lower(b[i]); form[i] {
+		case 'a':
+			if l < 'a' || l > 'z' {
+				return false
+			}
+		case '0':
+			if !isDigit(b[i]) {
+				return false
+			}
+		default:
+			if b[i] != form[i] {
+				return false
+			}
+		}
+	}
+	return true
+}
