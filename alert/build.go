@@ -47,7 +47,7 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 	}
 	e.setRule(d.Rule, m)
 	e.setAttempt(a)
-	if d.Verdict == call.Reject && d.Status != 0 {
+	if d.Verdict == call.Reject && d.Status >= 100 && d.Status <= 699 {
 		e.SIP.Code = strconv.Itoa(d.Status)
 	}
 	s := d.Subject
@@ -171,7 +171,7 @@ func (e *Event) setAttempt(a *call.Attempt) {
 	e.setSource(a.Source)
 	r := &e.Rampart
 	r.Side = a.Side.String()
-	r.CallID, r.Pass = short(a.ID), a.Pass
+	r.CallID, r.Pass = short(a.ID), max(a.Pass, 0)
 	r.Account, r.Peer, r.PeerKind = short(a.Account), short(a.Peer), a.PeerKind.String()
 	r.FromE164, r.ToE164 = short(a.From.E164()), short(a.To.E164())
 	r.ToNumber, r.ToCountry, r.ToClass = short(a.To.Number), short(a.To.Country), short(a.To.Class)
@@ -210,8 +210,8 @@ func (e *Event) setSource(s call.Source) {
 	if s.Addr.IsValid() {
 		ip := s.Addr.Addr().Unmap()
 		e.Source = &Endpoint{IP: ip.String(), Port: s.Addr.Port()}
-		if s.Country != "" {
-			e.Source.Geo = &Geo{Country: short(s.Country)}
+		if isCountry(s.Country) {
+			e.Source.Geo = &Geo{Country: s.Country}
 		}
 		if s.ASN != 0 {
 			e.Source.AS = &AS{Number: s.ASN}
@@ -241,6 +241,11 @@ func (e *Event) setSource(s call.Source) {
 			e.TLS.Client = &TLSClient{Subject: short(s.TLSSubject)}
 		}
 	}
+}
+
+// isCountry reports whether s is an ISO 3166-1 alpha-2 code by its form.
+func isCountry(s string) bool {
+	return len(s) == 2 && s[0] >= 'A' && s[0] <= 'Z' && s[1] >= 'A' && s[1] <= 'Z'
 }
 
 func (e *Event) setSubject(s call.Subject) {

@@ -252,6 +252,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	if r.EndedBy == "" {
 		r.EndedBy = call.ByGateway
 	}
+	r.RingMs, r.DurationMs, r.Coalesced = max(r.RingMs, 0), max(r.DurationMs, 0), 0
 	switch {
 	case r.Start == nil && r.End == nil:
 		r.Start, r.End = call.At(now), call.At(now)
@@ -266,6 +267,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 			&p.Source, &p.Transport, &p.TLSVersion, &p.HangupCause} {
 			*s = short(*s)
 		}
+		p.DurationMs = max(p.DurationMs, 0)
 		p.Trace = cleanList(p.Trace, maxTrace)
 		if len(p.FailedOver) > 0 {
 			p.FailedOver = cleanList(p.FailedOver, maxPasses)
@@ -273,7 +275,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		legs := make([]call.Leg, 0, min(len(p.MediaLegs), maxLegs))
 		for _, l := range p.MediaLegs[:min(len(p.MediaLegs), maxLegs)] {
 			l.Side, l.Peer, l.Suite = short(l.Side), short(l.Peer), short(l.Suite)
-			l.LossPercent, l.JitterMs = finite(l.LossPercent), finite(l.JitterMs)
+			l.LossPercent, l.JitterMs = min(finite(l.LossPercent), 100), finite(l.JitterMs)
 			legs = append(legs, l)
 		}
 		p.MediaLegs = legs
@@ -283,9 +285,9 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	return r
 }
 
-// finite is f, or 0 where JSON has no number for it.
+// finite is f, or 0 where JSON has no number for it or f is negative.
 func finite(f float64) float64 {
-	if f-f != 0 {
+	if f-f != 0 || f < 0 {
 		return 0
 	}
 	return f

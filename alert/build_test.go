@@ -1,0 +1,310 @@
+package alert
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+type sample struct {
+	name string
+	e    Event
+}
+
+// samples holds at least one alert of every action that call declares.
+func samples() []sample {
+	with := func(a *call.Attempt, f func(*call.Attempt)) *call.Attempt { f(a); return a }
+	plain := with(attempt(), func(a *call.Attempt) {
+		a.Source.Transport, a.Source.TLSVersion, a.Source.TLSCipher, a.Source.Registered = "udp", "", "", false
+		a.Source.Addr = netip.MustParseAddrPort("198.51.100.30:5060")
+		a.PeerKind, a.User = call.Stranger, ""
+	})
+	rtp := with(attempt(), func(a *call.Attempt) { a.Media = call.Media{Offered: true, Profile: "RTP/AVP"} })
+	sos := with(attempt(), func(a *call.Attempt) {
+		a.To = call.Party{User: "112", Host: "sip.example.com", Number: "112", Kind: call.Emergency}
+		a.RequestURI = "sip:112@sip.example.com"
+	})
+	carrier := with(attempt(), func(a *call.Attempt) {
+		a.PeerKind, a.Peer, a.User, a.Direction = call.Carrier, "carrier-a", "", call.Inbound
+		a.Source.Registered, a.Source.TLSSubject = false, "sip.carrier.example"
+		a.From = call.Party{User: "+442079460000", Host: "sip.carrier.example", Number: "+442079460000", Kind: call.International, Country: "GB", Class: "fixed"}
+		a.To = call.Party{User: "+33123450001", Host: "sip.example.com", Number: "+33123450001", Kind: call.National, Country: "FR", Class: "fixed"}
+	})
+	options := with(stranger(), func(a *call.Attempt) { a.Method, a.RequestURI = "OPTIONS", "sip:192.0.2.10" })
+
+	denied := call.Decision{Verdict: call.Reject, Status: 403, Rule: "countries/denied", Severity: call.Medium,
+		Reason: "JM is not an allowed country", Action: call.CallRejected,
+		Evidence: []call.Evidence{{Name: "to.country", Value: "JM", Threshold: "allow: BE DE FR GB US"}},
+		Trace:    []string{"base/known-peer", "countries/denied"}}
+	shadow := denied
+	shadow.Shadow, shadow.Rule, shadow.Reason = true, "toll/night-international", "international call at 04:06"
+
+	from := func(name string, a *call.Attempt, d call.Decision) sample {
+		return sample{name, FromDecision(a, d, meta)}
+	}
+	sys := func(name string, act call.Action, sev call.Severity, reason string, ev ...call.Evidence) sample {
+		return sample{name, System(t0, meta, act, sev, reason, ev...)}
+	}
+	return []sample{
+		from("call-rejected", attempt(), denied),
+		from("call-would-reject", attempt(), shadow),
+		from("request-rejected", options, call.Decision{Verdict: call.Drop, Rule: "base/strangers", Severity: call.Low,
+			Reason: "OPTIONS from a stranger", Action: call.RequestRejected}),
+		from("plaintext-refused", plain, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/plaintext", Severity: call.Medium,
+			Reason: "signalling over udp without TLS, and no peer is allowed it from 198.51.100.30", Action: call.PlaintextRefused}),
+		from("srtp-refused", rtp, call.Decision{Verdict: call.Reject, Status: 488, Rule: "base/srtp", Severity: call.Medium,
+			Reason: "RTP/AVP offered where SRTP is required", Action: call.SRTPRefused,
+			Evidence: []call.Evidence{{Name: "media.profile", Value: "RTP/AVP", Threshold: "RTP/SAVP"}}}),
+		from("scanner", stranger(), call.Decision{Verdict: call.Drop, Rule: "scanners/user-agents", Severity: call.High,
+			Reason: "scanner friendly-scanner\x1b[2J", Action: call.ScannerDetected}),
+		from("flood", register(), call.Decision{Verdict: call.Drop, Rule: "limits/strangers", Severity: call.High,
+			Reason: "REGISTER above the rate of its source", Action: call.Flood,
+			Subject:  call.Subject{Kind: "source", Value: "198.51.100.9"},
+			Evidence: []call.Evidence{{Name: "rate", Value: 41.5, Threshold: 5}, {Name: "over", Value: time.Second}}}),
+		from("peer-identity-mismatch", with(register(), func(a *call.Attempt) { a.Method, a.RegisterUser = "INVITE", "" }),
+			call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/peer-identity", Severity: call.High,
+				Reason: "certificate of sip.carrier.example from an address that is not carrier-a's", Action: call.PeerIdentity,
+				Subject: call.Subject{Kind: "peer", Value: "carrier-a"}}),
+		from("identity-forged", with(attempt(), func(a *call.Attempt) { a.From.User = "1000" }),
+			call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/identity", Severity: call.High,
+				Reason: "From 1000 on a connection that registered 1001", Action: call.IdentityForged}),
+		from("emergency-call", sos, call.Decision{Verdict: call.Allow, Rule: "base/emergency", Severity: call.High,
+			Reason: "emergency call to 112", Action: call.EmergencyCall}),
+		from("malformed-message", options, call.Decision{Verdict: call.Drop, Rule: "base/malformed", Severity: call.Low,
+			Reason: "two Content-Length headers", Action: call.MalformedMessage}),
+		from("call-rejected-inbound", carrier, call.Decision{Verdict: call.Reject, Status: 480, Rule: "limits/peer-calls", Severity: call.Low,
+			Reason: "carrier-a has all its calls in use", Action: call.CallRejected,
+			Evidence: []call.Evidence{{Name: "calls", Value: 30, Threshold: 30}}}),
+		{"media-injection", System(t0, meta, call.MediaInjection, call.High, "RTP from an address that is not the other side's",
+			call.Evidence{Name: "packets", Value: 250}).InCall("01JGT7").
+			From(call.Source{Addr: netip.MustParseAddrPort("198.51.100.66:4000"), Country: "NL"})},
+		{"call-failed", System(t0, meta, call.CallFailed, call.High, "a panic ended this call: index out of range").With(attempt())},
+		sys("policy-reloaded", call.PolicyReloaded, call.Info, "policy loaded: 41 rules"),
+		{"policy-reload-failed", System(t0, meta, call.PolicyReloaded, call.High, "policy/night.yaml:7:5: unknown key whenn").Failed()},
+		sys("certificate-reloaded", call.CertificateLoaded, call.Info, "certificate of sip.example.com loaded, valid until 2027-01-01"),
+		sys("certificate-expiring", call.CertificateExpiry, call.Medium, "certificate of sip.example.com expires in 14 days",
+			call.Evidence{Name: "days_left", Value: 14, Threshold: 21}),
+		sys("sink-degraded", call.SinkDegraded, call.High, "the sink cannot be written: no space left on device",
+			call.Evidence{Name: "sink", Value: "/var/log/rampart/cdr.jsonl"}, call.Evidence{Name: "lost_lines", Value: 0}),
+		sys("heartbeat", call.Heartbeat, call.Info, "alive", call.Evidence{Name: "calls", Value: 12}),
+	}
+}
+
+func TestGoldenAlerts(t *testing.T) {
+	schema := compile(t, "alert")
+	for _, s := range samples() {
+		t.Run(s.name, func(t *testing.T) {
+			line, err := s.e.Line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := valid(t, schema, line); n != 1 {
+				t.Fatalf("%d lines", n)
+			}
+			golden(t, "alerts/"+s.name+".json", indent(t, line))
+		})
+	}
+}
+
+func indent(t *testing.T, line []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, line, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// declared reads the actions from the source of package call.
+func declared(t *testing.T) (out []call.Action) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), "../call/decision.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(f, func(n ast.Node) bool {
+		v, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if id, ok := v.Type.(*ast.Ident); ok && id.Name == "Action" {
+			for _, x := range v.Values {
+				s, err := strconv.Unquote(x.(*ast.BasicLit).Value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				out = append(out, call.Action(s))
+			}
+		}
+		return true
+	})
+	if len(out) < 10 {
+		t.Fatalf("only %d actions found in package call", len(out))
+	}
+	return out
+}
+
+func TestActionsAreOneSet(t *testing.T) {
+	var known []call.Action
+	for _, a := range Actions() {
+		known = append(known, a.Action)
+		if a.Meaning == "" || a.Kind == "" || len(a.Category) == 0 || (a.Technique == "") != (a.TechniqueName == "") {
+			t.Errorf("%s is described badly: %+v", a.Action, a)
+		}
+	}
+	if !slices.IsSorted(known) || len(slices.Compact(slices.Clone(known))) != len(known) {
+		t.Errorf("the list is not sorted or holds one twice")
+	}
+	sent := declared(t)
+	for _, a := range sent {
+		if !slices.Contains(known, a) {
+			t.Errorf("call declares %s, the list of actions does not hold it", a)
+		}
+		if !slices.ContainsFunc(samples(), func(s sample) bool { return s.e.Event.Action == a }) {
+			t.Errorf("%s has no golden file", a)
+		}
+	}
+	for _, a := range Actions() {
+		if a.Reserved == slices.Contains(sent, a.Action) {
+			t.Errorf("%s: reserved is %v", a.Action, a.Reserved)
+		}
+	}
+	var doc struct {
+		Properties struct {
+			Event struct {
+				Properties struct {
+					Action struct{ Enum []call.Action }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(Schema("alert"), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if got := doc.Properties.Event.Properties.Action.Enum; !slices.Equal(got, known) {
+		t.Errorf("the schema has %v, the list %v", got, known)
+	}
+}
+
+func TestFromDecision(t *testing.T) {
+	if e := FromDecision(attempt(), call.Decision{Verdict: call.Allow, Rule: "x/y"}, meta); !e.IsZero() {
+		t.Errorf("a decision without action made %+v", e)
+	}
+	d := call.Decision{Verdict: call.Reject, Status: 403, Rule: "a/b", Action: call.CallRejected, Shadow: true}
+	e := FromDecision(attempt(), d, meta)
+	if e.Event.Action != call.CallWouldReject || e.Rampart.Verdict != "reject" || e.Rampart.Mode != "shadow" || e.Event.Outcome != "success" {
+		t.Errorf("shadow: %+v %+v", e.Event, e.Rampart)
+	}
+	d.Action = "ping-call" // a detector keeps its action
+	if e := FromDecision(attempt(), d, meta); e.Event.Action != "ping-call" || e.Rampart.Verdict != "reject" {
+		t.Errorf("detector: %+v", e.Event)
+	}
+	mapped := attempt()
+	mapped.Source.Addr = netip.MustParseAddrPort("[::ffff:203.0.113.77]:40112")
+	mapped.User = ""
+	d = call.Decision{Verdict: call.Drop, Action: call.Flood}
+	e = FromDecision(mapped, d, meta)
+	if e.Source.IP != "203.0.113.77" || e.Network.Type != "ipv4" || e.Rampart.Subject.Value != "203.0.113.77" || e.Related.IP[0] != "203.0.113.77" {
+		t.Errorf("mapped address: %+v %+v", e.Source, e.Rampart.Subject)
+	}
+	if e := FromDecision(&call.Attempt{At: t0}, d, meta); e.Source != nil || e.Rampart.Subject != nil {
+		t.Errorf("nothing known: %+v", e)
+	}
+}
+
+func TestFingerprint(t *testing.T) {
+	d := call.Decision{Verdict: call.Reject, Status: 403, Rule: "a/b", Action: call.CallRejected}
+	id := func(f func(*call.Attempt)) string {
+		a := attempt()
+		f(a)
+		return FromDecision(a, d, meta).Event.ID
+	}
+	same := id(func(*call.Attempt) {})
+	if again := id(func(*call.Attempt) {}); again != same {
+		t.Errorf("the same finding has two ids")
+	}
+	for name, f := range map[string]func(*call.Attempt){
+		"time":    func(a *call.Attempt) { a.At = a.At.Add(time.Millisecond) },
+		"call":    func(a *call.Attempt) { a.ID = "other" },
+		"call-id": func(a *call.Attempt) { a.SIPCallID = "other" },
+		"port":    func(a *call.Attempt) { a.Source.Addr = netip.AddrPortFrom(a.Source.Addr.Addr(), 1) },
+		"user":    func(a *call.Attempt) { a.User = "1003" },
+	} {
+		if id(f) == same {
+			t.Errorf("another %s has the same id", name)
+		}
+	}
+}
+
+// The methods that add to an event leave the one they were called on alone.
+func TestEventsAreValues(t *testing.T) {
+	e := System(t0, meta, call.CallFailed, call.High, "x").With(attempt())
+	before, _ := e.Line()
+	e.About(call.Subject{Kind: "user", Value: "other"})
+	e.From(call.Source{Addr: netip.MustParseAddrPort("192.0.2.99:1")})
+	e.With(stranger())
+	e.InCall("y").Failed()
+	if after, _ := e.Line(); !bytes.Equal(before, after) {
+		t.Errorf("changed:\n%s%s", before, after)
+	}
+}
+
+func TestLineHasACap(t *testing.T) {
+	long := strings.Repeat("\x00", 100_000)
+	a := attempt()
+	a.SIPCallID, a.RequestURI, a.UserAgent, a.User, a.Diversion, a.Method, a.ID = long, long, long, long, long, long, long
+	a.From = call.Party{User: long, Host: long, Display: long, Number: long, Kind: call.National, Country: long}
+	a.To = a.From
+	a.RegisterUser, a.AuthUser, a.Peer, a.Account, a.Media.Profile = long, long, long, long, long
+	d := call.Decision{Verdict: call.Reject, Status: 403, Rule: long, Reason: long, Action: call.CallRejected, Subject: call.Subject{Kind: "user", Value: long}}
+	for range 1000 {
+		d.Evidence = append(d.Evidence, call.Evidence{Name: long, Value: long, Threshold: long})
+		d.Trace = append(d.Trace, long)
+	}
+	line, err := FromDecision(a, d, meta).Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, compile(t, "alert"), line)
+	if len(line) > 48<<10 {
+		t.Errorf("%d bytes", len(line))
+	}
+	t.Logf("the longest line has %d bytes", len(line))
+}
+
+func FuzzAlertLine(f *testing.F) {
+	f.Add("1001", "sip.example.com", "baresip", "reason", "a/b", "JM", uint8(3), uint8(2), false, 403, uint16(5060))
+	f.Add("\x1b[2J\xff", "\u202e", "", "\n", "/", "xx", uint8(4), uint8(9), true, 99999, uint16(0))
+	schema := compile(f, "alert")
+	f.Fuzz(func(t *testing.T, user, host, agent, reason, rule, country string, verdict, sev uint8, shadow bool, status int, port uint16) {
+		for _, m := range []string{"INVITE", "REGISTER", user} {
+			a := attempt()
+			a.Method, a.UserAgent, a.RequestURI, a.SIPCallID, a.ID, a.Diversion = m, agent, host, user, host, agent
+			a.From, a.To = call.Party{User: user, Host: host, Display: agent}, call.Party{User: host, Number: user, Kind: call.National, Country: country}
+			a.User, a.RegisterUser, a.AuthUser = user, host, agent
+			a.Source.Country, a.Source.TLSSubject, a.Hops, a.Pass = country, host, status, status
+			a.Source.Addr = netip.AddrPortFrom(a.Source.Addr.Addr(), port)
+			d := call.Decision{Verdict: call.Verdict(verdict % 5), Status: status, Rule: rule, Reason: reason, Severity: call.Severity(sev % 8),
+				Action: call.CallRejected, Shadow: shadow, Trace: []string{rule, reason},
+				Evidence: []call.Evidence{{Name: user, Value: reason, Threshold: fmt.Errorf("%s", host)}}}
+			line, err := FromDecision(a, d, meta).Line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := valid(t, schema, line); n != 1 {
+				t.Fatalf("%d lines: %q", n, line)
+			}
+		}
+	})
+}
