@@ -237,8 +237,10 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 		default:
 			d.value(f.value, m.v, at, m.o)
 		}
-		m.seen = true
-		known[f.key] = m
+		if ok {
+			m.seen = true
+			known[f.key] = m
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		if m := known[name]; m.o.required && !m.seen {

@@ -135,6 +135,7 @@ func TestProblems(t *testing.T) {
 		{"unknown key", "nmae: x", "f:1:1: unknown key \"nmae\" here\n    hint: did you mean name?"},
 		{"unknown key, dashes", "addr-port: x", "f:1:1: unknown key \"addr-port\" here\n    hint: did you mean addr_port?"},
 		{"unknown key inside", "opt: {name: x, zzzzzz: 1}", "f:1:16: unknown key \"zzzzzz\" in opt\n    hint: known keys: count, name, tags"},
+		{"two unknown keys", "opt: {name: x, yyyyyy: 1, zzzzzz: 2}", "f:1:16: unknown key \"yyyyyy\" in opt\n    hint: known keys: count, name, tags\nf:1:27: unknown key \"zzzzzz\" in opt\n    hint: known keys: count, name, tags"},
 		{"duplicate", "name: a\non: true\nname: b", "f:3:1: \"name\" is given twice\n    hint: it already stands in line 1; keep one of them"},
 		{"number for text", "name: 0033", "f:1:7: name: 0033 without quotes is a number in YAML, and text belongs here\n    hint: put it in quotes: \"0033\""},
 		{"plus number for text", "name: +33", "f:1:7: name: +33 without quotes is a number in YAML, and text belongs here\n    hint: put it in quotes: \"+33\""},
