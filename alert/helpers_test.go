@@ -109,7 +109,7 @@ func (m *memory) Write(b []byte) (int, error) {
 	return m.buf.Write(b)
 }
 
-func (m *memory) Reopen() error { m.open++; return nil }
+func (m *memory) Reopen() error { m.mu.Lock(); defer m.mu.Unlock(); m.open++; return nil }
 func (m *memory) Close() error  { return nil }
 
 func (m *memory) fail(err error) {
