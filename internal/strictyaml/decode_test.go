@@ -193,6 +193,10 @@ func TestCaps(t *testing.T) {
 	for i := range 5000 {
 		b.WriteString("  k" + strings.Repeat("x", i%7) + string(rune('a'+i%26)) + time.Duration(i).String() + ": no\n")
 	}
+	many := Decode("f", []byte(strings.Repeat("a: b\n", MaxKeys+1)), &s)
+	if len(many) != 1 || many[0].Line != MaxKeys+1 {
+		t.Errorf("too many keys give %v", many)
+	}
 	ps := Decode("f", []byte(b.String()), &s)
 	if len(ps) != MaxProblems+1 || !strings.Contains(ps.String(), "more problems") {
 		t.Errorf("%d problems kept", len(ps))

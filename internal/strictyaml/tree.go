@@ -16,6 +16,7 @@ import (
 const (
 	MaxSize     = 1 << 20 // bytes of one file
 	MaxDepth    = 32      // nested mappings and lists
+	MaxKeys     = 20_000  // in all mappings together; the parser's time grows with their square
 	MaxProblems = 100     // reported for one file; more are counted, not kept
 )
 
@@ -144,8 +145,8 @@ func checkText(file, text string) (ps Problems) {
 // checkTokens refuses the parts of YAML that this package does not read, and
 // nesting so deep that the parser's recursion would be the limit.
 func checkTokens(file string, tokens token.Tokens) (ps Problems) {
-	var columns []int // of the block structures that are open
-	flow := 0         // open [ and {
+	var columns []int  // of the block structures that are open
+	flow, keys := 0, 0 // open [ and {; mapping keys so far
 	for _, tk := range tokens {
 		if len(ps) >= MaxProblems {
 			return ps
@@ -171,6 +172,10 @@ func checkTokens(file string, tokens token.Tokens) (ps Problems) {
 			flow++
 		case token.SequenceEndType, token.MappingEndType:
 			flow--
+		case token.MappingValueType:
+			if keys++; keys > MaxKeys {
+				return append(ps, At(file, pos, "more than %d keys in one file", MaxKeys).WithHint("split the file, or write the entries as a list"))
+			}
 		}
 		block := tk.Type == token.SequenceEntryType || tk.Next != nil && tk.Next.Type == token.MappingValueType
 		if block && flow <= 0 {
