@@ -368,6 +368,12 @@ func anyURI(u []byte) (identity bool, reason string) {
 		return true, reason
 	case equalFold(u[:colon], "tel"), equalFold(u[:colon], "urn"):
 		identity = true
+	default:
+		for _, c := range u[:colon] {
+			if l := lower(c); l < 'a' || l > 'z' {
+				return false, "URI scheme" // legal, but nothing that speaks SIP
+			}
+		}
 	}
 	return identity, opaque(rest)
 }
