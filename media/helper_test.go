@@ -186,7 +186,7 @@ func (p *phone) expect(c *net.UDPConn, want []byte) {
 		p.t.Fatalf("nothing arrived, want %d bytes", len(want))
 	}
 	if p.in != nil {
-		if bytes.Contains(b, want[12:]) && len(want) > 16 {
+		if len(want) > 16 && bytes.Contains(b, want[12:]) {
 			p.t.Fatal("payload is in the clear")
 		}
 		var err error
