@@ -293,3 +293,7 @@ func (r *rig) pass(from Leg, b []byte) {
 	other := r.ph[from.Other()]
 	other.expect(other.rtp, b)
 }
+
+func listenOn(a netip.AddrPort) (*net.UDPConn, error) {
+	return net.ListenUDP("udp", net.UDPAddrFromAddrPort(a))
+}
