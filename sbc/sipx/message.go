@@ -50,8 +50,8 @@ func ParseNameAddr(s string) (NameAddr, error) {
 	return n, err
 }
 
-// formatNameAddr writes display name and URI, without header parameters.
-func formatNameAddr(display, uri string) string {
+// NameAddrText writes display name and URI, without header parameters.
+func NameAddrText(display, uri string) string {
 	if display == "" {
 		return "<" + uri + ">"
 	}

@@ -213,7 +213,7 @@ func (s *Stack) handle(f *Flow, b []byte) {
 		s.malformed(f, b, bad)
 		return
 	}
-	m, err := s.parser.ParseSIP(b[:n])
+	m, err := s.parser.ParseSIP(Tidy(b[:n]))
 	if err != nil {
 		// Check and the parser disagree: the stricter one wins.
 		s.malformed(f, b, &Malformed{Status: 400, Reason: "unparsable: " + err.Error(), Response: strings.HasPrefix(string(b[:min(4, len(b))]), "SIP/")})
@@ -353,3 +353,6 @@ func foldAddrPort(a net.Addr) netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
+
+// Timers are the base timers of RFC 3261 §17; zero values mean its defaults.
+type Timers struct{ T1, T2, T4 time.Duration }

@@ -1,0 +1,272 @@
+package sbc
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// Counters of the gateway, read at any time.
+type Counters struct {
+	Decisions  [5]atomic.Uint64 // by verdict
+	Malformed  atomic.Uint64
+	Registered atomic.Uint64
+	Answered   atomic.Uint64
+	Panics     atomic.Uint64
+	logged     atomic.Int64 // unix time of the last malformed line in the log
+	skipped    atomic.Uint64
+}
+
+func newID() string {
+	b := make([]byte, 12)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// ours reports whether we serve the domain.
+func (g *Gateway) ours(domain string) bool {
+	for _, d := range g.cfg.Domains {
+		if strings.EqualFold(d, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// attempt gathers the facts of a request; after this nobody looks at the
+// message to decide.
+func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
+	a := r.Attempt()
+	a.PeerKind, a.Peer, a.Account = id.kind, id.name(), id.account
+	f := r.Flow
+	if f.TLS != nil {
+		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
+	}
+	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.ids.registeredAddr(f.Remote.Addr())
+	if g.deps.Geo != nil && f.Side == call.Public {
+		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(f.Remote.Addr())
+	}
+	if a.Method != "REGISTER" {
+		g.number(&a.From, r.From().URI, id.kind)
+		g.number(&a.To, r.URI(), id.kind)
+	}
+	return a
+}
+
+// number fills in the canonical number of a party. Phones dial; the PBX and
+// carriers pass numbers on.
+func (g *Gateway) number(p *call.Party, u sipx.URI, kind call.Kind) {
+	text, in := u.User, number.Dialled
+	if u.Scheme == "tel" || u.Scheme == "urn" {
+		text = u.Scheme + ":" + u.Raw()
+		p.User = u.Raw()
+	}
+	if kind == call.PBX || kind == call.Carrier {
+		in = number.Trunk
+	}
+	g.deps.Plan.Normalise(text, in).Fill(p)
+}
+
+// admit decides one attempt: emergency first, then the guards, cheapest
+// first; the strictest verdict wins. Each attempt reports exactly one
+// Decision.
+func (g *Gateway) admit(a *call.Attempt) call.Decision {
+	d := g.decide(a)
+	g.report(a, d)
+	return d
+}
+
+func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
+	if a.Method == "INVITE" && a.Emergency() {
+		return call.Decision{Verdict: call.Allow, Rule: "base/emergency", Reason: "emergency call", Severity: call.High,
+			Action: call.EmergencyCall, Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
+	}
+	var trace []string
+	for _, gd := range *g.guards.Load() {
+		got := judge(gd, a)
+		trace = append(trace, got.Trace...)
+		if got.Shadow && got.Verdict > call.Allow {
+			// Decided, told, not carried out.
+			g.deps.Reporter.Decision(a, got)
+			continue
+		}
+		if got.Verdict > d.Verdict {
+			d = got
+		}
+		if d.Verdict == call.Drop {
+			break
+		}
+	}
+	if d.Verdict == call.Abstain {
+		d = g.fallback(a)
+	}
+	d.Trace = trace
+	return d
+}
+
+// fallback is what happens when no guard has an opinion: strangers may only
+// register, everybody identified may go on.
+func (g *Gateway) fallback(a *call.Attempt) call.Decision {
+	if a.PeerKind != call.Stranger || a.Method == "REGISTER" {
+		return call.Decision{Verdict: call.Allow}
+	}
+	return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/stranger", Severity: call.Medium, Action: call.RequestRejected,
+		Reason:  a.Method + " from a source that is not registered and no peer",
+		Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}
+}
+
+// judge turns a panicking guard into a rejection: a broken lock stays locked.
+func judge(gd Guard, a *call.Attempt) (d call.Decision) {
+	defer func() {
+		if p := recover(); p != nil {
+			d = call.Decision{Verdict: call.Reject, Status: 500, Rule: gd.Name() + "/panic", Severity: call.Critical,
+				Action: call.CallFailed, Reason: fmt.Sprint("guard failed: ", p)}
+		}
+	}()
+	return gd.Judge(a)
+}
+
+// report tells everybody who reads Decisions.
+func (g *Gateway) report(a *call.Attempt, d call.Decision) {
+	g.Counters.Decisions[d.Verdict].Add(1)
+	g.deps.Reporter.Decision(a, d)
+}
+
+// refuse reports and answers what no guard was asked about.
+func (g *Gateway) refuse(r *sipx.Request, id identity, d call.Decision) {
+	a := g.attempt(r, id)
+	g.report(a, d)
+	g.answer(r, a, d)
+	if a.Method == "INVITE" {
+		g.refusedRecord(a, d)
+	}
+}
+
+// answer puts a refusal on the wire: the code to those we know, and to
+// strangers on a stream; silence where the verdict says so. A rule id goes
+// only to those we know.
+func (g *Gateway) answer(r *sipx.Request, a *call.Attempt, d call.Decision) {
+	if d.Verdict == call.Drop {
+		r.Flow.Close()
+		return
+	}
+	code := d.Status
+	if code < 300 {
+		code = 403
+	}
+	r.Refuse(code, refusalHeaders(a, d))
+	if a.PeerKind == call.Stranger && r.Flow.Side == call.Public && !a.Source.Registered && a.Method != "REGISTER" {
+		// A stranger that does anything but register gets one answer per
+		// connection.
+		r.Flow.Close()
+	}
+}
+
+// refusalHeaders: Allow for 405, Retry-After for 503, Warning to the known.
+func refusalHeaders(a *call.Attempt, d call.Decision) (hs []sipx.HeaderField) {
+	if d.Status == 405 {
+		hs = append(hs, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
+	}
+	if d.RetryAfter > 0 {
+		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: strconv.Itoa(int(d.RetryAfter.Seconds() + 0.999))})
+	}
+	if a.PeerKind == call.Stranger {
+		return hs
+	}
+	if d.Warning != nil {
+		return append(hs, sipx.WarningField(d.Warning.Code, d.Warning.Text))
+	}
+	if d.Rule != "" {
+		hs = append(hs, sipx.WarningField(399, d.Rule))
+	}
+	return hs
+}
+
+func (g *Gateway) badExtension(r *sipx.Request) {
+	r.Refuse(420, []sipx.HeaderField{{Name: "Unsupported", Value: strings.Join(r.UnsupportedTags(), ", ")}})
+}
+
+// options answers a keep-alive or capability question for the gateway: who
+// asks is told what we speak, strangers nothing.
+func (g *Gateway) options(r *sipx.Request, id identity) {
+	a := g.attempt(r, id)
+	d := g.admit(a)
+	e := g.event(call.EventOptions, a, newID())
+	switch {
+	case !d.Permits():
+		g.answer(r, a, d)
+		e.Code = d.Status
+	case r.MaxForwards() == 0 && !g.forUs(r):
+		r.Refuse(483, nil)
+		e.Code = 483
+	case len(r.UnsupportedTags()) > 0:
+		g.badExtension(r)
+		e.Code = 420
+	default:
+		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: "timer"}})
+		e.Code = 200
+	}
+	g.deps.Reporter.Event(e)
+}
+
+func (g *Gateway) forUs(r *sipx.Request) bool { u := r.URI(); return u.User == "" }
+
+// event begins a line of the event stream from an attempt.
+func (g *Gateway) event(kind call.EventKind, a *call.Attempt, id string) call.Event {
+	e := call.Event{At: call.Time{Time: a.At}, Kind: kind, ID: id, Node: g.cfg.Node,
+		Account: a.Account, Peer: a.Peer, User: a.User,
+		Source: a.Source.Addr.Addr().String(), SourceCountry: a.Source.Country, UserAgent: a.UserAgent}
+	return e
+}
+
+// malformedLog writes at most one line a second; the rest is counted.
+func (g *Gateway) malformedLog(f *sipx.Flow, m *sipx.Malformed) {
+	now := time.Now().Unix()
+	if last := g.Counters.logged.Load(); last == now || !g.Counters.logged.CompareAndSwap(last, now) {
+		g.Counters.skipped.Add(1)
+		return
+	}
+	g.log.Info("malformed message refused", "source", f.Remote.String(), "transport", f.Transport, "reason", m.Reason,
+		"header", m.Header, "not_logged", g.Counters.skipped.Swap(0))
+}
+
+// HandshakeFailed implements sipx.Handler. Somebody who speaks plaintext to
+// the TLS port gets an alert of his own.
+func (g *Gateway) HandshakeFailed(side call.Side, remote netip.AddrPort, err error) {
+	first, plain := plaintext(err)
+	if !plain {
+		g.log.Debug("TLS handshake failed", "side", side.String(), "source", remote.String(), "error", err)
+		return
+	}
+	if side == call.Public && sipLike(first) {
+		a := &call.Attempt{At: time.Now(), Side: side, Method: "", Source: call.Source{Addr: remote, Transport: "tcp"}}
+		g.report(a, call.Decision{Verdict: call.Drop, Rule: "base/plaintext", Reason: "plaintext on the TLS port",
+			Severity: call.Medium, Action: call.PlaintextRefused, Subject: call.Subject{Kind: "source", Value: remote.Addr().String()}})
+	}
+}
+
+// sipLike: five printable bytes, as of a method; not the noise of a scanner
+// for other protocols.
+func sipLike(b []byte) bool {
+	for _, c := range b {
+		if c < 0x20 || c > 0x7e {
+			return false
+		}
+	}
+	return len(b) > 0
+}
+
+// FlowClosed implements sipx.Handler.
+func (g *Gateway) FlowClosed(f *sipx.Flow) {
+	g.ids.closed(f)
+	g.bindings.closed(f)
+}

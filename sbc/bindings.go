@@ -1,0 +1,188 @@
+package sbc
+
+import (
+	"cmp"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// binding is one phone as the PBX knows it: a token that stands for the
+// phone's contact and the flow to reach it by (RFC 5626 §5.3).
+type binding struct {
+	token     string
+	aor       aor
+	contact   string // the URI the phone gave
+	account   string
+	flow      *sipx.Flow // nil once the connection is gone
+	expires   time.Time
+	userAgent string
+}
+
+// maxContacts bounds the bindings of one AoR; the PBX has its own limit below.
+const maxContacts = 20
+
+// bindings is the table of registered phones, by token. Only registrations
+// that a PBX accepted are in it.
+type bindings struct {
+	mu      sync.Mutex
+	max     int
+	byToken map[string]*binding
+	byAoR   map[aor][]*binding
+}
+
+func (b *bindings) init(max int) {
+	b.max = max
+	b.byToken = map[string]*binding{}
+	b.byAoR = map[aor][]*binding{}
+}
+
+// token names one contact of one AoR, the same after a reconnect or restart:
+// derived from the AoR and the instance (RFC 5626 §4.1), else the contact.
+func (g *Gateway) token(a aor, c sipx.NameAddr) string {
+	m := hmac.New(sha256.New, g.cfg.TokenKey)
+	m.Write([]byte("contact\x00" + a.user + "\x00" + a.domain + "\x00"))
+	if inst := c.Get("+sip.instance"); inst != "" {
+		m.Write([]byte("instance\x00" + inst + "\x00" + c.Get("reg-id")))
+	} else {
+		m.Write([]byte("uri\x00" + c.URI.User + "\x00" + strings.ToLower(c.URI.Host)))
+	}
+	return "rp" + hex.EncodeToString(m.Sum(nil)[:12])
+}
+
+// mapped derives an identifier of ours from one of theirs: the same for a
+// retry and a refresh, and telling nothing.
+func (g *Gateway) mapped(kind string, parts ...string) string {
+	m := hmac.New(sha256.New, g.cfg.TokenKey)
+	m.Write([]byte(kind))
+	for _, p := range parts {
+		m.Write([]byte{0})
+		m.Write([]byte(p))
+	}
+	return hex.EncodeToString(m.Sum(nil)[:16])
+}
+
+// put stores or refreshes a binding; false when the table or the AoR is full.
+func (b *bindings) put(n binding) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if old := b.byToken[n.token]; old != nil {
+		*old = n
+		return true
+	}
+	if len(b.byToken) >= b.max || len(b.byAoR[n.aor]) >= maxContacts {
+		return false
+	}
+	p := &n
+	b.byToken[n.token] = p
+	b.byAoR[n.aor] = append(b.byAoR[n.aor], p)
+	return true
+}
+
+func (b *bindings) remove(token string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.drop(b.byToken[token])
+}
+
+func (b *bindings) drop(p *binding) {
+	if p == nil {
+		return
+	}
+	delete(b.byToken, p.token)
+	rest := slices.DeleteFunc(b.byAoR[p.aor], func(q *binding) bool { return q == p })
+	if len(rest) == 0 {
+		delete(b.byAoR, p.aor)
+	} else {
+		b.byAoR[p.aor] = rest
+	}
+}
+
+// get returns the live binding of a token.
+func (b *bindings) get(token string, now time.Time) (binding, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.byToken[token]
+	if p == nil || now.After(p.expires) {
+		return binding{}, false
+	}
+	return *p, true
+}
+
+// of lists the live bindings of an AoR, those with a connection first.
+func (b *bindings) of(a aor, now time.Time) (out []binding) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byAoR[a] {
+		if now.Before(p.expires) {
+			out = append(out, *p)
+		}
+	}
+	slices.SortStableFunc(out, func(x, y binding) int {
+		alive := func(q binding) int {
+			if q.flow != nil && q.flow.Alive() {
+				return 0
+			}
+			return 1
+		}
+		return cmp.Compare(alive(x), alive(y))
+	})
+	return out
+}
+
+// closed takes the connection from its bindings; they stay until they expire,
+// so that a call for them is told that the flow failed.
+func (b *bindings) closed(f *sipx.Flow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byToken {
+		if p.flow == f {
+			p.flow = nil
+		}
+	}
+}
+
+func (b *bindings) expire(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byToken {
+		if now.After(p.expires) {
+			b.drop(p)
+		}
+	}
+}
+
+func (b *bindings) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.byToken)
+}
+
+// Registration is one binding as the admin sees it.
+type Registration struct {
+	User, Domain, Account, Source, Transport, UserAgent string
+	Connected                                           bool
+	Expires                                             time.Time
+}
+
+// Registrations lists what is registered, ordered by user.
+func (g *Gateway) Registrations() (out []Registration) {
+	b := &g.bindings
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byToken {
+		r := Registration{User: p.aor.user, Domain: p.aor.domain, Account: p.account, UserAgent: p.userAgent, Expires: p.expires}
+		if p.flow != nil {
+			r.Connected, r.Source, r.Transport = p.flow.Alive(), p.flow.Remote.String(), p.flow.Transport
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(x, y Registration) int { return cmp.Compare(x.User+"\x00"+x.Source, y.User+"\x00"+y.Source) })
+	return out
+}

@@ -1,0 +1,318 @@
+package sbc
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// calls finds sessions (by dialog, by attempt) and joins the passes of one
+// call. Entries exist only for attempts that were admitted; their number is
+// Config.MaxCalls at most.
+type calls struct {
+	mu       sync.Mutex
+	attempts map[attemptKey]*session
+	dialogs  map[dialogKey]dialogEnd
+	all      map[*session]struct{}
+	groups   map[string]*group    // by our call id, while a pass lives
+	inside   map[string]*group    // by Call-ID we use towards the inside
+	sessID   map[string]*group    // by Session-ID we sent inside
+	recent   map[recentKey]recent // user and number, 5 s
+	wg       sync.WaitGroup
+}
+
+// attemptKey is one attempt: a 401/407 and its answer share it. The
+// Request-URI is part of it: a PBX forks with one Call-ID and From tag, and an
+// answer to a challenge that dials another number is another attempt.
+type attemptKey struct {
+	side                 call.Side
+	callID, fromTag, uri string
+}
+
+// dialogKey is side and dialog; the role is in which tag is ours.
+type dialogKey struct {
+	side call.Side
+	sipx.DialogKey
+}
+
+type dialogEnd struct {
+	s   *session
+	leg b2bua.Leg
+}
+
+type recentKey struct{ user, number string }
+
+type recent struct {
+	g  *group
+	at time.Time
+}
+
+// joinWindow: INTERFACE, decision 2.
+const joinWindow = 5 * time.Second
+
+func (c *calls) init() {
+	c.attempts = map[attemptKey]*session{}
+	c.dialogs = map[dialogKey]dialogEnd{}
+	c.all = map[*session]struct{}{}
+	c.groups = map[string]*group{}
+	c.inside = map[string]*group{}
+	c.sessID = map[string]*group{}
+	c.recent = map[recentKey]recent{}
+}
+
+func (c *calls) live() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.all)
+}
+
+func (c *calls) sessions() (out []*session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for s := range c.all {
+		out = append(out, s)
+	}
+	return out
+}
+
+func (c *calls) wait() { c.wg.Wait() }
+
+func (c *calls) attempt(k attemptKey) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.attempts[k]
+}
+
+func (c *calls) dialog(side call.Side, k sipx.DialogKey) (*session, b2bua.Leg) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.dialogs[dialogKey{side, k}]
+	return e.s, e.leg
+}
+
+// add takes a session into the tables; false when there are too many.
+func (c *calls) add(s *session, max int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.all) >= max {
+		return false
+	}
+	c.all[s] = struct{}{}
+	c.attempts[s.key] = s
+	c.wg.Add(1)
+	return true
+}
+
+// index makes a leg's dialog findable.
+func (c *calls) index(s *session, l b2bua.Leg, side call.Side, k sipx.DialogKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dk := dialogKey{side, k}
+	c.dialogs[dk] = dialogEnd{s, l}
+	s.indexed = append(s.indexed, dk)
+}
+
+func (c *calls) remove(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.all[s]; !ok {
+		return
+	}
+	delete(c.all, s)
+	if c.attempts[s.key] == s {
+		delete(c.attempts, s.key)
+	}
+	for _, k := range s.indexed {
+		if c.dialogs[k].s == s {
+			delete(c.dialogs, k)
+		}
+	}
+	c.wg.Done()
+}
+
+// group is one call of one or more passes.
+type group struct {
+	id      string
+	rec     call.Record
+	passes  []*pass
+	live    int
+	inside  []string // keys of calls.inside and calls.sessID
+	sessID  string
+	recent  recentKey
+	attempt *call.Attempt // of the first pass
+}
+
+// pass is one way through the gateway, as the record shows it.
+type pass struct {
+	call.Pass
+	ring, answer time.Time
+}
+
+// join finds the call that an INVITE from the PBX goes on with: by our own
+// Call-ID when the PBX is a proxy, by Session-ID (RFC 7989), else by user and
+// number within 5 s.
+func (c *calls) join(a *call.Attempt, sessionID string) *group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g := c.inside[a.SIPCallID]; g != nil {
+		return g
+	}
+	if g := c.sessID[sessionID]; g != nil && sessionID != "" {
+		return g
+	}
+	for _, user := range []string{a.User, a.From.User, a.From.Number} {
+		if r, ok := c.recent[recentKey{user, numberOf(a)}]; ok && user != "" && a.At.Sub(r.at) <= joinWindow && r.g.live > 0 {
+			return r.g
+		}
+	}
+	return nil
+}
+
+func numberOf(a *call.Attempt) string {
+	if a.To.Number != "" {
+		return a.To.Number
+	}
+	return a.To.User
+}
+
+// open makes the call of a first pass, or takes in a further pass.
+func (c *calls) open(g *group, s *session) *pass {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	g.live++
+	p := &pass{}
+	g.passes = append(g.passes, p)
+	c.groups[g.id] = g
+	a := g.attempt
+	if len(g.passes) == 1 && a.Side == call.Public {
+		user := a.User
+		if user == "" {
+			user = a.From.Number
+		}
+		if user == "" {
+			user = a.From.User
+		}
+		g.recent = recentKey{user, numberOf(a)}
+		if user != "" && len(c.recent) < 100000 {
+			c.recent[g.recent] = recent{g, a.At}
+		}
+	}
+	return p
+}
+
+// sent remembers what we send inside by which the next pass is known.
+func (c *calls) sent(g *group, callID, sessionID string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.inside[callID] = g
+	g.inside = append(g.inside, callID)
+	if sessionID != "" {
+		c.sessID[sessionID] = g
+		g.sessID = sessionID
+	}
+}
+
+// closePass ends one pass; the last one completes the record.
+func (c *calls) closePass(g *group) (done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if g.live--; g.live > 0 {
+		return false
+	}
+	delete(c.groups, g.id)
+	for _, k := range g.inside {
+		delete(c.inside, k)
+	}
+	delete(c.sessID, g.sessID)
+	if c.recent[g.recent].g == g {
+		delete(c.recent, g.recent)
+	}
+	return true
+}
+
+// living reports whether some pass of the call goes on.
+func (c *calls) living(g *group) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return g.live > 0
+}
+
+// count is the number of passes so far.
+func (c *calls) count(g *group) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(g.passes)
+}
+
+func (c *calls) expire(now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, r := range c.recent {
+		if now.Sub(r.at) > joinWindow {
+			delete(c.recent, k)
+		}
+	}
+}
+
+// CallView is one live call as the admin sees it.
+type CallView struct {
+	ID, From, To, Account, User, Peer, State, Source string
+	Direction                                        call.Direction
+	Since                                            time.Time
+	Answered                                         time.Time // zero while it rings
+	Suites                                           []string  // per leg of every pass; "RTP" without SRTP
+	Passes                                           int
+}
+
+// Calls lists the live calls, oldest first.
+func (g *Gateway) Calls() (out []CallView) {
+	views := map[string]*CallView{}
+	for _, s := range g.calls.sessions() {
+		v := s.view.Load()
+		if v == nil {
+			continue
+		}
+		old := views[v.ID]
+		if old == nil {
+			cp := *v
+			views[v.ID] = &cp
+			continue
+		}
+		old.Passes += v.Passes
+		if v.Since.Before(old.Since) {
+			cp := *v
+			cp.Passes, cp.Suites = old.Passes, append(cp.Suites, old.Suites...)
+			views[v.ID] = &cp
+			continue
+		}
+		old.Suites = append(old.Suites, v.Suites...)
+	}
+	for _, v := range views {
+		out = append(out, *v)
+	}
+	slices.SortFunc(out, func(a, b CallView) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
+	return out
+}
+
+// Hangup ends a call by our id; false when there is none.
+func (g *Gateway) Hangup(id, cause string) bool {
+	found := false
+	for _, s := range g.calls.sessions() {
+		if s.group.id == id {
+			s.hangup(cause)
+			found = true
+		}
+	}
+	return found
+}
+
+// Live is the number of passes that are up.
+func (g *Gateway) Live() int { return g.calls.live() }
+
+// Bindings is the number of registered contacts.
+func (g *Gateway) Bindings() int { return g.bindings.len() }

@@ -1,0 +1,274 @@
+package sbc
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// directory knows where the PBXs and peers are: names resolved, refreshed in
+// the background, never while a message waits.
+type directory struct {
+	cfg Config
+
+	mu    sync.RWMutex
+	addrs map[string][]netip.AddrPort // by hop name
+	down  map[string]bool             // PBXs that do not answer
+}
+
+func (d *directory) init(cfg Config) {
+	d.cfg = cfg
+	d.addrs = map[string][]netip.AddrPort{}
+	d.down = map[string]bool{}
+}
+
+func hopKey(kind call.Kind, name string) string { return kind.String() + "/" + name }
+
+// resolve looks up every host once. An address is its own answer.
+func (g *Gateway) resolve(ctx context.Context) {
+	look := func(kind call.Kind, name, host string, port uint16) {
+		if host == "" {
+			return
+		}
+		addrs, err := lookup(ctx, host, port)
+		if err != nil {
+			g.log.Warn("host not found; the last known addresses stay", "for", name, "host", host, "error", err)
+			return
+		}
+		g.peers.mu.Lock()
+		g.peers.addrs[hopKey(kind, name)] = addrs
+		g.peers.mu.Unlock()
+	}
+	for _, p := range g.cfg.PBXs {
+		look(call.PBX, p.Name, p.Host, p.Port)
+	}
+	for _, p := range g.cfg.Peers {
+		look(call.Carrier, p.Name, p.Host, p.Port)
+	}
+}
+
+func lookup(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
+	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.AddrPort
+	for _, a := range as {
+		out = append(out, netip.AddrPortFrom(a.Unmap(), port))
+	}
+	return out, nil
+}
+
+// resolver refreshes names; addresses need none.
+func (g *Gateway) resolver() {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case <-tick.C:
+			g.resolve(g.ctx)
+		}
+	}
+}
+
+func (d *directory) at(kind call.Kind, name string) []netip.AddrPort {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.addrs[hopKey(kind, name)]
+}
+
+// pbxAt finds the PBX a message comes from: by address and port, else by
+// address (a PBX may send from any port).
+func (d *directory) pbxAt(a netip.AddrPort) *PBX {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	var byAddr *PBX
+	for i := range d.cfg.PBXs {
+		p := &d.cfg.PBXs[i]
+		for _, x := range d.addrs[hopKey(call.PBX, p.Name)] {
+			if x == a {
+				return p
+			}
+			if x.Addr() == a.Addr() && byAddr == nil {
+				byAddr = p
+			}
+		}
+	}
+	return byAddr
+}
+
+func (d *directory) byName(name string) *Peer {
+	for i := range d.cfg.Peers {
+		if d.cfg.Peers[i].Name == name {
+			return &d.cfg.Peers[i]
+		}
+	}
+	return nil
+}
+
+func (d *directory) pbxByName(name string) *PBX {
+	for i := range d.cfg.PBXs {
+		if d.cfg.PBXs[i].Name == name {
+			return &d.cfg.PBXs[i]
+		}
+	}
+	return nil
+}
+
+// knownAddr: an address that some peer entry lists.
+func (d *directory) knownAddr(a netip.Addr) bool {
+	for i := range d.cfg.Peers {
+		if contains(d.cfg.Peers[i].IP, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// pbxOrder lists the PBXs to try: those that answer first, in order of the
+// configuration; those that do not last, as the check may be wrong.
+func (d *directory) pbxOrder() []*PBX {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := make([]*PBX, 0, len(d.cfg.PBXs))
+	for i := range d.cfg.PBXs {
+		out = append(out, &d.cfg.PBXs[i])
+	}
+	slices.SortStableFunc(out, func(a, b *PBX) int {
+		x, y := 0, 0
+		if d.down[a.Name] {
+			x = 1
+		}
+		if d.down[b.Name] {
+			y = 1
+		}
+		return x - y
+	})
+	return out
+}
+
+func (d *directory) markDown(name string) { d.mark(name, true) }
+
+// mark reports whether that is news.
+func (d *directory) mark(name string, down bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down[name] == down {
+		return false
+	}
+	d.down[name] = down
+	return true
+}
+
+// PBXUp reports how many PBXs answer, of how many.
+func (g *Gateway) PBXUp() (up, all int) {
+	g.peers.mu.RLock()
+	defer g.peers.mu.RUnlock()
+	for _, p := range g.cfg.PBXs {
+		if !g.peers.down[p.Name] {
+			up++
+		}
+	}
+	return up, len(g.cfg.PBXs)
+}
+
+func (g *Gateway) connectPBX(ctx context.Context, p *PBX) (*sipx.Flow, error) {
+	return g.connect(ctx, g.peers.at(call.PBX, p.Name), sipx.Hop{Name: p.Name, Side: call.Inside, Transport: p.Transport, TLS: p.TLS})
+}
+
+func (g *Gateway) connectPeer(ctx context.Context, p *Peer) (*sipx.Flow, error) {
+	return g.connect(ctx, g.peers.at(call.Carrier, p.Name), sipx.Hop{Name: p.Name, Side: call.Public, Transport: p.Transport, TLS: p.TLS})
+}
+
+// connect tries the addresses of a hop in order.
+func (g *Gateway) connect(ctx context.Context, addrs []netip.AddrPort, h sipx.Hop) (*sipx.Flow, error) {
+	err := fmt.Errorf("%s: no address known", h.Name)
+	for _, a := range addrs {
+		h.Addr = a
+		var f *sipx.Flow
+		if f, err = g.stack.Connect(ctx, h); err == nil {
+			return f, nil
+		}
+	}
+	return nil, err
+}
+
+// health asks a PBX by OPTIONS whether it lives (RFC 3261 §11); any answer
+// will do. What it says is used to order the PBXs, never to refuse a call.
+func (g *Gateway) health(p *PBX) {
+	every := p.Health
+	if every <= 0 {
+		return
+	}
+	for first := true; ; first = false {
+		err := g.ping(p)
+		if g.ctx.Err() != nil {
+			return
+		}
+		switch {
+		case err != nil && (g.peers.mark(p.Name, true) || first):
+			g.log.Warn("PBX does not answer", "pbx", p.Name, "address", net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))), "transport", p.Transport, "error", err)
+		case err == nil && g.peers.mark(p.Name, false):
+			g.log.Info("PBX answers again", "pbx", p.Name)
+		case err == nil && first:
+			g.log.Info("PBX answers", "pbx", p.Name)
+		}
+		t := time.NewTimer(every)
+		select {
+		case <-g.ctx.Done():
+			t.Stop()
+			return
+		case <-t.C:
+		}
+	}
+}
+
+func (g *Gateway) ping(p *PBX) error {
+	ctx, cancel := context.WithTimeout(g.ctx, 4*time.Second)
+	defer cancel()
+	f, err := g.connectPBX(ctx, p)
+	if err != nil {
+		return err
+	}
+	host := g.cfg.Domains[0]
+	o := &sipx.Out{Method: "OPTIONS", URI: "sip:" + host, Headers: []sipx.HeaderField{
+		{Name: "From", Value: "<sip:rampart@" + f.HostPort() + ">;tag=" + sipx.NewTag()},
+		{Name: "To", Value: "<sip:" + host + ">"},
+		{Name: "Call-ID", Value: sipx.NewCallID()},
+		{Name: "CSeq", Value: "1 OPTIONS"},
+		{Name: "Contact", Value: "<" + f.ContactURI("rampart") + ">"},
+	}}
+	done := make(chan error, 1)
+	if _, err := g.stack.Send(f, o, func(out sipx.Outcome) {
+		if out.Err != nil || out.Res.Code() >= 200 {
+			select {
+			case done <- out.Err:
+			default:
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("OPTIONS: no answer in 4 s")
+	}
+}

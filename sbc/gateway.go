@@ -1,0 +1,341 @@
+// Package sbc is the gateway itself: it identifies who speaks, asks the
+// guards, keeps registrations, routes, and owns every call. It answers "may
+// this go on, and where to".
+//
+// It parses no SIP and writes none to a socket (sbc/sipx does), holds no rule
+// (policy, ratelimit), forwards no packet (media) and formats no alert. The
+// [Gateway] owns identities, bindings and the list of calls; each call is
+// owned by one goroutine ([session]) around the pure machine of sbc/b2bua.
+// Time is taken once per message, where it arrives. A guard that fails
+// refuses; a call that fails ends alone; a full table refuses what is new.
+//
+// Start reading at [Gateway.Request], then session.run.
+package sbc
+
+import (
+	"context"
+	cryptotls "crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// A Guard has an opinion on attempts. It reads no clock (time is a.At) and
+// never blocks.
+type Guard interface {
+	Name() string
+	Judge(a *call.Attempt) call.Decision
+}
+
+// Releaser is a guard that counts calls: Done ends the counting of one.
+// It may be called more than once and for calls it never saw.
+type Releaser interface{ Done(callID string) }
+
+// Gate is asked for every packet and connection before it is read.
+type Gate interface {
+	Allow(addr netip.Addr, now time.Time, bytes int, known bool) bool
+}
+
+// Reporter takes what is to be told. Its methods never block.
+type Reporter interface {
+	Decision(*call.Attempt, call.Decision)
+	System(call.SystemEvent)
+	Record(call.Record)
+	Event(call.Event)
+}
+
+// Geo tells where an address is; empty answers when it does not know.
+type Geo interface {
+	Lookup(netip.Addr) (country string, asn uint)
+}
+
+// PBX is one system on the inside.
+type PBX struct {
+	Name      string
+	Host      string // name or address
+	Port      uint16
+	Transport string // udp, tcp, tls
+	TLS       *cryptotls.Config
+	SRTP      sdp.Policy
+	Health    time.Duration // between OPTIONS; 0 = none
+}
+
+// Peer is one carrier or trunk on the public side.
+type Peer struct {
+	Name           string
+	Certificate    string // RFC 5922 name its certificate must carry; "" = not by certificate
+	Wildcard       bool   // a wildcard certificate will do
+	IP             []netip.Prefix
+	Host           string
+	Port           uint16
+	Transport      string
+	TLS            *cryptotls.Config
+	AllowPlaintext bool
+	SRTP           sdp.Policy
+	NAT            bool // RFC 7362: its media may come from elsewhere than it says
+}
+
+// Route sends calls that are not for a registered phone to peers in order.
+type Route struct {
+	Countries []string // ISO codes of the callee; empty = every call
+	Prefixes  []string // canonical prefixes, e.g. "+4420"
+	Peers     []string
+}
+
+// Config of a Gateway.
+type Config struct {
+	Node      string
+	Domains   []string // the first one stands in what we write
+	PBXs      []PBX
+	Peers     []Peer
+	Routes    []Route
+	Listeners []sipx.Listener
+	ServerTLS *cryptotls.Config
+	Limits    sipx.Limits
+	Timers    sipx.Timers
+	Suites    []string
+
+	MaxCall      time.Duration // 12 h
+	Inactivity   time.Duration // 30 s
+	SetupTimeout time.Duration // RFC 3261 Timer C: 3 min
+	RetryTimeout time.Duration // for the answer to a challenge: 30 s
+	MaxCalls     int           // passes at a time; 0 = 20,000
+	MaxBindings  int           // 0 = 50,000
+	// ForwardCanonical writes the canonical number to carriers; false sends
+	// what was dialled.
+	ForwardCanonical bool
+	// EmergencyNumber is dialled for urn:service:sos (RFC 5031); default 112.
+	EmergencyNumber string
+	TokenKey        []byte // kept secret that registration tokens are derived with
+}
+
+// Deps are the parts a Gateway works with.
+type Deps struct {
+	Media    *media.Plane
+	Guards   []Guard
+	Gate     Gate
+	Plan     *number.Plan
+	Reporter Reporter
+	Geo      Geo // may be nil
+	Log      *slog.Logger
+}
+
+// Gateway is the running thing.
+type Gateway struct {
+	cfg    Config
+	deps   Deps
+	log    *slog.Logger
+	stack  *sipx.Stack
+	guards atomic.Pointer[[]Guard]
+
+	peers    directory
+	ids      identities
+	bindings bindings
+	calls    calls
+	draining atomic.Bool
+	Counters Counters
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+}
+
+// New opens the listeners. Nothing is read before Start.
+func New(cfg Config, deps Deps) (*Gateway, error) {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	def(&cfg.MaxCall, 12*time.Hour)
+	def(&cfg.Inactivity, 30*time.Second)
+	def(&cfg.SetupTimeout, 3*time.Minute+time.Second)
+	def(&cfg.RetryTimeout, 30*time.Second)
+	if cfg.EmergencyNumber == "" {
+		cfg.EmergencyNumber = "112"
+	}
+	if cfg.MaxCalls == 0 {
+		cfg.MaxCalls = 20000
+	}
+	if cfg.MaxBindings == 0 {
+		cfg.MaxBindings = 50000
+	}
+	if len(cfg.TokenKey) < 16 {
+		return nil, fmt.Errorf("registration key: %d bytes, want 16 or more", len(cfg.TokenKey))
+	}
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log}
+	g.ctx, g.cancel = context.WithCancel(context.Background())
+	g.SetGuards(deps.Guards)
+	g.peers.init(cfg)
+	g.ids.init()
+	g.bindings.init(cfg.MaxBindings)
+	g.calls.init()
+	var err error
+	g.stack, err = sipx.New(sipx.Config{
+		Listeners: cfg.Listeners, ServerTLS: cfg.ServerTLS, Limits: cfg.Limits,
+		T1: cfg.Timers.T1, T2: cfg.Timers.T2, T4: cfg.Timers.T4, Log: deps.Log,
+		UDPShards: 1,
+	}, g)
+	if err != nil {
+		g.cancel()
+		return nil, err
+	}
+	return g, nil
+}
+
+// SetGuards replaces the guards: what was decided stays, the next attempt
+// meets the new ones.
+func (g *Gateway) SetGuards(gs []Guard) { g.guards.Store(&gs) }
+
+// Start resolves the PBXs and peers, begins their health checks and reads.
+func (g *Gateway) Start() {
+	g.resolve(g.ctx)
+	g.stack.Start()
+	g.wg.Go(g.resolver)
+	for i := range g.cfg.PBXs {
+		g.wg.Go(func() { g.health(&g.cfg.PBXs[i]) })
+	}
+	g.wg.Go(g.janitor)
+}
+
+// Addrs lists the bound addresses of a side and transport.
+func (g *Gateway) Addrs(side call.Side, transport string) []netip.AddrPort {
+	return g.stack.Addrs(side, transport)
+}
+
+// Drain refuses new calls with 503 and waits for the live ones; those that
+// remain when ctx ends are released with BYE.
+func (g *Gateway) Drain(ctx context.Context) {
+	g.draining.Store(true)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for g.calls.live() > 0 {
+		select {
+		case <-ctx.Done():
+			g.hangupAll("drain")
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// hangupAll releases every call and waits a moment for the BYEs.
+func (g *Gateway) hangupAll(cause string) {
+	for _, s := range g.calls.sessions() {
+		s.hangup(cause)
+	}
+	deadline := time.Now().Add(2 * time.Second)
+	for g.calls.live() > 0 && time.Now().Before(deadline) {
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// Close ends everything at once.
+func (g *Gateway) Close() {
+	g.hangupAll("shutdown")
+	g.cancel()
+	g.stack.Close()
+	g.calls.wait()
+	g.wg.Wait()
+}
+
+// janitor forgets what has expired.
+func (g *Gateway) janitor() {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case now := <-tick.C:
+			g.bindings.expire(now)
+			g.ids.expire(now)
+			g.calls.expire(now)
+		}
+	}
+}
+
+// AdmitPacket implements sipx.Handler.
+func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
+	if side == call.Inside || g.deps.Gate == nil {
+		return true
+	}
+	return g.deps.Gate.Allow(src, time.Now(), n, g.knownAddr(src))
+}
+
+// AdmitConn implements sipx.Handler.
+func (g *Gateway) AdmitConn(side call.Side, src netip.Addr) bool {
+	return g.AdmitPacket(side, src, 0)
+}
+
+// knownAddr: a peer's address, or one that a good registration came from.
+func (g *Gateway) knownAddr(a netip.Addr) bool {
+	return g.peers.knownAddr(a) || g.ids.registeredAddr(a)
+}
+
+// Request implements sipx.Handler: every new request but ACK and CANCEL.
+func (g *Gateway) Request(r *sipx.Request) {
+	id := g.identify(r)
+	if !g.mayspeak(r, id) {
+		return
+	}
+	if r.ToTag() != "" {
+		g.inDialog(r)
+		return
+	}
+	switch r.Method() {
+	case "INVITE":
+		g.invite(r, id)
+	case "REGISTER":
+		g.register(r, id)
+	case "OPTIONS":
+		g.options(r, id)
+	case "BYE", "INFO", "PRACK", "UPDATE":
+		r.Refuse(481, nil)
+	case "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER":
+		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 405, Rule: "base/method-not-allowed",
+			Reason: r.Method() + " is not carried", Severity: call.Low})
+	default:
+		r.Refuse(501, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}})
+	}
+}
+
+// Ack implements sipx.Handler.
+func (g *Gateway) Ack(r *sipx.Request) {
+	if s, leg := g.calls.dialog(r.Flow.Side, r.DialogKey()); s != nil {
+		s.ack(leg, r)
+	}
+}
+
+// inDialog finds the call of a request with a To tag.
+func (g *Gateway) inDialog(r *sipx.Request) {
+	s, leg := g.calls.dialog(r.Flow.Side, r.DialogKey())
+	if s == nil {
+		r.Refuse(481, nil)
+		return
+	}
+	s.request(leg, r)
+}
+
+// Malformed implements sipx.Handler: the RFC's code to a known peer, silence
+// to a stranger on UDP, a counter for both.
+func (g *Gateway) Malformed(f *sipx.Flow, m *sipx.Malformed) bool {
+	g.Counters.Malformed.Add(1)
+	g.malformedLog(f, m)
+	if f.Side == call.Inside || f.Known() || g.knownAddr(f.Remote.Addr()) {
+		return true
+	}
+	return f.Reliable()
+}

@@ -1,0 +1,290 @@
+package sbc
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+	rtls "github.com/rampart-sbc/rampart/tls"
+)
+
+// identity is what identification made of the sender of a request.
+type identity struct {
+	kind    call.Kind
+	peer    *Peer // Carrier
+	pbx     *PBX  // PBX
+	account string
+	aors    []aor // Phone: what its flow has registered
+	// misfit says which claim did not hold (a certificate or address that
+	// belongs to no peer); empty for plain strangers.
+	misfit string
+}
+
+// name of the configured peer or PBX.
+func (id identity) name() string {
+	switch {
+	case id.peer != nil:
+		return id.peer.Name
+	case id.pbx != nil:
+		return id.pbx.Name
+	}
+	return ""
+}
+
+// aor is an address of record in comparable form.
+type aor struct{ user, domain string }
+
+func (a aor) String() string { return a.user + "@" + a.domain }
+
+// aorOf makes the AoR of a URI: the user unescaped, the host in lower case.
+func aorOf(u sipx.URI) aor {
+	return aor{unescape(u.User), strings.ToLower(strings.TrimSuffix(u.Host, "."))}
+}
+
+// unescape decodes %XX once (RFC 3261 §19.1.4 compares them so).
+func unescape(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			hi, lo := unhex(s[i+1]), unhex(s[i+2])
+			if hi >= 0 && lo >= 0 {
+				b.WriteByte(byte(hi<<4 | lo))
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+func unhex(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c >= 'a' && c <= 'f':
+		return int(c-'a') + 10
+	case c >= 'A' && c <= 'F':
+		return int(c-'A') + 10
+	}
+	return -1
+}
+
+// identify says who sends on this flow: a PBX by address on the inside; on
+// the public side a peer (everything its entry names must match), then a
+// registered phone. Nobody else is anybody.
+func (g *Gateway) identify(r *sipx.Request) identity {
+	f := r.Flow
+	if f.Side == call.Inside {
+		if p := g.peers.pbxAt(f.Remote); p != nil {
+			return identity{kind: call.PBX, pbx: p, account: p.Name}
+		}
+		return identity{misfit: "no PBX has the address " + f.Remote.Addr().String()}
+	}
+	id := g.identifyPeer(f)
+	if id.kind == call.Carrier {
+		return id
+	}
+	if reg := g.ids.of(f); len(reg.aors) > 0 {
+		return identity{kind: call.Phone, aors: reg.aors, account: reg.account}
+	}
+	return id
+}
+
+func (g *Gateway) identifyPeer(f *sipx.Flow) identity {
+	if f.Outbound {
+		// We dialled it and verified its certificate.
+		if p := g.peers.byName(f.Hop); p != nil {
+			return identity{kind: call.Carrier, peer: p}
+		}
+	}
+	misfit := ""
+	for i := range g.cfg.Peers {
+		p := &g.cfg.Peers[i]
+		byIP := len(p.IP) > 0 && contains(p.IP, f.Remote.Addr())
+		if len(p.IP) > 0 && !byIP {
+			continue
+		}
+		if p.Certificate != "" {
+			if f.TLS == nil || len(f.TLS.PeerCertificates) == 0 {
+				if byIP {
+					misfit = fmt.Sprintf("address of peer %s without its certificate", p.Name)
+				}
+				continue
+			}
+			if !rtls.Match(f.TLS.PeerCertificates[0], p.Certificate, rtls.Rules{Wildcard: p.Wildcard}) {
+				misfit = fmt.Sprintf("certificate names %v, no peer has such a name", rtls.Names(f.TLS.PeerCertificates[0]))
+				continue
+			}
+		}
+		if p.Certificate == "" && len(p.IP) == 0 {
+			continue // nothing identifies it
+		}
+		if !f.Secure() && !p.AllowPlaintext {
+			misfit = fmt.Sprintf("peer %s may not use %s", p.Name, f.Transport)
+			continue
+		}
+		return identity{kind: call.Carrier, peer: p}
+	}
+	if misfit == "" && f.TLS != nil && len(f.TLS.PeerCertificates) > 0 {
+		misfit = fmt.Sprintf("certificate names %v, no peer has such a name", rtls.Names(f.TLS.PeerCertificates[0]))
+	}
+	return identity{misfit: misfit}
+}
+
+func contains(ps []netip.Prefix, a netip.Addr) bool {
+	for _, p := range ps {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayspeak refuses what no policy is needed for: plaintext from anybody who
+// is not allowed it, unknown hosts on the inside, certificates of nobody.
+func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
+	f := r.Flow
+	if f.Side == call.Inside {
+		if id.kind == call.PBX {
+			return true
+		}
+		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/inside-unknown", Reason: id.misfit,
+			Severity: call.High, Action: call.PeerIdentity, Subject: sourceSubject(f)})
+		return false
+	}
+	if id.kind != call.Stranger {
+		f.MarkKnown(true)
+		return true
+	}
+	if !f.Secure() {
+		reason := "plaintext " + f.Transport + " from a source that no peer entry allows it"
+		if id.misfit != "" {
+			reason = id.misfit
+		}
+		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/plaintext", Reason: reason,
+			Severity: call.Medium, Action: call.PlaintextRefused, Subject: sourceSubject(f)})
+		return false
+	}
+	if id.misfit != "" && r.Method() != "REGISTER" {
+		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/peer-identity", Reason: id.misfit,
+			Severity: call.High, Action: call.PeerIdentity, Subject: sourceSubject(f)})
+		return false
+	}
+	return true
+}
+
+func sourceSubject(f *sipx.Flow) call.Subject {
+	return call.Subject{Kind: "source", Value: f.Remote.Addr().String()}
+}
+
+// identities remembers which flow registered what, and from which addresses
+// good registrations came.
+type identities struct {
+	mu    sync.Mutex
+	flows map[uint64]*flowIdentity
+	addrs map[netip.Addr]time.Time // until when the address counts as known
+}
+
+type flowIdentity struct {
+	until   map[aor]time.Time
+	account string
+}
+
+type registered struct {
+	aors    []aor
+	account string
+}
+
+func (ids *identities) init() {
+	ids.flows = map[uint64]*flowIdentity{}
+	ids.addrs = map[netip.Addr]time.Time{}
+}
+
+// of lists what the flow has registered and not let go.
+func (ids *identities) of(f *sipx.Flow) (out registered) {
+	if f.ID == 0 {
+		return out
+	}
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	fi := ids.flows[f.ID]
+	if fi == nil {
+		return out
+	}
+	now := time.Now()
+	for a, t := range fi.until {
+		if now.Before(t) {
+			out.aors = append(out.aors, a)
+		}
+	}
+	out.account = fi.account
+	return out
+}
+
+// set records a registration the PBX accepted; the zero time ends it.
+func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time) {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	fi := ids.flows[f.ID]
+	if until.IsZero() {
+		if fi != nil {
+			delete(fi.until, a)
+			if len(fi.until) == 0 {
+				delete(ids.flows, f.ID)
+			}
+		}
+		return
+	}
+	if !f.Alive() {
+		return
+	}
+	if fi == nil {
+		fi = &flowIdentity{until: map[aor]time.Time{}}
+		ids.flows[f.ID] = fi
+	}
+	fi.account = account
+	fi.until[a] = until
+	if t := ids.addrs[f.Remote.Addr()]; t.Before(until) {
+		ids.addrs[f.Remote.Addr()] = until
+	}
+}
+
+func (ids *identities) closed(f *sipx.Flow) {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	delete(ids.flows, f.ID)
+}
+
+func (ids *identities) registeredAddr(a netip.Addr) bool {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	return !ids.addrs[a].IsZero()
+}
+
+func (ids *identities) expire(now time.Time) {
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	for a, t := range ids.addrs {
+		if now.After(t) {
+			delete(ids.addrs, a)
+		}
+	}
+	for id, fi := range ids.flows {
+		for a, t := range fi.until {
+			if now.After(t) {
+				delete(fi.until, a)
+			}
+		}
+		if len(fi.until) == 0 {
+			delete(ids.flows, id)
+		}
+	}
+}

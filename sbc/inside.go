@@ -1,0 +1,353 @@
+package sbc
+
+import (
+	"errors"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// Requests inside a dialog: ACK, BYE, re-INVITE, INFO, OPTIONS.
+
+// ack is called from a reading goroutine.
+func (s *session) ack(l b2bua.Leg, r *sipx.Request) {
+	s.post(input{do: func() {
+		x := &s.legs[l]
+		if x.theirs == nil || x.theirs.Request().CSeq() != r.CSeq() || !s.fits(x, r.Flow) {
+			return
+		}
+		s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Ack, Leg: l}, req: r})
+	}})
+}
+
+// request is called from a reading goroutine.
+func (s *session) request(l b2bua.Leg, r *sipx.Request) {
+	if !s.post(input{do: func() { s.take(l, r) }}) {
+		r.Refuse(503, nil)
+	}
+}
+
+// fits: a request must come the way the leg's own requests come: the same
+// side, and the same host, the same peer, or the phone's newer connection.
+func (s *session) fits(x *leg, f *sipx.Flow) bool {
+	if f.Side != x.side {
+		return false
+	}
+	if x.flow != nil && f.Remote.Addr() == x.flow.Remote.Addr() && f.Transport == x.flow.Transport {
+		return f.ID == x.flow.ID || x.kind != call.Phone || s.registeredOn(x, f)
+	}
+	switch x.kind {
+	case call.PBX:
+		return s.g.peers.pbxAt(f.Remote) != nil
+	case call.Carrier:
+		id := s.g.identifyPeer(f)
+		return id.peer != nil && id.peer.Name == x.name
+	case call.Phone:
+		return s.registeredOn(x, f)
+	}
+	return false
+}
+
+func (s *session) registeredOn(x *leg, f *sipx.Flow) bool {
+	for _, a := range s.g.ids.of(f).aors {
+		if a == x.aor {
+			return true
+		}
+	}
+	return false
+}
+
+// take looks at one request before the machine does.
+func (s *session) take(l b2bua.Leg, r *sipx.Request) {
+	x := &s.legs[l]
+	if !s.fits(x, r.Flow) {
+		r.Refuse(481, nil)
+		return
+	}
+	tx := r.Begin()
+	if tx == nil {
+		return
+	}
+	if !x.dialog.InOrder(r.CSeq()) {
+		tx.Respond(500, "", "", nil, nil)
+		return
+	}
+	if x.kind == call.Phone {
+		x.flow = r.Flow // the newest connection is where it is reached
+	}
+	refuse := func(code int, hs ...sipx.HeaderField) { tx.Respond(code, "", "", hs, nil) }
+	if r.MaxForwards() == 0 {
+		refuse(483)
+		return
+	}
+	if bad := r.UnsupportedTags(); len(bad) > 0 {
+		s.g.badExtensionTx(tx, bad)
+		return
+	}
+	in := input{req: r, tx: tx}
+	in.Leg = l
+	switch r.Method() {
+	case "BYE":
+		in.Kind = b2bua.Bye
+	case "INVITE":
+		tx.Respond(100, "", "", nil, nil)
+		if !s.offerOf(x, r, tx) {
+			return
+		}
+		in.Kind = b2bua.Modify
+	case "INFO":
+		if r.ContentType() == "application/sdp" {
+			refuse(415)
+			return
+		}
+		in.Kind = b2bua.Request
+	case "OPTIONS":
+		refuse(200, sipx.HeaderField{Name: "Allow", Value: sipx.Allow}, sipx.HeaderField{Name: "Accept", Value: "application/sdp"})
+		return
+	case "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER", "PRACK", "UPDATE":
+		refuse(405, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
+		return
+	default:
+		refuse(501)
+		return
+	}
+	s.queue = append(s.queue, in)
+}
+
+// offerOf checks the offer of a re-INVITE; a bad one is refused here and
+// changes nothing.
+func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
+	if s.state.Phase != b2bua.Up {
+		return true // the machine says 491 or 481
+	}
+	switch {
+	case len(r.Body()) == 0:
+		tx.Respond(488, "", "", []sipx.HeaderField{sipx.WarningField(399, "A re-INVITE must carry an offer")}, nil)
+		return false
+	case r.ContentType() != "application/sdp":
+		tx.Respond(415, "", "", []sipx.HeaderField{{Name: "Accept", Value: "application/sdp"}}, nil)
+		return false
+	}
+	offer, err := sdp.ReadOffer(&x.sdp, r.Body())
+	if err != nil {
+		d := offerRefusal(s.a, err, call.Decision{})
+		d.Trace = nil
+		s.g.deps.Reporter.Decision(s.a, d)
+		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
+		return false
+	}
+	s.offer = offer
+	if c, ok := r.Contact(); ok {
+		x.dialog.Target = c.URI.String() // target refresh, RFC 3261 §12.2.2
+	}
+	return true
+}
+
+func (g *Gateway) badExtensionTx(tx *sipx.ServerTx, bad []string) {
+	v := ""
+	for i, t := range bad {
+		if i > 0 {
+			v += ", "
+		}
+		v += t
+	}
+	tx.Respond(420, "", "", []sipx.HeaderField{{Name: "Unsupported", Value: v}}, nil)
+}
+
+// reply answers the request at hand.
+func (s *session) reply(a b2bua.Action, in input) {
+	if in.tx == nil {
+		return
+	}
+	var hs []sipx.HeaderField
+	if a.Code == 500 {
+		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: "5"})
+	}
+	in.tx.Respond(a.Code, "", "", hs, nil)
+}
+
+// sendBye releases a leg; what the other side gave as its reason goes along.
+func (s *session) sendBye(a b2bua.Action, in input) {
+	x := &s.legs[a.Leg]
+	var hs []sipx.HeaderField
+	if in.req != nil && in.req.Method() == "BYE" {
+		for _, v := range in.req.Headers("Reason") {
+			hs = append(hs, sipx.HeaderField{Name: "Reason", Value: v})
+		}
+	} else if a.Cause != "" {
+		hs = append(hs, sipx.HeaderField{Name: "Reason", Value: `SIP;cause=503;text="` + a.Cause + `"`})
+	}
+	s.send(x, x.dialog.Request("BYE", 0, hs, nil), s.byeDone)
+}
+
+// byeDone runs in a reading, timer or child goroutine.
+func (s *session) byeDone(out sipx.Outcome) {
+	if out.Res != nil && out.Res.Code() < 200 {
+		return
+	}
+	go s.force(input{Event: b2bua.Event{Kind: b2bua.ByeDone}})
+}
+
+// sendModify carries the re-INVITE at hand to the other leg.
+func (s *session) sendModify(to b2bua.Leg, in input) {
+	x := &s.legs[to]
+	from := &s.legs[to.Other()]
+	from.theirs = in.tx
+	in.tx.OnCancel(func() {
+		go s.force(input{Event: b2bua.Event{Kind: b2bua.ModifyCancel, Leg: to.Other()}})
+	})
+	in.tx.OnNoAck(func() { s.noAck(to.Other()) })
+	refuse := func(code int, err error) {
+		s.g.log.Warn("re-INVITE refused", "call", s.group.id, "code", code, "error", err)
+		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})
+	}
+	if err := s.media.Grow(s.offer.Streams()); err != nil {
+		refuse(488, err)
+		return
+	}
+	body, err := s.offer.Write(&x.sdp, s.endpoints(to), random)
+	if err != nil {
+		var ref *sdp.Refusal
+		if errors.As(err, &ref) {
+			refuse(ref.Status, err)
+			return
+		}
+		refuse(500, err)
+		return
+	}
+	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
+	for _, h := range in.req.Carry(x.side) {
+		if h.Name != "Content-Type" && h.Name != "Content-Disposition" {
+			hs = append(hs, h)
+		}
+	}
+	o := x.dialog.Request("INVITE", 0, hs, body)
+	x.oursSeq = x.dialog.LocalSeq
+	seq := x.oursSeq
+	s.send(x, o, func(out sipx.Outcome) { s.modified(to, seq, out) })
+}
+
+// modified runs in a reading, timer or child goroutine.
+func (s *session) modified(l b2bua.Leg, seq uint32, out sipx.Outcome) {
+	in := input{res: out.Res}
+	switch {
+	case out.Err != nil:
+		in.Event = b2bua.Event{Kind: b2bua.ModifyFailure, Code: 408}
+		if !errors.Is(out.Err, sipx.ErrTimeout) {
+			in.Event.Code = 503
+		}
+	case out.Res.Code() < 200:
+		return
+	case out.Res.Code() < 300:
+		in.Event = b2bua.Event{Kind: b2bua.ModifySuccess, Code: out.Res.Code(), Tag: out.Res.ToTag()}
+	default:
+		in.Event = b2bua.Event{Kind: b2bua.ModifyFailure, Code: out.Res.Code()}
+		if in.Event.Code < 400 {
+			in.Event.Code = 488
+		}
+	}
+	go s.force(input{do: func() {
+		if s.legs[l].oursSeq == seq {
+			s.queue = append(s.queue, in)
+		}
+	}})
+}
+
+// replyModify answers the leg's open re-INVITE.
+func (s *session) replyModify(a b2bua.Action, in input) {
+	x := &s.legs[a.Leg]
+	other := &s.legs[a.Leg.Other()]
+	if x.theirs == nil {
+		return
+	}
+	var hs []sipx.HeaderField
+	var body []byte
+	if a.Relay && in.res != nil {
+		if a.Code < 300 {
+			ans, err := sdp.ReadAnswer(&other.sdp, s.offer, in.res.Body())
+			if err == nil {
+				body, err = ans.Write(&x.sdp, s.endpoints(a.Leg), random)
+			}
+			if err == nil {
+				err = s.setMedia()
+			}
+			if err != nil {
+				// The other leg has agreed to something we cannot carry: the
+				// call cannot go on as both believe.
+				s.g.log.Warn("answer to re-INVITE refused", "call", s.group.id, "error", err)
+				x.theirs.Respond(488, "", "", nil, nil)
+				s.follow(b2bua.Event{Kind: b2bua.Hangup, Cause: "media-negotiation"})
+				return
+			}
+			if c, ok := in.res.Contact(); ok {
+				other.dialog.Target = c.URI.String()
+			}
+		}
+		for _, h := range in.res.Carry(x.side) {
+			switch h.Name {
+			case "Content-Type", "Content-Disposition", "WWW-Authenticate", "Proxy-Authenticate":
+			default:
+				hs = append(hs, h)
+			}
+		}
+	}
+	code := a.Code
+	if code == 401 || code == 407 {
+		if in.res != nil && x.side == call.Public {
+			// The PBX challenges the re-INVITE: the phone answers it.
+			for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
+				for _, v := range in.res.Carry(call.Public) {
+					if v.Name == name {
+						hs = append(hs, v)
+					}
+				}
+			}
+		} else {
+			code = 403
+		}
+	}
+	if code < 300 {
+		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + x.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.Allow},
+			sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
+	}
+	x.theirs.Respond(code, "", "", hs, body)
+}
+
+func (s *session) ackModify(l b2bua.Leg, in input) {
+	x := &s.legs[l]
+	if x.ours != nil {
+		x.ours.Ack(x.flow, in.Tag, x.dialog.Request("ACK", x.oursSeq, nil, nil))
+	}
+}
+
+// relayRequest carries an INFO to the other leg; its answer goes back by
+// itself, as nothing else depends on it.
+func (s *session) relayRequest(to b2bua.Leg, in input) {
+	x := &s.legs[to]
+	tx, side := in.tx, s.legs[to.Other()].side
+	o := x.dialog.Request(in.req.Method(), 0, in.req.Carry(x.side), in.req.Body())
+	s.send(x, o, func(out sipx.Outcome) {
+		switch {
+		case out.Err != nil:
+			tx.Respond(408, "", "", nil, nil)
+		case out.Res.Code() >= 200:
+			code := out.Res.Code()
+			if code >= 300 && code < 400 || code == 401 && side == call.Inside || code == 407 && side == call.Inside {
+				code = 403
+			}
+			tx.Respond(code, "", "", withoutContent(out.Res.Carry(side)), nil)
+		}
+	})
+}
+
+// withoutContent drops what describes a body that does not go along.
+func withoutContent(hs []sipx.HeaderField) (out []sipx.HeaderField) {
+	for _, h := range hs {
+		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Content-Language" {
+			out = append(out, h)
+		}
+	}
+	return out
+}

@@ -1,0 +1,264 @@
+package sbc
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// maxPasses of one call; more is a loop between us and the PBX.
+const maxPasses = 8
+
+// invite takes an INVITE outside of a dialog: what is wrong with the message
+// itself, who it comes from, what the guards say, then a session of its own.
+func (g *Gateway) invite(r *sipx.Request, id identity) {
+	u := r.URI()
+	key := attemptKey{r.Flow.Side, r.CallID(), r.FromTag(), u.String()}
+	if s := g.calls.attempt(key); s != nil {
+		// The answer to a challenge, or a second INVITE before the first
+		// has its answer: the call decides.
+		s.again(r, id)
+		return
+	}
+	a := g.attempt(r, id)
+	a.Media = offered(r)
+	if d, ok := g.unacceptable(r, a); ok {
+		g.refuseInvite(r, a, d)
+		return
+	}
+	if d, ok := g.claim(r, a, id); ok {
+		g.refuseInvite(r, a, d)
+		return
+	}
+	grp := g.direct(r, a)
+	if g.calls.count(grp) >= maxPasses {
+		g.refuseInvite(r, a, call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
+			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}})
+		return
+	}
+	from := g.callerLeg(r, id)
+	from.TolerateRTP = a.Emergency()
+	offer, err := sdp.ReadOffer(&from, r.Body())
+	d := g.decide(a)
+	if d.Permits() && err != nil {
+		d = offerRefusal(a, err, d)
+	}
+	var routes []route
+	if d.Permits() {
+		routes, d = g.route(a, r, id, d)
+	}
+	g.report(a, d)
+	if !d.Permits() {
+		g.answer(r, a, d)
+		g.release(a.ID, grp)
+		g.refusedPass(grp, a, d)
+		return
+	}
+	tx := r.Begin()
+	if tx == nil {
+		g.release(a.ID, grp)
+		return
+	}
+	s := newSession(g, key, a, grp, tx, id, from, offer, routes)
+	s.decision = d
+	if !g.calls.add(s, g.cfg.MaxCalls) {
+		tx.Respond(503, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: "5"}}, nil)
+		g.release(a.ID, grp)
+		return
+	}
+	g.begin(s)
+	tx.Respond(100, "", "", nil, nil)
+	tx.OnCancel(s.cancelled)
+	tx.OnNoAck(func() { s.noAck(0) })
+	go s.run()
+}
+
+func (g *Gateway) refuseInvite(r *sipx.Request, a *call.Attempt, d call.Decision) {
+	g.report(a, d)
+	g.answer(r, a, d)
+	g.refusedRecord(a, d)
+}
+
+// unacceptable finds what is wrong with the INVITE whoever sends it (RFC 3261
+// §8.2).
+func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision, bool) {
+	no := func(code int, rule, reason string) (call.Decision, bool) {
+		return call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Severity: call.Low,
+			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}, true
+	}
+	u := r.URI()
+	switch {
+	case g.draining.Load():
+		d, _ := no(503, "base/draining", "the gateway is being stopped")
+		d.RetryAfter = 30 * time.Second
+		return d, true
+	case r.MaxForwards() == 0:
+		return no(483, "base/hops", "Max-Forwards is 0")
+	case len(r.UnsupportedTags()) > 0:
+		return no(420, "base/extension", "requires "+strings.Join(r.UnsupportedTags(), ", "))
+	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && !(u.Scheme == "urn" && a.To.Kind == call.Emergency):
+		return no(416, "base/uri-scheme", "Request-URI scheme "+u.Scheme)
+	case u.Scheme == "sips" && !g.insideSecure():
+		d, _ := no(480, "base/sips", "sips: needs TLS on the inside")
+		d.Warning = &call.Warning{Code: 380, Text: "SIPS Not Allowed"}
+		return d, true
+	case len(r.Headers("Contact")) == 0:
+		return no(400, "base/no-contact", "INVITE without Contact")
+	case len(r.Body()) > 0 && (r.ContentType() != "application/sdp" || !identityEncoding(r.Header("Content-Encoding"))):
+		return no(415, "base/content-type", "body of type "+r.ContentType())
+	case len(r.Headers("Accept")) > 0 && !acceptsSDP(r.Headers("Accept")):
+		return no(406, "base/accept", "application/sdp is not accepted")
+	case r.Header("Replaces") != "":
+		return no(420, "base/extension", "INVITE with Replaces")
+	case len(r.Body()) == 0:
+		d, _ := no(488, "base/no-offer", "INVITE without an offer")
+		d.Warning = &call.Warning{Code: 399, Text: "An INVITE must carry an offer"}
+		return d, true
+	}
+	return call.Decision{}, false
+}
+
+func identityEncoding(v string) bool { return v == "" || strings.EqualFold(v, "identity") }
+
+func acceptsSDP(values []string) bool {
+	for _, v := range values {
+		for t := range strings.SplitSeq(v, ",") {
+			t, _, _ = strings.Cut(strings.ToLower(strings.TrimSpace(t)), ";")
+			if t == "application/sdp" || t == "application/*" || t == "*/*" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (g *Gateway) insideSecure() bool {
+	for _, p := range g.cfg.PBXs {
+		if p.Transport != "tls" {
+			return false
+		}
+	}
+	return true
+}
+
+func offered(r *sipx.Request) call.Media {
+	if len(r.Body()) == 0 {
+		return call.Media{}
+	}
+	s, err := sdp.Parse(r.Body())
+	if err != nil {
+		return call.Media{Offered: true}
+	}
+	return call.Media{Offered: true, Profile: s.Profile(), SRTP: s.SRTP()}
+}
+
+// claim settles who the caller is: a phone must be who its flow registered;
+// the PBX says who it calls for.
+func (g *Gateway) claim(r *sipx.Request, a *call.Attempt, id identity) (call.Decision, bool) {
+	switch id.kind {
+	case call.Phone:
+		from := aorOf(r.From().URI)
+		for _, x := range id.aors {
+			if x == from {
+				a.User = x.user
+				return call.Decision{}, false
+			}
+		}
+		return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/identity", Severity: call.High, Action: call.IdentityForged,
+			Reason:  "From is " + from.String() + ", this flow registered another",
+			Subject: call.Subject{Kind: "user", Value: id.aors[0].user}}, true
+	case call.PBX:
+		a.User = unescape(r.From().URI.User)
+		if v := r.Header("P-Asserted-Identity"); v != "" {
+			if n, err := sipx.ParseNameAddr(v); err == nil && n.URI.User != "" {
+				a.User = unescape(n.URI.User)
+			}
+		}
+	}
+	return call.Decision{}, false
+}
+
+// direct finds the call this pass belongs to and its direction.
+func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
+	switch a.PeerKind {
+	case call.Carrier:
+		a.Direction = call.Inbound
+	case call.Phone:
+		a.Direction = call.Internal
+		if a.To.Kind == call.National || a.To.Kind == call.International {
+			a.Direction = call.Outbound
+		}
+	case call.PBX:
+		_, toPhone := g.bindings.get(a.To.User, a.At)
+		grp := g.calls.join(a, sessionID(r))
+		if grp != nil {
+			a.ID = grp.id
+			a.Pass = g.calls.count(grp) + 1
+			a.Direction = grp.attempt.Direction
+			if a.User == "" || grp.attempt.User != "" && a.Direction != call.Inbound {
+				a.User = grp.attempt.User
+			}
+		}
+		if toPhone {
+			// The token says nothing; To names whom the call is for.
+			g.number(&a.To, r.To().URI, call.Phone)
+			if grp == nil && (a.From.Kind == call.National || a.From.Kind == call.International) {
+				a.Direction = call.Inbound
+			}
+		} else {
+			a.Direction = call.Outbound
+		}
+		if grp != nil {
+			return grp
+		}
+	}
+	a.ID = newID()
+	a.Pass = 1
+	return &group{id: a.ID, attempt: a}
+}
+
+// sessionID is the local UUID of RFC 7989 §5.
+func sessionID(r *sipx.Request) string {
+	v, _, _ := strings.Cut(r.Header("Session-ID"), ";")
+	return strings.TrimSpace(v)
+}
+
+// callerLeg is the media policy towards the caller.
+func (g *Gateway) callerLeg(r *sipx.Request, id identity) sdp.Leg {
+	l := sdp.Leg{SecureHop: r.Flow.Secure(), Suites: g.cfg.Suites}
+	switch {
+	case id.pbx != nil:
+		l.Policy = id.pbx.SRTP
+		l.SecureHop = true // the inside is trusted with its own keys
+	case id.peer != nil:
+		l.Policy = id.peer.SRTP
+	}
+	return l
+}
+
+// offerRefusal turns what sdp found into the one Decision.
+func offerRefusal(a *call.Attempt, err error, was call.Decision) call.Decision {
+	d := call.Decision{Verdict: call.Reject, Status: 488, Rule: "base/offer", Reason: err.Error(), Severity: call.Low,
+		Action: call.CallRejected, Subject: call.Subject{Kind: "user", Value: a.User}, Trace: was.Trace}
+	var ref *sdp.Refusal
+	if errors.As(err, &ref) {
+		d.Status, d.Reason = ref.Status, ref.Reason
+		if ref.WarningCode != 0 {
+			d.Warning = &call.Warning{Code: ref.WarningCode, Text: ref.WarningText}
+		}
+		if ref.SRTP {
+			d.Rule, d.Action, d.Severity = "base/srtp-required", call.SRTPRefused, call.Medium
+			d.Evidence = []call.Evidence{{Name: "media.profile", Value: a.Media.Profile, Threshold: "RTP/SAVP"}}
+		}
+	} else {
+		d.Status = 400
+	}
+	if d.Subject.Value == "" {
+		d.Subject = call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}
+	}
+	return d
+}

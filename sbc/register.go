@@ -1,0 +1,267 @@
+package sbc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// register carries a REGISTER to the PBX: the digest, the Request-URI and the
+// AoR pass, the Contact becomes a token of ours (INTERFACE: decisions 9, 10).
+// What the PBX accepts becomes the identity of the flow.
+func (g *Gateway) register(r *sipx.Request, id identity) {
+	a := g.attempt(r, id)
+	to := aorOf(r.To().URI)
+	deny := func(code int, rule, reason string, action call.Action, sev call.Severity) {
+		d := call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Action: action, Severity: sev,
+			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}
+		g.report(a, d)
+		g.answer(r, a, d)
+		g.registered(r, a, d.Status, sentCredentials(r))
+	}
+	switch {
+	case r.Flow.Side == call.Inside || id.kind == call.Carrier:
+		deny(403, "base/register-side", "REGISTER from "+id.kind.String(), "", call.Low)
+		return
+	case r.MaxForwards() == 0:
+		deny(483, "base/hops", "Max-Forwards is 0", "", call.Info)
+		return
+	case len(r.UnsupportedTags()) > 0 && !onlyOutbound(r.UnsupportedTags()):
+		g.badExtension(r)
+		return
+	case r.URI().Scheme != "sip" && r.URI().Scheme != "sips":
+		deny(416, "base/uri-scheme", "Request-URI scheme "+r.URI().Scheme, "", call.Low)
+		return
+	case r.To().URI.Scheme != "sip" && r.To().URI.Scheme != "sips", to.user == "":
+		deny(404, "base/register-aor", "To is no address of record", "", call.Low)
+		return
+	case !g.ours(to.domain):
+		deny(404, "base/domain", "domain "+to.domain+" is not served here", "", call.Low)
+		return
+	case aorOf(r.From().URI) != to:
+		deny(403, "base/third-party-register", "From is not To", call.IdentityForged, call.Medium)
+		return
+	}
+	contacts, star := r.Contacts()
+	if len(contacts) > 10 || star && (len(contacts) > 0 || a.Expires != 0) {
+		deny(400, "base/register-contact", "bad Contact set", "", call.Low)
+		return
+	}
+	d := g.admit(a)
+	if !d.Permits() {
+		g.answer(r, a, d)
+		g.registered(r, a, d.Status, sentCredentials(r))
+		return
+	}
+	tx := r.Begin()
+	if tx == nil {
+		return
+	}
+	req := &registration{g: g, r: r, tx: tx, a: a, aor: to, contacts: contacts, star: star}
+	// The PBX may need a connection: that is a child's work.
+	go req.forward()
+}
+
+// onlyOutbound: a phone may require RFC 5626, which the flow token is.
+func onlyOutbound(tags []string) bool {
+	for _, t := range tags {
+		if t != "outbound" && t != "path" && t != "gruu" {
+			return false
+		}
+	}
+	return true
+}
+
+func sentCredentials(r *sipx.Request) string {
+	if _, sent := r.AuthUser(); sent {
+		return "sent"
+	}
+	return "none"
+}
+
+// registration is one REGISTER on its way.
+type registration struct {
+	g        *Gateway
+	r        *sipx.Request
+	tx       *sipx.ServerTx
+	a        *call.Attempt
+	aor      aor
+	contacts []sipx.NameAddr
+	star     bool
+}
+
+func (q *registration) forward() {
+	var last error
+	for _, p := range q.g.peers.pbxOrder() {
+		ctx, cancel := context.WithTimeout(q.g.ctx, 6*time.Second)
+		f, err := q.g.connectPBX(ctx, p)
+		cancel()
+		if err != nil {
+			last = err
+			continue
+		}
+		if err := q.send(f, p); err != nil {
+			last = err
+			continue
+		}
+		return
+	}
+	q.g.log.Warn("registration: no PBX reachable", "error", fmt.Sprint(last))
+	q.tx.Respond(503, "", "", nil, nil)
+	q.g.registered(q.r, q.a, 503, sentCredentials(q.r))
+}
+
+func (q *registration) send(f *sipx.Flow, p *PBX) error {
+	r := q.r
+	callID := q.g.mapped("register", q.aor.String(), r.CallID())
+	tag := q.g.mapped("tag", r.CallID(), r.FromTag())[:16]
+	u := r.URI()
+	o := &sipx.Out{Method: "REGISTER", URI: u.String(), MaxForwards: r.MaxForwards() - 1}
+	add := func(n, v string) { o.Headers = append(o.Headers, sipx.HeaderField{Name: n, Value: v}) }
+	self := "sip:" + q.aor.user + "@" + q.aor.domain
+	if t := r.To().URI; t.User != "" {
+		self = "sip:" + t.User + "@" + t.Host
+	}
+	display := r.From().Display
+	add("From", nameAddr(display, self)+";tag="+tag)
+	add("To", nameAddr(display, self))
+	add("Call-ID", callID)
+	add("CSeq", strconv.FormatUint(uint64(r.CSeq()), 10)+" REGISTER")
+	if q.star {
+		add("Contact", "*")
+	}
+	for _, c := range q.contacts {
+		v := "<" + f.ContactURI(q.g.token(q.aor, c)) + ">"
+		for _, n := range []string{"expires", "q"} {
+			if x := c.Get(n); x != "" {
+				v += ";" + n + "=" + x
+			}
+		}
+		add("Contact", v)
+	}
+	o.Headers = append(o.Headers, r.Carry(call.Inside)...)
+	q.a.Account = p.Name
+	_, err := q.g.stack.Send(f, o, func(out sipx.Outcome) { q.result(out, p) })
+	return err
+}
+
+// result runs in a reading goroutine of the inside.
+func (q *registration) result(out sipx.Outcome, p *PBX) {
+	g := q.g
+	if out.Err != nil {
+		g.peers.markDown(p.Name)
+		q.tx.Respond(504, "", "", nil, nil)
+		g.registered(q.r, q.a, 504, sentCredentials(q.r))
+		return
+	}
+	code := out.Res.Code()
+	if code < 200 {
+		return
+	}
+	hs := out.Res.Carry(call.Public)
+	credentials := sentCredentials(q.r)
+	switch {
+	case code < 300:
+		q.accepted(out.Res, p)
+		hs = append(hs, q.listed(out.Res)...)
+	case code >= 300 && code < 400:
+		code = 480 // a redirect names the inside
+	case (code == 401 || code == 407) && out.Res.StaleChallenge():
+		credentials = "stale"
+	}
+	q.tx.Respond(code, "", "", hs, nil)
+	g.registered(q.r, q.a, code, credentials)
+}
+
+// accepted stores the bindings and the identity of the flow.
+func (q *registration) accepted(res *sipx.Response, p *PBX) {
+	g, f, now := q.g, q.r.Flow, time.Now()
+	granted := map[string]time.Duration{} // by token
+	cs, _ := res.Contacts()
+	def := parseSeconds(res.Header("Expires"), time.Hour)
+	for _, c := range cs {
+		granted[c.URI.User] = parseSeconds(c.Get("expires"), def)
+	}
+	if q.star {
+		for _, b := range g.bindings.of(q.aor, now) {
+			g.bindings.remove(b.token)
+		}
+		g.ids.set(f, q.aor, p.Name, time.Time{})
+		return
+	}
+	var longest time.Duration
+	for _, c := range q.contacts {
+		tok := g.token(q.aor, c)
+		d, ok := granted[tok]
+		if !ok || d <= 0 {
+			g.bindings.remove(tok)
+			continue
+		}
+		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: c.URI.String(), account: p.Name, flow: f,
+			expires: now.Add(d), userAgent: q.r.UserAgent()}) {
+			g.log.Warn("registration table full", "aor", q.aor.user)
+			continue
+		}
+		longest = max(longest, d)
+	}
+	if longest > 0 {
+		g.ids.set(f, q.aor, p.Name, now.Add(longest))
+		f.MarkKnown(true)
+		q.a.User = q.aor.user
+		return
+	}
+	for _, b := range g.bindings.of(q.aor, now) {
+		if b.flow == f {
+			return // another contact of this flow lives on
+		}
+	}
+	if len(q.contacts) > 0 {
+		g.ids.set(f, q.aor, p.Name, time.Time{})
+	}
+}
+
+// listed gives the phone its own contacts back instead of our tokens;
+// contacts that are not ours are the PBX's business and stay inside.
+func (q *registration) listed(res *sipx.Response) (hs []sipx.HeaderField) {
+	now := time.Now()
+	cs, _ := res.Contacts()
+	for _, c := range cs {
+		b, ok := q.g.bindings.get(c.URI.User, now)
+		if !ok || b.aor != q.aor {
+			continue
+		}
+		v := "<" + b.contact + ">"
+		if x := c.Get("expires"); x != "" {
+			v += ";expires=" + x
+		}
+		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: v})
+	}
+	return hs
+}
+
+func parseSeconds(v string, def time.Duration) time.Duration {
+	n, err := strconv.ParseUint(v, 10, 31)
+	if err != nil {
+		return def
+	}
+	return time.Duration(n) * time.Second
+}
+
+// registered tells the event stream of the final answer of one attempt. The
+// first challenge is not a failure: it is told with credentials "none".
+func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credentials string) {
+	if code >= 200 && code < 300 {
+		g.Counters.Registered.Add(1)
+	}
+	e := g.event(call.EventRegister, a, newID())
+	e.Code, e.Credentials = code, credentials
+	e.User = a.RegisterUser
+	if credentials == "sent" {
+		e.Credentials = "" // absent = sent
+	}
+	g.deps.Reporter.Event(e)
+}

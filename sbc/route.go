@@ -1,0 +1,212 @@
+package sbc
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// route is one way to the callee.
+type route struct {
+	kind  call.Kind
+	pbx   *PBX
+	peer  *Peer
+	phone binding
+}
+
+func (t route) name() string {
+	switch {
+	case t.pbx != nil:
+		return t.pbx.Name
+	case t.peer != nil:
+		return t.peer.Name
+	}
+	return "phone"
+}
+
+func (t route) side() call.Side {
+	if t.pbx != nil {
+		return call.Inside
+	}
+	return call.Public
+}
+
+// route lists the ways to the callee: everything from the public side goes
+// to the PBX; what comes from the PBX goes to the registered phone its token
+// names, else by the routes to peers. It may still refuse.
+func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.Decision) ([]route, call.Decision) {
+	no := func(code int, rule, reason string) ([]route, call.Decision) {
+		return nil, call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Severity: call.Low,
+			Action: call.CallRejected, Subject: call.Subject{Kind: "account", Value: a.Account}, Trace: d.Trace}
+	}
+	if a.Side == call.Public {
+		var out []route
+		for _, p := range g.peers.pbxOrder() {
+			if id.kind == call.Phone && p.Name == id.account {
+				// The PBX that a phone is registered with is asked first.
+				out = slices.Insert(out, 0, route{kind: call.PBX, pbx: p})
+				continue
+			}
+			out = append(out, route{kind: call.PBX, pbx: p})
+		}
+		return out, d
+	}
+	uri := r.URI()
+	if b, ok := g.bindings.get(uri.User, a.At); ok {
+		if b.flow == nil || !b.flow.Alive() {
+			return no(430, "base/flow-failed", "the connection of "+b.aor.String()+" is gone")
+		}
+		return []route{{kind: call.Phone, phone: b}}, d
+	}
+	if strings.HasPrefix(uri.User, "rp") && len(uri.User) == 26 {
+		return no(480, "base/not-registered", "no such registration any more")
+	}
+	if bs := g.bindings.of(aorOf(uri), a.At); len(bs) > 0 && g.ours(strings.ToLower(uri.Host)) {
+		if bs[0].flow == nil || !bs[0].flow.Alive() {
+			return no(430, "base/flow-failed", "the connection of "+bs[0].aor.String()+" is gone")
+		}
+		return []route{{kind: call.Phone, phone: bs[0]}}, d
+	}
+	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
+		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
+	}
+	for _, t := range g.cfg.Routes {
+		if !t.matches(a) {
+			continue
+		}
+		var out []route
+		for _, name := range t.Peers {
+			if p := g.peers.byName(name); p != nil {
+				out = append(out, route{kind: call.Carrier, peer: p})
+			}
+		}
+		return out, d
+	}
+	return no(404, "base/no-route", "no route to "+a.To.Number)
+}
+
+func (t Route) matches(a *call.Attempt) bool {
+	if len(t.Countries) > 0 && !slices.Contains(t.Countries, a.To.Country) {
+		return false
+	}
+	if len(t.Prefixes) > 0 && !slices.ContainsFunc(t.Prefixes, func(p string) bool { return strings.HasPrefix(a.To.Number, p) }) {
+		return false
+	}
+	return true
+}
+
+// calleeLeg is the media policy towards the callee on a flow.
+func (g *Gateway) calleeLeg(t route, f *sipx.Flow) sdp.Leg {
+	l := sdp.Leg{SecureHop: f.Secure(), Suites: g.cfg.Suites}
+	switch {
+	case t.pbx != nil:
+		l.Policy, l.SecureHop = t.pbx.SRTP, true
+	case t.peer != nil:
+		l.Policy = t.peer.SRTP
+	}
+	return l
+}
+
+// flow returns the flow of the route at once when there is one, else nil and
+// what has to be done in a child.
+func (g *Gateway) flow(t route) (*sipx.Flow, func(context.Context) (*sipx.Flow, error)) {
+	switch {
+	case t.pbx != nil:
+		if t.pbx.Transport == "udp" {
+			if f, err := g.connectPBX(g.ctx, t.pbx); err == nil {
+				return f, nil
+			}
+		}
+		return nil, func(ctx context.Context) (*sipx.Flow, error) { return g.connectPBX(ctx, t.pbx) }
+	case t.peer != nil:
+		if t.peer.Transport == "udp" {
+			if f, err := g.connectPeer(g.ctx, t.peer); err == nil {
+				return f, nil
+			}
+		}
+		return nil, func(ctx context.Context) (*sipx.Flow, error) { return g.connectPeer(ctx, t.peer) }
+	}
+	if t.phone.flow != nil && t.phone.flow.Alive() {
+		return t.phone.flow, nil
+	}
+	return nil, func(context.Context) (*sipx.Flow, error) { return nil, sipx.ErrFlowClosed }
+}
+
+// request builds the INVITE for a route: what of the caller may be seen
+// there, and the number in the form that side gets.
+func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.Flow) (uri, from, to string) {
+	src, dst := r.From(), r.To()
+	domain := g.cfg.Domains[0]
+	switch {
+	case t.pbx != nil:
+		u := r.URI()
+		host := u.Host
+		if !g.ours(host) {
+			host = domain // an address of ours: the PBX knows its domain
+		}
+		user := u.User
+		if u.Scheme == "tel" || u.Scheme == "urn" {
+			user, host = g.dialable(a), domain
+		}
+		uri = sipURI(user, host)
+		to = nameAddr("", sipURI(user, host))
+		fromHost := src.URI.Host
+		if !g.ours(fromHost) || a.PeerKind == call.Carrier {
+			fromHost = hostOf(f)
+		}
+		from = nameAddr(src.Display, sipURI(src.URI.User, fromHost))
+	case t.peer != nil:
+		number := a.To.User
+		if g.cfg.ForwardCanonical && a.To.Number != "" || a.To.Kind == call.Emergency {
+			number = g.dialable(a)
+		}
+		host := t.peer.Host
+		if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
+			host = "[" + host + "]"
+		}
+		uri = sipURI(number, host)
+		to = nameAddr("", uri)
+		from = nameAddr(src.Display, sipURI(src.URI.User, domain))
+	default:
+		uri = t.phone.contact
+		fromHost := src.URI.Host
+		if !g.ours(fromHost) {
+			fromHost = domain
+		}
+		from = nameAddr(src.Display, sipURI(src.URI.User, fromHost))
+		to = nameAddr(dst.Display, sipURI(t.phone.aor.user, t.phone.aor.domain))
+	}
+	return uri, from, to
+}
+
+// dialable is the canonical number; urn:service:sos has none of its own.
+func (g *Gateway) dialable(a *call.Attempt) string {
+	if strings.HasPrefix(a.To.Number, "urn:") {
+		return g.cfg.EmergencyNumber
+	}
+	return a.To.Number
+}
+
+func sipURI(user, host string) string {
+	if user == "" {
+		return "sip:" + host
+	}
+	return "sip:" + user + "@" + host
+}
+
+func hostOf(f *sipx.Flow) string {
+	if ap, err := netip.ParseAddrPort(f.HostPort()); err == nil {
+		if ap.Addr().Is6() {
+			return "[" + ap.Addr().String() + "]"
+		}
+		return ap.Addr().String()
+	}
+	return f.HostPort()
+}
+
+func nameAddr(display, uri string) string { return sipx.NameAddrText(display, uri) }

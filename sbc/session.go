@@ -1,0 +1,374 @@
+package sbc
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// mailboxSize bounds what waits for a call's owner. A full mailbox refuses
+// requests with 503 and forgets responses, which UDP repeats.
+const mailboxSize = 64
+
+// input is one thing for the owner of a call: an event, with the message it
+// is about.
+type input struct {
+	b2bua.Event
+	req *sipx.Request
+	tx  *sipx.ServerTx
+	res *sipx.Response
+	do  func() // something of our own instead of an event
+}
+
+// leg is one side of the call as SIP and SDP know it.
+type leg struct {
+	side    call.Side
+	kind    call.Kind
+	name    string // peer or PBX
+	aor     aor    // Phone
+	token   string // Phone called by its binding
+	flow    *sipx.Flow
+	connect func(context.Context) (*sipx.Flow, error) // to reach it again
+	dialog  sipx.Dialog
+	sdp     sdp.Leg
+
+	theirs    *sipx.ServerTx // their INVITE that is open or awaits its ACK
+	ours      *sipx.ClientTx // our INVITE to them
+	oursSeq   uint32         // its CSeq
+	confirmed bool           // the dialog is established
+	earlyTags map[string]bool
+}
+
+// session owns one pass of a call. Everything but the mailbox, view and the
+// fields set at birth belongs to the goroutine in run.
+type session struct {
+	g        *Gateway
+	key      attemptKey
+	group    *group
+	pass     *pass
+	a        *call.Attempt
+	decision call.Decision
+	mailbox  chan input
+	quit     chan struct{} // closed when run has ended
+
+	state  b2bua.State
+	legs   [2]leg
+	routes []route
+	queue  []input // events that actions gave rise to
+
+	offer       *sdp.Offer // the open one
+	early       []byte     // description A got in a provisional response
+	earlyTag    string
+	media       *media.Session
+	spec        [2]media.LegSpec
+	timers      [3]*time.Timer
+	timerGen    [3]uint64
+	requestURI  string // A's, to compare a retry
+	sessionUUID string
+	indexed     []dialogKey // guarded by calls.mu
+	view        atomic.Pointer[CallView]
+	setups      int // outstanding children that connect
+}
+
+func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {
+	s := &session{g: g, key: key, a: a, group: grp, offer: offer, routes: routes,
+		mailbox: make(chan input, mailboxSize), quit: make(chan struct{})}
+	r := tx.Request()
+	l := &s.legs[b2bua.A]
+	l.side, l.kind, l.name, l.flow, l.sdp, l.theirs = r.Flow.Side, id.kind, id.name(), r.Flow, from, tx
+	if id.kind == call.Phone {
+		l.aor = aorOf(r.From().URI)
+	}
+	l.connect = g.reconnect(l)
+	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
+	s.sessionUUID = g.mapped("session", grp.id)
+	s.post(input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(routes)}, req: r, tx: tx})
+	return s
+}
+
+// reconnect is how a leg is reached when its flow has gone.
+func (g *Gateway) reconnect(l *leg) func(context.Context) (*sipx.Flow, error) {
+	switch l.kind {
+	case call.PBX:
+		p := g.peers.pbxByName(l.name)
+		return func(ctx context.Context) (*sipx.Flow, error) { return g.connectPBX(ctx, p) }
+	case call.Carrier:
+		p := g.peers.byName(l.name)
+		return func(ctx context.Context) (*sipx.Flow, error) {
+			if p.Host == "" {
+				return nil, sipx.ErrFlowClosed
+			}
+			return g.connectPeer(ctx, p)
+		}
+	}
+	who := l.aor
+	return func(context.Context) (*sipx.Flow, error) {
+		// A phone that came back over another connection (RFC 5626 §5.3).
+		for _, b := range g.bindings.of(who, time.Now()) {
+			if b.flow != nil && b.flow.Alive() {
+				return b.flow, nil
+			}
+		}
+		return nil, sipx.ErrFlowClosed
+	}
+}
+
+// post puts an input into the mailbox; false when it is full.
+func (s *session) post(in input) bool {
+	select {
+	case s.mailbox <- in:
+		return true
+	case <-s.quit:
+		return false
+	default:
+		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
+		return false
+	}
+}
+
+// run is the owner: one input at a time until the call has ended.
+func (s *session) run() {
+	defer s.g.calls.remove(s)
+	defer close(s.quit)
+	defer func() {
+		// A panic ends this call and nothing else.
+		if p := recover(); p != nil {
+			s.g.Counters.Panics.Add(1)
+			s.g.log.Error("call failed", "call", s.group.id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			s.crash(fmt.Sprint(p))
+		}
+		for t := range s.timers {
+			s.stopTimer(b2bua.Timer(t))
+		}
+	}()
+	for s.state.Phase != b2bua.Ended || s.setups > 0 {
+		in := <-s.mailbox
+		s.handle(in)
+	}
+}
+
+// handle takes one input and what it gives rise to.
+func (s *session) handle(in input) {
+	s.queue = append(s.queue[:0], in)
+	for len(s.queue) > 0 {
+		in := s.queue[0]
+		s.queue = s.queue[1:]
+		if in.do != nil {
+			in.do()
+			continue
+		}
+		if !s.prepare(&in) {
+			continue
+		}
+		var actions []b2bua.Action
+		s.state, actions = b2bua.Step(s.state, in.Event)
+		for _, a := range actions {
+			s.perform(a, in)
+		}
+	}
+	s.show()
+}
+
+// follow puts an event behind those that wait.
+func (s *session) follow(e b2bua.Event) { s.queue = append(s.queue, input{Event: e}) }
+
+// perform carries out one action; each verb has its place in a file.
+func (s *session) perform(a b2bua.Action, in input) {
+	switch a.Verb {
+	case b2bua.SendInvite:
+		s.sendInvite()
+	case b2bua.ReplyInvite:
+		s.replyInvite(a, in)
+	case b2bua.SendAck:
+		s.sendAck(in)
+	case b2bua.AckAndBye:
+		s.ackAndBye(in)
+	case b2bua.SendCancel:
+		s.sendCancel(in)
+	case b2bua.Confirmed:
+		if tx := s.legs[a.Leg].theirs; tx != nil {
+			tx.Acknowledged()
+		}
+	case b2bua.SendBye:
+		s.sendBye(a, in)
+	case b2bua.Reply:
+		s.reply(a, in)
+	case b2bua.SendModify:
+		s.sendModify(a.Leg, in)
+	case b2bua.ReplyModify:
+		s.replyModify(a, in)
+	case b2bua.AckModify:
+		s.ackModify(a.Leg, in)
+	case b2bua.CancelModify:
+		if tx := s.legs[a.Leg].ours; tx != nil {
+			tx.Cancel(nil)
+		}
+	case b2bua.RelayRequest:
+		s.relayRequest(a.Leg, in)
+	case b2bua.CloseMedia:
+		s.closeMedia()
+	case b2bua.StartTimer:
+		s.startTimer(a.Timer)
+	case b2bua.StopTimer:
+		s.stopTimer(a.Timer)
+	case b2bua.Finish:
+		s.finish(a)
+	}
+}
+
+// startTimer begins or restarts a timer; a stopped one's event is ignored by
+// its generation, however late it comes.
+func (s *session) startTimer(t b2bua.Timer) {
+	s.stopTimer(t)
+	var d time.Duration
+	var e b2bua.Event
+	switch t {
+	case b2bua.Setup:
+		d, e = s.g.cfg.SetupTimeout, b2bua.Event{Kind: b2bua.SetupTimeout}
+	case b2bua.Retry:
+		d, e = s.g.cfg.RetryTimeout, b2bua.Event{Kind: b2bua.RetryTimeout, Code: s.pass.Code}
+	case b2bua.Duration:
+		d, e = s.g.cfg.MaxCall, b2bua.Event{Kind: b2bua.Hangup, Cause: "max-duration"}
+	}
+	gen := s.timerGen[t]
+	s.timers[t] = time.AfterFunc(d, func() {
+		s.force(input{do: func() {
+			if s.timerGen[t] == gen {
+				s.queue = append(s.queue, input{Event: e})
+			}
+		}})
+	})
+}
+
+func (s *session) stopTimer(t b2bua.Timer) {
+	s.timerGen[t]++
+	if s.timers[t] != nil {
+		s.timers[t].Stop()
+		s.timers[t] = nil
+	}
+}
+
+// force waits for room in the mailbox: for what must not be lost and comes
+// from goroutines of our own.
+func (s *session) force(in input) {
+	select {
+	case s.mailbox <- in:
+	case <-s.quit:
+	}
+}
+
+// cancelled, noAck and hangup are called from other goroutines.
+func (s *session) cancelled() { go s.force(input{Event: b2bua.Event{Kind: b2bua.Cancel}}) }
+
+func (s *session) noAck(l b2bua.Leg) {
+	go s.force(input{Event: b2bua.Event{Kind: b2bua.NoAck, Leg: l}})
+}
+
+func (s *session) hangup(cause string) {
+	go s.force(input{Event: b2bua.Event{Kind: b2bua.Hangup, Cause: cause}})
+}
+
+// crash ends a call whose owner failed: nobody is left waiting, nothing open.
+func (s *session) crash(reason string) {
+	defer func() { recover() }() // the second failure is the first one's
+	s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.CallFailed, Severity: call.Critical, Rule: "base/call-failed",
+		Reason: reason, CallID: s.group.id, Subject: call.Subject{Kind: "account", Value: s.a.Account}})
+	a := &s.legs[b2bua.A]
+	if a.theirs != nil {
+		a.theirs.Respond(500, "", "", nil, nil)
+	}
+	for l := range s.legs {
+		if x := &s.legs[l]; x.confirmed {
+			s.send(x, x.dialog.Request("BYE", 0, []sipx.HeaderField{{Name: "Reason", Value: `SIP;cause=500`}}, nil), nil)
+		} else if x.ours != nil {
+			x.ours.Cancel(nil)
+		}
+	}
+	s.closeMedia()
+	if !s.state.Finished {
+		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 500, By: call.ByGateway, Cause: "failure"})
+	}
+}
+
+// send puts a request on the leg's flow. When the flow has gone, a child
+// connects again; notify may get the failure from there.
+func (s *session) send(l *leg, o *sipx.Out, notify func(sipx.Outcome)) {
+	if l.flow != nil && l.flow.Alive() {
+		tx, err := s.g.stack.Send(l.flow, o, notify)
+		if err == nil {
+			if o.Method == "INVITE" {
+				l.ours = tx
+			}
+			return
+		}
+		if l.flow.Transport == "udp" || l.connect == nil {
+			if notify != nil {
+				go notify(sipx.Outcome{Err: err})
+			}
+			return
+		}
+	}
+	if l.connect == nil {
+		if notify != nil {
+			go notify(sipx.Outcome{Err: sipx.ErrFlowClosed})
+		}
+		return
+	}
+	connect := l.connect
+	stack := s.g.stack
+	s.setups++
+	go func() {
+		ctx, cancel := context.WithTimeout(s.g.ctx, 6*time.Second)
+		defer cancel()
+		f, err := connect(ctx)
+		var tx *sipx.ClientTx
+		if err == nil {
+			tx, err = stack.Send(f, o, notify)
+		}
+		s.force(input{do: func() {
+			s.setups--
+			if err == nil {
+				l.flow = f
+				if o.Method == "INVITE" {
+					l.ours = tx
+				}
+			}
+		}})
+		if err != nil && notify != nil {
+			notify(sipx.Outcome{Err: err})
+		}
+	}()
+}
+
+// show publishes what the admin sees.
+func (s *session) show() {
+	v := &CallView{ID: s.group.id, Account: s.a.Account, User: s.a.User, Peer: s.a.Peer, State: s.state.Phase.String(),
+		From: s.a.From.User, To: s.a.To.User, Source: s.a.Source.Addr.String(), Direction: s.a.Direction,
+		Since: s.a.At, Answered: s.pass.answer, Passes: 1}
+	if old := s.view.Load(); old != nil && old.State == v.State && len(old.Suites) > 0 {
+		return
+	}
+	if s.media != nil {
+		for l := range s.legs {
+			suite := "RTP"
+			for _, ln := range s.legs[l].sdp.Lines() {
+				if ln.Secure() {
+					suite = ln.Recv.Suite
+				}
+			}
+			v.Suites = append(v.Suites, s.legs[l].side.String()+":"+suite)
+		}
+	}
+	s.view.Store(v)
+}
+
+var random = rand.Reader

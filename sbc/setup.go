@@ -1,0 +1,357 @@
+package sbc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// again takes a further INVITE with the Call-ID and From tag of this call:
+// the answer to a challenge, else a second INVITE too early.
+func (s *session) again(r *sipx.Request, id identity) {
+	tx := r.Begin()
+	if tx == nil {
+		return
+	}
+	tx.Respond(100, "", "", nil, nil)
+	ok := s.post(input{req: r, tx: tx, do: func() { s.retry(r, tx, id) }})
+	if !ok {
+		tx.Respond(503, "", "", nil, nil)
+	}
+}
+
+// retry checks that the answer to the challenge asks for what was judged.
+func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
+	l := &s.legs[b2bua.A]
+	switch {
+	case s.state.Phase != b2bua.Challenged:
+		tx.Respond(500, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: "5"}}, nil)
+		return
+	case !l.dialog.InOrder(r.CSeq()):
+		tx.Respond(500, "", "", nil, nil)
+		return
+	case l.kind == call.Phone && (id.kind != call.Phone || aorOf(r.From().URI) != l.aor):
+		tx.Respond(403, "", "", nil, nil)
+		return
+	case len(r.UnsupportedTags()) > 0 || r.ContentType() != "application/sdp":
+		tx.Respond(488, "", "", nil, nil)
+		return
+	}
+	from := s.g.callerLeg(r, id)
+	from.TolerateRTP = s.a.Emergency()
+	offer, err := sdp.ReadOffer(&from, r.Body())
+	if err != nil {
+		d := offerRefusal(s.a, err, call.Decision{})
+		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
+		return
+	}
+	l.flow, l.sdp, l.theirs = r.Flow, from, tx
+	s.offer = offer
+	seq := l.dialog.RemoteSeq
+	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
+	l.dialog.RemoteSeq = seq
+	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
+	tx.OnCancel(s.cancelled)
+	tx.OnNoAck(func() { s.noAck(b2bua.A) })
+	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes)}, req: r, tx: tx})
+}
+
+// sendInvite tries the route the machine names. Connecting is a child's work.
+func (s *session) sendInvite() {
+	t := s.routes[s.state.Route]
+	s.pass.RoutedTo = t.name()
+	if s.state.Route > 0 {
+		s.pass.FailedOver = append(s.pass.FailedOver, s.routes[s.state.Route-1].name())
+	}
+	f, connect := s.g.flow(t)
+	if f != nil {
+		s.inviteOn(t, f)
+		return
+	}
+	s.setups++
+	go func() {
+		ctx, cancel := context.WithTimeout(s.g.ctx, 6*time.Second)
+		defer cancel()
+		f, err := connect(ctx)
+		s.force(input{do: func() {
+			s.setups--
+			switch {
+			case err != nil:
+				s.g.log.Warn("route not reachable", "call", s.group.id, "route", t.name(), "error", err)
+				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
+			case s.state.Phase != b2bua.Calling:
+				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 487}) // cancelled meanwhile; nothing was sent
+			default:
+				s.inviteOn(t, f)
+			}
+		}})
+	}()
+}
+
+func (s *session) inviteOn(t route, f *sipx.Flow) {
+	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
+	refused := func(code int, err error) {
+		s.g.log.Warn("call refused", "call", s.group.id, "route", t.name(), "code", code, "error", err)
+		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})
+	}
+	r := a.theirs.Request()
+	b.side, b.kind, b.name, b.flow = t.side(), t.kind, t.name(), f
+	if t.kind == call.Phone {
+		b.name, b.aor, b.token = "", t.phone.aor, t.phone.token
+	}
+	b.connect = s.g.reconnect(b)
+	b.sdp = s.g.calleeLeg(t, f)
+	b.sdp.TolerateRTP = s.a.Emergency()
+	if err := s.openMedia(s.offer.Streams(), f); err != nil {
+		refused(500, err)
+		return
+	}
+	body, err := s.offer.Write(&b.sdp, s.endpoints(b2bua.B), random)
+	if err != nil {
+		var ref *sdp.Refusal
+		if errors.As(err, &ref) {
+			refused(ref.Status, err)
+			return
+		}
+		refused(500, err)
+		return
+	}
+	uri, from, to := s.g.requestURI(t, s.a, r, f)
+	callID := s.g.mapped("call", s.key.callID, s.key.fromTag, s.key.uri, s.group.id)
+	if b.dialog.CallID != callID || b.dialog.Remote != to {
+		b.dialog = sipx.Dialog{CallID: callID, LocalTag: sipx.NewTag()}
+	}
+	b.dialog.Local, b.dialog.Remote, b.dialog.RemoteTag = from, to, ""
+	b.dialog.Target, b.dialog.Routes = uri, nil
+	b.dialog.Contact = f.ContactURI("rampart")
+	s.pass.SIPCallIDTo = callID
+	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
+	for _, h := range r.Carry(b.side) {
+		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" {
+			hs = append(hs, h)
+		}
+	}
+	if b.side == call.Inside {
+		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
+		s.g.calls.sent(s.group, callID, s.sessionUUID)
+	}
+	o := b.dialog.Request("INVITE", 0, hs, body)
+	o.MaxForwards = r.MaxForwards() - 1
+	b.oursSeq = b.dialog.LocalSeq
+	b.earlyTags = nil
+	seq := b.oursSeq
+	tx, err := s.g.stack.Send(f, o, func(out sipx.Outcome) { s.outcome(out, seq) })
+	if err != nil {
+		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
+		return
+	}
+	b.ours = tx
+}
+
+// outcome turns what B's transaction tells into an event. It runs in a
+// reading or timer goroutine.
+func (s *session) outcome(out sipx.Outcome, seq uint32) {
+	in := input{res: out.Res}
+	switch {
+	case out.Err != nil:
+		code := 503
+		if errors.Is(out.Err, sipx.ErrTimeout) {
+			code = 408
+		}
+		in.Event = b2bua.Event{Kind: b2bua.Failure, Code: code, TryNext: true}
+		go s.force(input{do: func() { s.unanswered(in, seq) }})
+		return
+	case out.Res.Code() < 200:
+		in.Event = b2bua.Event{Kind: b2bua.Provisional, Leg: b2bua.B, Code: out.Res.Code()}
+	case out.Res.Code() < 300:
+		in.Event = b2bua.Event{Kind: b2bua.Success, Leg: b2bua.B, Code: out.Res.Code(), Tag: out.Res.ToTag()}
+	default:
+		in.Event = b2bua.Event{Kind: b2bua.Failure, Leg: b2bua.B, Code: out.Res.Code()}
+	}
+	if !s.post(in) && out.Res.Code() >= 200 {
+		go s.force(in) // a final response comes once only on a stream
+	}
+}
+
+// unanswered drops the outcome of an INVITE that was superseded.
+func (s *session) unanswered(in input, seq uint32) {
+	if s.legs[b2bua.B].oursSeq == seq {
+		if t := s.routes[s.state.Route]; t.pbx != nil {
+			s.g.peers.markDown(t.pbx.Name)
+		}
+		s.queue = append(s.queue, in)
+	}
+}
+
+// prepare looks at the message of an event before the machine does: dialogs
+// are made, codes that must not cross are mapped. False drops the event.
+func (s *session) prepare(in *input) bool {
+	b := &s.legs[b2bua.B]
+	switch in.Kind {
+	case b2bua.Provisional, b2bua.Success:
+		if in.res == nil {
+			return true
+		}
+		tag := in.res.ToTag()
+		if in.Kind == b2bua.Success && tag == "" {
+			in.Event = b2bua.Event{Kind: b2bua.Failure, Code: 502}
+			return true
+		}
+		if tag == "" || b.confirmed {
+			return true
+		}
+		b.dialog.Established(in.res)
+		if !b.earlyTags[tag] && len(b.earlyTags) < 16 {
+			if b.earlyTags == nil {
+				b.earlyTags = map[string]bool{}
+			}
+			b.earlyTags[tag] = true
+			s.g.calls.index(s, b2bua.B, b.side, b.dialog.Key())
+		}
+		b.confirmed = in.Kind == b2bua.Success
+	case b2bua.Failure:
+		if in.res != nil {
+			in.Code, in.TryNext = s.failureCode(in.res)
+		}
+	}
+	return true
+}
+
+// failureCode maps what B says to what A may hear: redirects name hosts of
+// the other side, a carrier's challenge is not the caller's to answer.
+func (s *session) failureCode(res *sipx.Response) (code int, tryNext bool) {
+	code = res.Code()
+	b := &s.legs[b2bua.B]
+	switch {
+	case code < 400:
+		return 480, false
+	case (code == 401 || code == 407) && (b.side == call.Public || len(res.Headers("WWW-Authenticate"))+len(res.Headers("Proxy-Authenticate")) == 0):
+		return 403, false
+	case code == 503 || code == 500 && b.kind == call.Carrier || code == 502 || code == 504:
+		return code, true
+	}
+	return code, false
+}
+
+// replyInvite answers A's INVITE.
+func (s *session) replyInvite(a b2bua.Action, in input) {
+	l := &s.legs[b2bua.A]
+	var hs []sipx.HeaderField
+	var body []byte
+	code := a.Code
+	if code >= 200 || code > 100 {
+		s.pass.Code = code
+	}
+	if a.Relay && in.res != nil {
+		carried := in.res.Carry(l.side)
+		if code < 300 {
+			var err error
+			if body, err = s.answer(in.res); err != nil {
+				s.g.log.Warn("answer refused", "call", s.group.id, "error", err)
+				if code >= 200 {
+					s.follow(b2bua.Event{Kind: b2bua.Refused, Code: 488})
+					return
+				}
+			}
+		}
+		for _, h := range carried {
+			switch h.Name {
+			case "Content-Type", "Content-Disposition", "Content-Language":
+				continue
+			case "WWW-Authenticate", "Proxy-Authenticate":
+				if code != 401 && code != 407 {
+					continue
+				}
+			}
+			hs = append(hs, h)
+		}
+	}
+	if code > 100 && code < 300 {
+		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + l.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
+	}
+	if body != nil {
+		hs = append(hs, sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
+	}
+	if code == 503 && !a.Relay {
+		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: strconv.Itoa(10)})
+	}
+	switch {
+	case code >= 180 && code < 200:
+		s.ringing(in)
+	case code >= 200 && code < 300:
+		l.confirmed = true
+		s.answered()
+	}
+	l.theirs.Respond(code, "", "", hs, body)
+}
+
+// answer reads B's description and writes A's. A repeated description of one
+// fork is written once and sent again.
+func (s *session) answer(res *sipx.Response) ([]byte, error) {
+	if len(res.Body()) == 0 {
+		if res.Code() < 200 {
+			return nil, nil
+		}
+		if s.early != nil && s.earlyTag == res.ToTag() {
+			return s.early, nil
+		}
+		return nil, errors.New("2xx without an answer")
+	}
+	if res.ContentType() != "application/sdp" {
+		return nil, fmt.Errorf("answer of type %q", res.ContentType())
+	}
+	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
+	ans, err := sdp.ReadAnswer(&b.sdp, s.offer, res.Body())
+	if err != nil {
+		return nil, err
+	}
+	body, err := ans.Write(&a.sdp, s.endpoints(b2bua.A), random)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.setMedia(); err != nil {
+		return nil, err
+	}
+	if res.Code() < 200 {
+		s.early, s.earlyTag = body, res.ToTag()
+	}
+	return body, nil
+}
+
+// sendAck acknowledges B's 2xx at once: the description has been exchanged,
+// and B need not wait for A's ACK.
+func (s *session) sendAck(in input) {
+	b := &s.legs[b2bua.B]
+	b.ours.Ack(b.flow, in.Tag, b.dialog.Request("ACK", b.oursSeq, nil, nil))
+}
+
+// ackAndBye ends a 2xx that is not wanted.
+func (s *session) ackAndBye(in input) {
+	b := &s.legs[b2bua.B]
+	d := b.dialog
+	d.Routes = nil
+	if in.res != nil {
+		d.Established(in.res)
+	}
+	b.ours.Ack(b.flow, d.RemoteTag, d.Request("ACK", b.oursSeq, nil, nil))
+	s.send(b, d.Request("BYE", 0, nil, nil), s.byeDone)
+}
+
+func (s *session) sendCancel(in input) {
+	var hs []sipx.HeaderField
+	if in.req != nil {
+		for _, v := range in.req.Headers("Reason") {
+			hs = append(hs, sipx.HeaderField{Name: "Reason", Value: v})
+		}
+	}
+	if tx := s.legs[b2bua.B].ours; tx != nil {
+		tx.Cancel(hs)
+	}
+}
