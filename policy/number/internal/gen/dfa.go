@@ -180,7 +180,11 @@ func (b *builder) addRegion(m *phonenumbers.PhoneMetadata) (err error) {
 		r.classes = append(r.classes, take(d))
 	}
 	r.fixed, r.mobile = take(m.GetFixedLine()), take(m.GetMobile())
-	if l := m.GetLeadingDigits(); l != "" && err == nil {
+	l := m.GetLeadingDigits()
+	if r.name == "EH" && l == "" {
+		l = "528[89]"
+	}
+	if l != "" && err == nil {
 		r.leading, err = compile("(?:" + l + ")[0-9]*")
 		b.all = append(b.all, r.leading)
 	}
@@ -310,23 +314,18 @@ func (b *builder) classify(s state, depth int) (class, regionIndex uint8) {
 		}
 		return unallocated
 	}
-	// A region that says how its numbers begin goes before one that does not,
-	// but only for numbers that exist there: libphonenumber stops at the first
-	// that begins right and so gives Western Sahara's numbers to Morocco.
-	for _, leading := range []bool{true, false} {
-		for i, r := range b.regions {
-			if (r.leading != nil) != leading || leading && !r.leading.matches(s[r.leading]) {
-				continue
-			}
-			c := kind(r)
-			if c == unallocated {
-				continue
-			}
-			if satelliteCodes[b.code] {
-				c = satellite
-			}
-			return c, b.table.region(b.regionName(i))
+	for i, r := range b.regions {
+		if r.leading != nil && !r.leading.matches(s[r.leading]) {
+			continue
 		}
+		c := kind(r)
+		if c == unallocated {
+			continue
+		}
+		if satelliteCodes[b.code] {
+			c = satellite
+		}
+		return c, b.table.region(b.regionName(i))
 	}
 	return unallocated, 0
 }

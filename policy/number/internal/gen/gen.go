@@ -21,6 +21,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -143,6 +144,9 @@ func Build() ([]byte, error) {
 			if err := b.addRegion(m); err != nil {
 				return nil, fmt.Errorf("calling code %d, region %s: %w", code, m.GetId(), err)
 			}
+		}
+		if code == 212 { // Morocco's patterns include Western Sahara's few: ask the smaller first (see addRegion)
+			slices.SortStableFunc(b.regions, func(x, y *region) int { return strings.Compare(x.name, y.name) })
 		}
 		id, err := b.build()
 		if err != nil {
