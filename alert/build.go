@@ -68,6 +68,24 @@ func System(at time.Time, m Meta, action call.Action, sev call.Severity, reason 
 	return e
 }
 
+// FromSystem makes the alert for an event that is not a decision about one request.
+func FromSystem(s call.SystemEvent, m Meta) Event {
+	if s.Action == "" {
+		return Event{}
+	}
+	e := base(s.At, m, s.Action, s.Severity, s.Reason, s.Evidence)
+	e.Event.Type = []string{"info"}
+	e.setRule(s.Rule, m)
+	e.Rampart.CallID = short(s.CallID)
+	e.setSource(call.Source{Addr: s.Source})
+	if s.Subject == (call.Subject{}) && s.Source.IsValid() {
+		s.Subject = call.Subject{Kind: "source", Value: s.Source.Addr().Unmap().String()}
+	}
+	e.setSubject(s.Subject)
+	e.Event.ID = e.fingerprint()
+	return e
+}
+
 // With adds the request that the event is about: its source, call and parties.
 func (e Event) With(a *call.Attempt) Event {
 	e.Related = nil

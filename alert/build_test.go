@@ -86,9 +86,9 @@ func samples() []sample {
 		from("call-rejected-inbound", carrier, call.Decision{Verdict: call.Reject, Status: 480, Rule: "limits/peer-calls", Severity: call.Low,
 			Reason: "carrier-a has all its calls in use", Action: call.CallRejected,
 			Evidence: []call.Evidence{{Name: "calls", Value: 30, Threshold: 30}}}),
-		{"media-injection", System(t0, meta, call.MediaInjection, call.High, "RTP from an address that is not the other side's",
-			call.Evidence{Name: "packets", Value: 250}).InCall("01JGT7").
-			From(call.Source{Addr: netip.MustParseAddrPort("198.51.100.66:4000"), Country: "NL"})},
+		{"media-injection", FromSystem(call.SystemEvent{At: t0, Action: call.MediaInjection, Severity: call.High, Rule: "media/injection",
+			Reason: "RTP from an address that is not the other side's", Source: netip.MustParseAddrPort("198.51.100.66:4000"),
+			CallID: "01JGT7", Evidence: []call.Evidence{{Name: "packets", Value: 250}}}, meta)},
 		{"call-failed", System(t0, meta, call.CallFailed, call.High, "a panic ended this call: index out of range").With(attempt())},
 		sys("policy-reloaded", call.PolicyReloaded, call.Info, "policy loaded: 41 rules"),
 		{"policy-reload-failed", System(t0, meta, call.PolicyReloaded, call.High, "policy/night.yaml:7:5: unknown key whenn").Failed()},

@@ -96,9 +96,15 @@ func foldRecord(acc *record, more record) {
 	}
 }
 
-// Write records one call. Stranger says that nothing identified the caller
-// when the attempt was judged.
-func (c *CDR) Write(r call.Record, stranger bool) {
+// Write records one call. A record with neither user nor peer is a stranger's:
+// nothing identified the caller.
+func (c *CDR) Write(r call.Record) { c.write(r, r.User == "" && r.Peer == "") }
+
+// WriteKnown records a call and never folds it, for a source that registered
+// although the record names no user.
+func (c *CDR) WriteKnown(r call.Record) { c.write(r, false) }
+
+func (c *CDR) write(r call.Record, stranger bool) {
 	if len(c.out) == 0 {
 		return
 	}

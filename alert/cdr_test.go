@@ -110,14 +110,17 @@ func TestCDRIsCompleteForTheKnown(t *testing.T) {
 		m := &memory{}
 		c := NewCDR(CDROptions{Node: "sbc-1", PerSource: 2, Total: 3}, m)
 		for range 500 {
-			c.Write(refused(), false)
-			c.Write(answered(), true) // let through: never folded, whoever it was
+			c.Write(refused())
+			nobody := answered()
+			nobody.User = ""
+			c.Write(nobody) // let through: never folded, whoever it was
+			c.WriteKnown(unknown("192.0.2.1:5060"))
 		}
 		if err := c.Close(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		c.Write(refused(), false)
-		if n := valid(t, schema, m.data()); n != 1000 {
+		c.Write(refused())
+		if n := valid(t, schema, m.data()); n != 1500 {
 			t.Errorf("%d lines", n)
 		}
 	})
@@ -129,10 +132,10 @@ func TestCDRFoldsStrangers(t *testing.T) {
 		m := &memory{}
 		c := NewCDR(CDROptions{PerSource: 3, Window: time.Minute}, m)
 		for range 100 {
-			c.Write(unknown("198.51.100.9:5060"), true)
+			c.Write(unknown("198.51.100.9:5060"))
 			time.Sleep(100 * time.Millisecond)
 		}
-		c.Write(unknown("198.51.100.10:5060"), true)
+		c.Write(unknown("198.51.100.10:5060"))
 		synctest.Wait()
 		if n := m.lines(); n != 4 {
 			t.Fatalf("%d lines before the window ends, want 3 and 1", n)
@@ -162,7 +165,7 @@ func TestCDRStrangersAreBounded(t *testing.T) {
 		c := NewCDR(CDROptions{Total: 50, Table: 100}, m)
 		const n = 20_000
 		for i := range n {
-			c.Write(unknown(fmt.Sprintf("[2001:db8:%x:%x::1]:5060", i>>8, i)), true)
+			c.Write(unknown(fmt.Sprintf("[2001:db8:%x:%x::1]:5060", i>>8, i)))
 		}
 		c.mu.Lock()
 		size := len(c.table.keys)
@@ -170,7 +173,7 @@ func TestCDRStrangersAreBounded(t *testing.T) {
 		if size != 101 {
 			t.Errorf("the table holds %d keys, want 100 and one for the rest", size)
 		}
-		c.Write(refused(), false)
+		c.Write(refused())
 		c.Close(t.Context())
 		rs := records(t, m.data())
 		sum := 0
@@ -220,7 +223,7 @@ func TestCDRToAFile(t *testing.T) {
 	}
 	c := NewCDR(CDROptions{Node: "sbc-1"}, f)
 	for range 5000 {
-		c.Write(answered(), false)
+		c.Write(answered())
 	}
 	if err := c.Reopen(); err != nil {
 		t.Fatal(err)
