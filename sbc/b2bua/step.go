@@ -297,6 +297,8 @@ func (m *machine) up(e Event) {
 		m.relay(e)
 	case Hangup:
 		m.release(call.ByGateway, e.Cause, A, B)
+	case ByeDone: // of an unwanted fork
+		m.Byes--
 	case Cancel, ModifyCancel, ModifySuccess, ModifyFailure:
 	default:
 		m.stray(e)
@@ -346,6 +348,8 @@ func (m *machine) modifying(e Event) {
 	case Hangup:
 		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
 		m.release(call.ByGateway, e.Cause, A, B)
+	case ByeDone:
+		m.Byes--
 	case Cancel:
 	default:
 		m.stray(e)
