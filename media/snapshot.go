@@ -143,6 +143,9 @@ func (p *Plane) restore(snap Snapshot, notify func(Event)) (*Session, error) {
 	ports := make([][2]uint16, len(snap.Streams))
 	for i, st := range snap.Streams {
 		for leg, es := range st {
+			if err := es.check(snap.Legs[leg].IPv6); err != nil {
+				return nil, fmt.Errorf("leg %s, stream %d: %w", Leg(leg), i, err)
+			}
 			recv, err := es.Recv.open(false)
 			if err != nil {
 				return nil, err
@@ -153,9 +156,6 @@ func (p *Plane) restore(snap Snapshot, notify func(Event)) (*Session, error) {
 			}
 			if (recv == nil) != (send == nil) {
 				return nil, fmt.Errorf("keys for one direction only: %w", ErrKeys)
-			}
-			if es.Port == 0 || es.Port%2 != 0 {
-				return nil, fmt.Errorf("port %d: %w", es.Port, ErrNoPorts)
 			}
 			states[i][leg] = pair{recv, send}
 			ports[i][leg] = es.Port
@@ -184,4 +184,21 @@ func (p *Plane) restore(snap Snapshot, notify func(Event)) (*Session, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// check refuses what Set would have refused.
+func (es *EndSnapshot) check(v6 bool) error {
+	if es.Port == 0 || es.Port%2 != 0 {
+		return fmt.Errorf("port %d: %w", es.Port, errSnapshot)
+	}
+	for _, a := range [...]netip.AddrPort{es.SDP[0], es.SDP[1], es.Latch[0], es.Latch[1]} {
+		if a.IsValid() && (a.Addr().Is6() != v6 || a.Addr().IsMulticast()) {
+			return fmt.Errorf("%s: %w", a, ErrRemote)
+		}
+	}
+	if !es.Set || es.Remote.Disabled {
+		return nil
+	}
+	_, err := es.Remote.check(v6)
+	return err
 }
