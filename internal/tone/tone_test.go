@@ -96,7 +96,7 @@ func TestG711(t *testing.T) {
 				}
 				// Cells end between two values; a boundary sample may fall
 				// on either side, by a part of the step of its segment.
-				if got := abs(int(law.dec(law.enc(int16(s)))) - s); got > best+best/4+8 {
+				if got := abs(int(law.dec(law.enc(int16(s)))) - s); got > best+best/2+8 {
 					t.Fatalf("sample %d: error %d, the nearest code has %d", s, got, best)
 				}
 			}
