@@ -22,7 +22,7 @@ import (
 // reading with it does, the latter is taken: a phone that dials 0049… instead
 // of 0 0049… means Germany, and must not slip through as a malformed number.
 //
-// It allocates at most the canonical form.
+// It allocates nothing for a canonical form, else a short string or two.
 func (p *Plan) Normalise(text string, in Context) Number {
 	return p.normalise(text, in, nil)
 }
@@ -61,9 +61,9 @@ func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 		if s.plus {
 			plus = "+"
 		}
-		step(steps, "digits "+plus+string(s.digits()))
+		step(steps, "digits ", plus+string(s.digits()))
 		if params != "" {
-			step(steps, "parameters cut: ;"+params)
+			step(steps, "parameters cut: ;", params)
 		}
 	}
 	if s.plus {
@@ -78,12 +78,12 @@ func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 			return n
 		}
 	}
-	if p.extensions.Match(s.digits()) {
+	if local := string(s.digits()); p.extensions.MatchString(local) {
 		step(steps, "extension")
-		return Number{Kind: call.Extension, Canonical: string(s.digits())}
+		return Number{Kind: call.Extension, Canonical: local}
 	}
 	if rest, found := cut(s.digits(), p.outside); found && in == Dialled {
-		step(steps, "outside prefix "+p.outside+" taken off")
+		step(steps, "outside prefix ", p.outside, " taken off")
 		if p.emergency[string(rest)] {
 			step(steps, "emergency number")
 			return Number{Kind: call.Emergency, Canonical: string(rest)}
@@ -108,19 +108,19 @@ func (n Number) exists() bool { return n.Kind != call.Invalid && n.Class != Unal
 func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 	for _, prefix := range p.international {
 		if rest, found := cut(d, prefix); found {
-			step(steps, "international prefix "+prefix)
+			step(steps, "international prefix ", prefix)
 			return p.public(rest, "", steps)
 		}
 	}
 	if p.code != 0 {
 		if rest, found := cut(d, p.national); found && p.national != "" {
-			step(steps, "national prefix "+p.national+", country code "+p.codeText)
+			step(steps, "national prefix ", p.national, ", country code ", p.codeText)
 			return p.join(p.codeText, rest, steps)
 		}
 		if p.optional && len(d) > 4 {
 			n := p.join(p.codeText, d, steps)
 			if n.exists() || in == Dialled {
-				step(steps, "national number, country code "+p.codeText)
+				step(steps, "national number, country code ", p.codeText)
 				return n
 			}
 		}
@@ -128,7 +128,7 @@ func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 	if in == Trunk {
 		if p.code != 0 {
 			if n := p.join(p.codeText, d, nil); n.exists() {
-				step(steps, "national number without its prefix, country code "+p.codeText)
+				step(steps, "national number without its prefix, country code ", p.codeText)
 				return n
 			}
 		}
@@ -149,12 +149,14 @@ func (p *Plan) inContext(d []byte, context string, in Context, steps *[]string) 
 		step(steps, "phone-context is a domain: a local number")
 		return Number{}, false
 	}
-	step(steps, "phone-context +"+string(c.digits()))
+	if steps != nil {
+		step(steps, "phone-context +", string(c.digits()))
+	}
 	// The digits may hold an international prefix all the same, ours or the
 	// context's: a PBX that ignores the context would dial abroad.
 	for _, prefix := range p.international {
 		if rest, found := cut(d, prefix); found {
-			step(steps, "international prefix "+prefix)
+			step(steps, "international prefix ", prefix)
 			return p.public(rest, "", steps), true
 		}
 	}
@@ -191,7 +193,9 @@ func (p *Plan) public(d []byte, same string, steps *[]string) Number {
 		code = c
 		head := 1 + digitsOf(c)
 		if cutOff = p.data.trunk(c, e164[head:]); cutOff > 0 {
-			step(steps, "trunk prefix "+string(e164[head:head+cutOff])+" after the country code taken off")
+			if steps != nil {
+				step(steps, "trunk prefix ", string(e164[head:head+cutOff]), " after the country code taken off")
+			}
 			e164 = append(e164[:head], e164[head+cutOff:]...)
 		}
 		if len(e164) > head {
@@ -262,8 +266,9 @@ func cut(d []byte, prefix string) ([]byte, bool) {
 	return d[len(prefix):], true
 }
 
-func step(steps *[]string, text string) {
+// step notes one step where somebody wants to know.
+func step(steps *[]string, parts ...string) {
 	if steps != nil {
-		*steps = append(*steps, text)
+		*steps = append(*steps, strings.Join(parts, ""))
 	}
 }
