@@ -1,0 +1,299 @@
+package admin
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/rampart-sbc/rampart/alert"
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Source is what the metrics and /readyz read, at the time they are asked. Any
+// function may be nil; its metrics are left out. Each has to be quick and safe
+// to call from any goroutine.
+type Source struct {
+	Ready         func() []Check
+	Calls         func() int // live calls
+	Registrations func() int // bindings
+	PBX           func() (up, all int)
+	Counters      *Counters
+	Signalling    func() Signalling
+	Media         func() Media
+	Alerts        func() alert.Stats
+	CDR           func() alert.CDRStats
+	Events        func() alert.StreamStats
+	Certificates  func() []Certificate
+}
+
+// Signalling is what the SIP stack counted since the start.
+type Signalling struct {
+	Requests, Responses, Malformed, Dropped, Strays, Retransmits uint64
+	Conns, ConnsRefused, Panics                                  uint64
+}
+
+// Media is the state and the counters of the media plane.
+type Media struct {
+	Sessions, Streams, StreamsMax, Ports, PortsMax int
+	Packets, Bytes, RTCP                           uint64       // relayed
+	Refused                                        []CauseCount // packets, by a closed set of causes
+}
+
+// CauseCount is a counter for one of a closed set of causes.
+type CauseCount struct {
+	Cause string
+	Count uint64
+}
+
+// Certificate is one that the gateway presents. Name comes from the configuration.
+type Certificate struct {
+	Name     string
+	NotAfter time.Time
+}
+
+// Counters counts decisions and refused messages. Its label sets are closed, so
+// nothing from the network can make it grow. The zero value is not usable.
+type Counters struct {
+	decisions [5][len(methodClasses)][2]atomic.Uint64 // verdict, method class, enforced or shadow
+	reasons   []string
+	refused   []atomic.Uint64 // by reason; the last is other
+}
+
+// methodClasses are the methods that are told apart; the last is for the rest.
+var methodClasses = [...]string{"invite", "register", "message", "subscribe", "options", "refer", "other"}
+
+func methodClass(m string) int {
+	switch m {
+	case "INVITE":
+		return 0
+	case "REGISTER":
+		return 1
+	case "MESSAGE":
+		return 2
+	case "SUBSCRIBE":
+		return 3
+	case "OPTIONS":
+		return 4
+	case "REFER":
+		return 5
+	}
+	return 6
+}
+
+// NewCounters takes the closed set of reasons for which messages are refused
+// before anybody decides: malformed, too_large, rate and so on. Others are
+// counted as "other".
+func NewCounters(reasons ...string) *Counters {
+	return &Counters{reasons: reasons, refused: make([]atomic.Uint64, len(reasons)+1)}
+}
+
+// Decision counts one decision.
+func (c *Counters) Decision(a *call.Attempt, d call.Decision) {
+	v, mode := min(int(d.Verdict), len(c.decisions)-1), 0
+	if d.Shadow {
+		mode = 1
+	}
+	c.decisions[v][methodClass(a.Method)][mode].Add(1)
+}
+
+// Refused counts one message that was refused for a reason.
+func (c *Counters) Refused(reason string) {
+	for i, r := range c.reasons {
+		if r == reason {
+			c.refused[i].Add(1)
+			return
+		}
+	}
+	c.refused[len(c.reasons)].Add(1)
+}
+
+// newRegistry is a registry of our own: nothing else can put metrics into it.
+func newRegistry(o Options) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&collector{o: o},
+	)
+	return reg
+}
+
+// metric describes one name of ours: rampart_<package>_<noun>_<unit>.
+type metric struct {
+	desc *prometheus.Desc
+	kind prometheus.ValueType
+}
+
+func counter(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc(name, help, labels, nil), prometheus.CounterValue}
+}
+
+func gauge(name, help string, labels ...string) metric {
+	return metric{prometheus.NewDesc(name, help, labels, nil), prometheus.GaugeValue}
+}
+
+var (
+	buildInfo     = gauge("rampart_admin_build_info", "Always 1; the version is in the label.", "version")
+	decisions     = counter("rampart_sbc_decisions_total", "Decisions on requests.", "verdict", "method", "mode")
+	refused       = counter("rampart_sbc_refused_messages_total", "Messages refused before a decision.", "reason")
+	callsUp       = gauge("rampart_sbc_calls_active", "Calls that are up or being set up.")
+	registered    = gauge("rampart_sbc_registrations_active", "Bindings that the PBX accepted.")
+	pbx           = gauge("rampart_sbc_pbx_active", "Configured PBXs by whether they answer.", "state")
+	messages      = counter("rampart_sipx_messages_total", "Messages that arrived.", "kind")
+	retransmits   = counter("rampart_sipx_retransmits_total", "Requests that arrived again.")
+	conns         = counter("rampart_sipx_connections_total", "Connections that arrived.", "outcome")
+	panics        = counter("rampart_sipx_panics_total", "Failures in one message or call that were caught.")
+	mediaSessions = gauge("rampart_media_sessions_active", "Media sessions.")
+	mediaStreams  = gauge("rampart_media_streams_active", "Media streams.")
+	mediaStrMax   = gauge("rampart_media_streams_limit", "Media streams that are possible at a time.")
+	mediaPorts    = gauge("rampart_media_ports_active", "Pairs of ports in use.")
+	mediaPortsMax = gauge("rampart_media_ports_limit", "Pairs of ports in the configured ranges.")
+	mediaPackets  = counter("rampart_media_packets_total", "Packets relayed.", "protocol")
+	mediaBytes    = counter("rampart_media_bytes_total", "Bytes of RTP relayed.")
+	mediaRefused  = counter("rampart_media_refused_packets_total", "Packets not relayed.", "cause")
+	alerts        = counter("rampart_alert_alerts_total", "Alerts, those folded into another line included.")
+	alertsFolded  = counter("rampart_alert_coalesced_total", "Alerts folded into another line.")
+	alertsLost    = counter("rampart_alert_lost_alerts_total", "Alerts that became no line.", "cause")
+	cdrRecords    = counter("rampart_alert_cdr_records_total", "Calls recorded, those folded included.")
+	cdrFolded     = counter("rampart_alert_cdr_coalesced_total", "Records of strangers folded into another.")
+	events        = counter("rampart_alert_events_total", "Events in the stream.")
+	lines         = counter("rampart_alert_lines_total", "Lines written.", "stream", "sink")
+	linesLost     = counter("rampart_alert_lost_lines_total", "Lines lost.", "stream", "sink", "cause")
+	linesQueued   = gauge("rampart_alert_queued_lines_active", "Lines that wait to be written.", "stream", "sink")
+	sinkErrors    = counter("rampart_alert_sink_errors_total", "Failed writes; each is tried again.", "stream", "sink")
+	sinkDegraded  = gauge("rampart_alert_degraded_sinks_active", "1 while a sink cannot take its lines.", "stream", "sink")
+	certExpiry    = gauge("rampart_tls_certificate_expiry_timestamp_seconds", "When a certificate expires, in Unix time.", "certificate")
+)
+
+// collector reads Source when it is scraped.
+type collector struct{ o Options }
+
+// Describe sends nothing: which metrics there are depends on Source. The names
+// are checked by a test.
+func (c *collector) Describe(chan<- *prometheus.Desc) {}
+
+// Collect reads each part on its own: one that panics leaves the others there.
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	put := func(m metric, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(m.desc, m.kind, v, labels...)
+	}
+	num := func(m metric, v uint64, labels ...string) { put(m, float64(v), labels...) }
+	put(buildInfo, 1, c.o.Version)
+	s := c.o.Source
+	for name, read := range map[string]func(){
+		"counters": func() { s.Counters.collect(num) },
+		"calls":    when(s.Calls, func(n int) { put(callsUp, float64(n)) }),
+		"bindings": when(s.Registrations, func(n int) { put(registered, float64(n)) }),
+		"pbx": func() {
+			if s.PBX != nil {
+				up, all := s.PBX()
+				put(pbx, float64(up), "up")
+				put(pbx, float64(all-up), "down")
+			}
+		},
+		"signalling": when(s.Signalling, func(x Signalling) {
+			num(messages, x.Requests, "request")
+			num(messages, x.Responses, "response")
+			num(messages, x.Malformed, "malformed")
+			num(messages, x.Dropped, "dropped")
+			num(messages, x.Strays, "stray")
+			num(retransmits, x.Retransmits)
+			num(conns, x.Conns, "accepted")
+			num(conns, x.ConnsRefused, "refused")
+			num(panics, x.Panics)
+		}),
+		"media": when(s.Media, func(x Media) {
+			put(mediaSessions, float64(x.Sessions))
+			put(mediaStreams, float64(x.Streams))
+			put(mediaStrMax, float64(x.StreamsMax))
+			put(mediaPorts, float64(x.Ports))
+			put(mediaPortsMax, float64(x.PortsMax))
+			num(mediaPackets, x.Packets, "rtp")
+			num(mediaPackets, x.RTCP, "rtcp")
+			num(mediaBytes, x.Bytes)
+			for _, r := range x.Refused {
+				num(mediaRefused, r.Count, r.Cause)
+			}
+		}),
+		"alerts": when(s.Alerts, func(x alert.Stats) {
+			num(alerts, x.Published)
+			num(alertsFolded, x.Coalesced)
+			num(alertsLost, x.LostTable, "table_full")
+			num(alertsLost, x.LostSub, "slow_subscriber")
+			sinks(num, "alerts", x.Sinks)
+		}),
+		"cdr": when(s.CDR, func(x alert.CDRStats) {
+			num(cdrRecords, x.Records)
+			num(cdrFolded, x.Coalesced)
+			sinks(num, "cdr", x.Sinks)
+		}),
+		"events": when(s.Events, func(x alert.StreamStats) {
+			num(events, x.Seq)
+			sinks(num, "events", x.Sinks)
+		}),
+		"certificates": when(s.Certificates, func(x []Certificate) {
+			for _, cert := range x {
+				put(certExpiry, float64(cert.NotAfter.Unix()), cert.Name)
+			}
+		}),
+	} {
+		c.guard(name, read)
+	}
+}
+
+// when calls use with what read gives, unless there is no read.
+func when[T any](read func() T, use func(T)) func() {
+	return func() {
+		if read != nil {
+			use(read())
+		}
+	}
+}
+
+func (c *collector) guard(part string, read func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.o.Log.Error("metrics could not be read", "part", part, "panic", fmt.Sprint(p))
+		}
+	}()
+	read()
+}
+
+func sinks(num func(metric, uint64, ...string), stream string, all []alert.SinkStats) {
+	for _, s := range all {
+		num(lines, s.Written, stream, s.Name)
+		num(linesLost, s.LostFull, stream, s.Name, "queue_full")
+		num(linesLost, s.LostClosed, stream, s.Name, "closed")
+		num(linesLost, s.LostEncode, stream, s.Name, "encode")
+		num(linesQueued, uint64(s.Queued), stream, s.Name)
+		num(sinkErrors, s.Errors, stream, s.Name)
+		var bad uint64
+		if s.Degraded {
+			bad = 1
+		}
+		num(sinkDegraded, bad, stream, s.Name)
+	}
+}
+
+func (c *Counters) collect(num func(metric, uint64, ...string)) {
+	if c == nil {
+		return
+	}
+	for v := range c.decisions {
+		for m := range c.decisions[v] {
+			for mode, word := range [...]string{"enforce", "shadow"} {
+				num(decisions, c.decisions[v][m][mode].Load(), call.Verdict(v).String(), methodClasses[m], word)
+			}
+		}
+	}
+	for i := range c.refused {
+		reason := "other"
+		if i < len(c.reasons) {
+			reason = c.reasons[i]
+		}
+		num(refused, c.refused[i].Load(), reason)
+	}
+}
