@@ -87,17 +87,25 @@ func (e *end) source() netip.AddrPort {
 	return e.sdp[0]
 }
 
-// secureFor finds the state that belongs to keys, or makes it.
-func (e *end) secureFor(now *secure, past []*secure, k *Keys) (*secure, error) {
+// secureFor finds the state that belongs to keys, or makes it. sending tells
+// which direction it is for.
+func secureFor(now *secure, past []*secure, k *Keys, sending bool) (*secure, error) {
 	if k == nil {
 		return nil, nil
 	}
-	if now != nil && now.keys.same(k) {
-		return now, nil
-	}
-	for _, s := range past {
-		if s.keys.same(k) {
+	for i := len(past); i >= 0; i-- {
+		s := now
+		if i < len(past) {
+			s = past[i]
+		}
+		switch {
+		case s == nil || !s.keys.sameMaterial(k):
+		case s.keys.same(k):
 			return s, nil
+		default:
+			// The same key with another tag length or MKI: what was
+			// used under it stays used.
+			return s.relabel(k, sending)
 		}
 	}
 	return newSecure(k)
@@ -140,17 +148,11 @@ func retire(past []*secure, old, now *secure) []*secure {
 	if old == now {
 		return past
 	}
-	kept := past[:0]
-	for _, s := range past {
-		if s != now {
+	kept := make([]*secure, 0, len(past)+1)
+	for _, s := range append(past, old) {
+		if s != nil && (now == nil || !s.keys.sameMaterial(now.keys)) {
 			kept = append(kept, s)
 		}
 	}
-	if old != nil {
-		kept = append(kept, old)
-	}
-	if len(kept) > maxPast {
-		kept = append(kept[:0], kept[1:]...)
-	}
-	return kept
+	return kept[max(0, len(kept)-maxPast):]
 }

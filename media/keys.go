@@ -139,13 +139,15 @@ func (k *Keys) check() error {
 }
 
 // same reports whether both are the same keys, so that the state that
-// belongs to them (ROC, replay window) goes on. Two nil Keys are the same.
+// belongs to them (ROC, replay window) goes on.
 func (k *Keys) same(o *Keys) bool {
-	if k == nil || o == nil {
-		return k == o
-	}
-	return k.Suite == o.Suite && bytes.Equal(k.Key, o.Key) &&
-		bytes.Equal(k.Salt, o.Salt) && bytes.Equal(k.MKI, o.MKI)
+	return k.sameMaterial(o) && k.Suite == o.Suite && bytes.Equal(k.MKI, o.MKI)
+}
+
+// sameMaterial reports whether both derive the same session keys, under
+// whatever label: then the state must go on too, or indices repeat.
+func (k *Keys) sameMaterial(o *Keys) bool {
+	return bytes.Equal(k.Key, o.Key) && bytes.Equal(k.Salt, o.Salt)
 }
 
 func (k *Keys) clone() *Keys {

@@ -46,6 +46,14 @@ func (k *KeySnapshot) open(sending bool) (*secure, error) {
 	return s, nil
 }
 
+// relabel is the state of s under the same key and salt with another suite or
+// MKI.
+func (s *secure) relabel(k *Keys, sending bool) (*secure, error) {
+	snap := s.snapshot(sending)
+	snap.Suite, snap.MKI = k.Suite.String(), k.MKI
+	return snap.open(sending)
+}
+
 func (w *window) load(src SourceSnapshot) error {
 	if len(src.Bits) != len(w.bits) || src.Top >= 1<<48 {
 		return errSnapshot

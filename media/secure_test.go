@@ -189,6 +189,33 @@ func TestMKI(t *testing.T) {
 	}
 }
 
+// TestRelabel: the same key and salt with another MKI and tag length go on
+// with their state, whichever way the labels change.
+func TestRelabel(t *testing.T) {
+	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, 0}})
+	for _, seq := range []uint16{65535, 0, 1} {
+		r.pass(A, rtpPacket(1, seq, "a"))
+		r.pass(B, rtpPacket(2, seq, "b"))
+	}
+	was := r.rem[A]
+	recv, send1 := *was.Recv, *was.Send
+	recv.Suite, recv.MKI = AES_CM_128_HMAC_SHA1_32, []byte{7}
+	send1.Suite, send1.MKI = AES_CM_128_HMAC_SHA1_32, []byte{7}
+	for i, k := range []Remote{{Recv: &recv, Send: &send1}, {Recv: was.Recv, Send: was.Send}} {
+		r.rem[A].Recv, r.rem[A].Send = k.Recv, k.Send
+		r.set(A)
+		r.ph[A].use(r.rem[A])
+		r.ph[A].out.SetROC(1, 1)
+		send(t, r.ph[A].rtp, r.ph[A].seal(rtpPacket(1, 1, "a replay under a new label")), r.rtp[A])
+		waitRefused(t, r.s, A, Replay, uint64(i+1))
+		send(t, r.ph[B].rtp, rtpPacket(2, 1, "an index that was used"), r.rtp[B])
+		waitRefused(t, r.s, B, Repeat, uint64(i+1))
+		r.ph[A].in.SetROC(2, 1)
+		r.pass(A, rtpPacket(1, uint16(2+i), "x"))
+		r.pass(B, rtpPacket(2, uint16(2+i), "x"))
+	}
+}
+
 func TestSRTCPIndexInTheClear(t *testing.T) {
 	for _, suite := range Suites() {
 		for _, mki := range [][]byte{nil, bytes.Repeat([]byte{9}, 128)} {

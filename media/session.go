@@ -3,7 +3,6 @@ package media
 import (
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -247,19 +246,19 @@ func (s *Session) set(leg Leg, stream int, r Remote) error {
 	if !r.Disabled && s.isLocal(r) {
 		return fmt.Errorf("leg %s, stream %d: %s is this session's own: %w", leg, stream, r.RTP, ErrRemote)
 	}
-	// Contexts are made before the shard is stopped: key derivation costs
-	// more than a batch of packets.
-	recv, err1 := e.secureFor(e.recv, e.pastRecv, r.Recv)
-	send, err2 := e.secureFor(e.send, e.pastSend, r.Send)
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
 	s.shard.engine.Do(func() {
+		var recv, send *secure
+		if recv, err = secureFor(e.recv, e.pastRecv, r.Recv, false); err != nil {
+			return
+		}
+		if send, err = secureFor(e.send, e.pastSend, r.Send, true); err != nil {
+			return
+		}
 		now := s.plane.clock()
 		e.set(now, r, recv, send)
 		s.active = now
 	})
-	return nil
+	return err
 }
 
 // isLocal reports whether media would be sent straight back into this

@@ -73,7 +73,7 @@ func TestMappedAddress(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	p := testPlane(t, func(c *Config) {
-		c.Inside, c.PortMin, c.PortMax, c.MaxStreams = c.Inside[:1], 32001, 32020, 3
+		c.Inside, c.PortMin, c.PortMax, c.MaxStreams = c.Inside[:1], 28001, 28020, 3
 	})
 	legs := [2]LegSpec{{Side: call.Public}, {Side: call.Inside}}
 	if _, err := p.Open(Spec{ID: "x", Streams: 1, Legs: [2]LegSpec{{}, {Side: call.Inside, IPv6: true}}}); !errors.Is(err, ErrNoAddress) {
@@ -102,8 +102,8 @@ func TestOpenRefuses(t *testing.T) {
 // TestPortsRunOut: the last pair is used, the next open fails whole, and a
 // pair held by another program is passed over.
 func TestPortsRunOut(t *testing.T) {
-	p := testPlane(t, func(c *Config) { c.PortMin, c.PortMax = 33000, 33009 }) // five pairs
-	alien, err := listenOn(netip.AddrPortFrom(loop4, 33005))
+	p := testPlane(t, func(c *Config) { c.PortMin, c.PortMax = 28100, 28109 }) // five pairs
+	alien, err := listenOn(netip.AddrPortFrom(loop4, 28105))
 	if err != nil {
 		t.Fatal(err)
 	}

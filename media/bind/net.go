@@ -19,9 +19,10 @@ type Net struct {
 	opt Options
 	// mu is the promise that Sinks and Do never overlap. Closing a socket
 	// takes it too, so that no datagram is in flight afterwards.
-	mu   sync.Mutex
-	open map[*socket]struct{}
-	wg   sync.WaitGroup
+	mu     sync.Mutex
+	open   map[*socket]struct{}
+	closed bool
+	wg     sync.WaitGroup
 }
 
 // NewNet returns an engine without sockets.
@@ -52,8 +53,12 @@ func (n *Net) Listen(addr netip.AddrPort, sink Sink) (Socket, error) {
 	}
 	s := &socket{engine: n, conn: pc.(*net.UDPConn), sink: sink}
 	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		s.conn.Close()
+		return nil, fmt.Errorf("bind: listen %s: %w", addr, net.ErrClosed)
+	}
 	n.open[s] = struct{}{}
-	n.mu.Unlock()
 	n.wg.Add(1)
 	go s.read()
 	return s, nil
@@ -69,6 +74,7 @@ func (n *Net) Do(f func()) {
 // Close closes every socket and waits for their readers.
 func (n *Net) Close() error {
 	n.mu.Lock()
+	n.closed = true
 	left := make([]*socket, 0, len(n.open))
 	for s := range n.open {
 		left = append(left, s)
