@@ -292,8 +292,9 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 				if why != "" {
 					return a, 0, why
 				}
-				// In From and To nothing in quotes may look like a tag.
-				if list && odd || !list && bytes.ContainsAny(b[i:q], ";=\\") {
+				// In From and To nothing in quotes may look like a tag, or
+				// change when it is written again.
+				if list && odd || !list && bytes.ContainsAny(b[i:q], ";=\\ \t\r") {
 					return a, 0, "ambiguous quoting"
 				}
 				if isTag {

@@ -582,6 +582,15 @@ func agree(t *testing.T, msg []byte) {
 			v.Host = "[" + v.Host + "]"
 		}
 	}
+	for _, h := range m.GetHeaders("Contact") {
+		// It puts a value with a space into quotes that has them already.
+		ps := h.(*sip.ContactHeader).Params
+		for i := range ps {
+			if v := ps[i].V; len(v) > 1 && v[0] == '"' && strings.ContainsAny(v, " \t") {
+				ps[i].V = v[1 : len(v)-1]
+			}
+		}
+	}
 	out := []byte(m.String())
 	n, bad := Check(out, false, Limits{Message: 65535, HeaderValue: 60000, Line: 60000})
 	if bad != nil {
