@@ -42,7 +42,7 @@ func TestAnalyseIsNotFooled(t *testing.T) {
 	}
 	for name, x := range map[string][]int16{"empty": nil, "zeros": make([]int16, 8000), "noise": noise, "idle": idle} {
 		r := Analyse(x, 8000)
-		for hz := 100.0; hz < 3500; hz += 10 {
+		for hz := 100.0; hz < 3500; hz += 50 {
 			if r.Is(hz) {
 				t.Errorf("%s taken for a tone of %.0f Hz: %v", name, hz, r)
 			}
@@ -89,7 +89,7 @@ func TestG711(t *testing.T) {
 					t.Errorf("code %#x: %d becomes %d", c, v, got)
 				}
 			}
-			for s := -32768; s <= 32767; s += 7 {
+			for s := -32768; s <= 32767; s += 37 {
 				best := 1 << 20
 				for c := range 256 {
 					best = min(best, abs(int(law.dec(byte(c)))-s))
