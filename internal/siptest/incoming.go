@@ -111,6 +111,7 @@ func (in *Incoming) Answer() (*Call, error) {
 	sent := false
 	in.final.Do(func() {
 		p.addCall(c)
+		p.noteAnswered(c)
 		p.send(in.path, r, res)
 		sent = true
 	})
@@ -119,12 +120,6 @@ func (in *Incoming) Answer() (*Call, error) {
 		return nil, errors.New("the caller gave up")
 	}
 	p.wg.Go(func() { c.repeat(in.path, res.Bytes()) })
-	p.mu.Lock()
-	if len(p.calls) == 1024 {
-		p.calls = p.calls[1:]
-	}
-	p.calls = append(p.calls, c)
-	p.mu.Unlock()
 	return c, nil
 }
 

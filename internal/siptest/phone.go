@@ -382,6 +382,18 @@ func (p *Phone) Answered() []*Call {
 	return append([]*Call(nil), p.calls...)
 }
 
+// maxAnswered bounds the list of Answered.
+const maxAnswered = 1024
+
+func (p *Phone) noteAnswered(c *Call) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.calls) == maxAnswered {
+		p.calls = p.calls[1:]
+	}
+	p.calls = append(p.calls, c)
+}
+
 // request gets what belongs to no call.
 func (p *Phone) request(m *Message, path *Path) {
 	switch m.Method {

@@ -326,7 +326,7 @@ func TestDigest(t *testing.T) {
 		"SHA-256": "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
 	} {
 		got := digestResponse(digestHash(alg), "Mufasa", "http-auth@example.org", "Circle of Life", "GET", "/dir/index.html",
-			"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFoH4GiTo0v", "00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzXqusGemxzujJw", "auth")
+			"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v", "00000001", "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ", "auth")
 		if got != want {
 			t.Errorf("%s: %s, want %s", alg, got, want)
 		}
