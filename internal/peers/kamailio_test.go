@@ -1,0 +1,8 @@
+package peers
+
+import "testing"
+
+func TestPBXAnswers(t *testing.T) {
+	n := NewNet(t)
+	StartPBX(t, n, PBX{})
+}
