@@ -1,0 +1,61 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Defaults returns a configuration of a profile that lacks only what has no
+// safe default (domain and pbx) and what follows from other values (see
+// [Load]): addresses of the inside and of media, files below the state
+// directory.
+func Defaults(p Profile) Config {
+	c := Config{
+		Profile: p,
+		Node:    "rampart",
+		Listen:  Listen{TLS: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5061")}},
+		Media: Media{
+			Ports: Ports{20000, 39999},
+			SRTP: SRTP{SDES: true,
+				Suites: []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}},
+			Inactivity: 30 * time.Second,
+			DSCP:       46, // Expedited Forwarding, RFC 3246
+			MaxCall:    12 * time.Hour,
+		},
+		TLS:    TLS{MinVersion: "1.2"},
+		Policy: Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}},
+		Store:  Store{Kind: "memory"},
+		Admin:  Admin{Listen: Optional{netip.MustParseAddrPort("127.0.0.1:8080")}},
+		Limits: Limits{
+			Calls:           1000,
+			Registrations:   5000,
+			Transactions:    50_000,
+			Connections:     5000,
+			SourceConns:     100, // an office behind one NAT address comes back at once after a power cut
+			SourcePackets:   50,
+			StrangerPackets: 2000,
+			Message:         64 << 10,
+			Header:          8 << 10,
+			Headers:         128,
+			Handshake:       5 * time.Second,
+			Idle:            30 * time.Second,
+			Read:            10 * time.Second,
+			Setup:           3 * time.Minute,
+			Retry:           30 * time.Second,
+		},
+		Drain: 2 * time.Minute,
+	}
+	if p == CallCentre {
+		// Hundreds of agents, diallers that ring many numbers at a time,
+		// and agents who all log in at the start of a shift.
+		c.Limits.Calls = 10_000
+		c.Limits.Registrations = 20_000
+		c.Limits.Transactions = 200_000
+		c.Limits.Connections = 20_000
+		c.Limits.SourceConns = 500
+		c.Limits.SourcePackets = 200
+		c.Limits.StrangerPackets = 5000
+		c.Media.MaxCall = 4 * time.Hour
+	}
+	return c
+}
