@@ -64,7 +64,9 @@ func (s Suites) list() Suites {
 
 // Secret is key material. It prints as "[redacted]" everywhere but in JSON,
 // where it is base64: a call that another gateway takes over needs its keys,
-// so whoever writes that JSON down must protect it.
+// so whoever writes that JSON down must protect it. Types of this package that
+// hold one are safe in slog too; a map or slice of them, given to a JSON log
+// handler, is not, because the handler then writes JSON.
 type Secret []byte
 
 const redacted = "[redacted]"

@@ -559,3 +559,17 @@ func TestOurFailuresAreNotRefusals(t *testing.T) {
 		t.Error("a failed answer was committed")
 	}
 }
+
+// TestEmergencyStaysPlain: an emergency call that was let in without SRTP is
+// not asked for it when the other side holds.
+func TestEmergencyStaysPlain(t *testing.T) {
+	phone, pbx := &Leg{SecureHop: true, TolerateRTP: true}, pbxLeg()
+	plain := bytes.Replace(savpOffer(), []byte("RTP/SAVP"), []byte("RTP/AVP"), 1)
+	if _, _, err := exchange(phone, pbx, plain, crlf(avpAnswer), "203.0.113.10", "10.0.0.2"); err != nil {
+		t.Fatal(err)
+	}
+	body, _, err := exchange(pbx, phone, crlf(avpAnswer+"\na=sendonly"), plain, "10.0.0.2", "203.0.113.10")
+	if err != nil || bytes.Contains(body, []byte("crypto")) || !bytes.Contains(body, []byte("RTP/AVP ")) {
+		t.Errorf("%v\n%s", err, body)
+	}
+}

@@ -83,6 +83,47 @@ func FuzzOffer(f *testing.F) {
 	})
 }
 
+// FuzzAnswer: whatever answer is accepted, the one who offered is told nothing
+// of its addresses, no more than was offered, and a refused one changes nothing.
+func FuzzAnswer(f *testing.F) {
+	seeds(f)
+	f.Add(savpOffer("1 AEAD_AES_256_GCM inline:" + b64(44, 4)))
+	f.Add(plainOffer("192.0.2.2", "m=audio 4000 RTP/AVP 111 0 13\na=rtpmap:111 telephone-event/8000\na=rtcp:7 IN IP4 192.0.2.9\na=rtcp-mux\na=sendonly\na=fmtp:0 x=192.0.2.8"))
+	offer := savpOffer("3 AES_CM_128_HMAC_SHA1_80 inline:" + rfcKey1)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, to := range []*Leg{{SecureHop: true}, pbxLeg(), {Policy: SRTPOptional, SecureHop: true}} {
+			from := phoneLeg()
+			o, err := ReadOffer(from, offer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := o.Write(to, endpoints("203.0.113.222", 1), rand.Reader); err != nil {
+				t.Fatal(err)
+			}
+			a, err := ReadAnswer(to, o, b)
+			if err != nil {
+				var r *Refusal
+				if !errors.As(err, &r) || r.Status != 488 && r.Status != 502 || len(from.Agreed)+len(to.Agreed) > 0 {
+					t.Fatalf("not a refusal, or a leg changed: %v", err)
+				}
+				continue
+			}
+			out, err := a.Write(from, endpoints("203.0.113.222", 1), rand.Reader)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkOutput(t, b, out, "203.0.113.222")
+			la, lb := from.Lines()[0], to.Lines()[0]
+			if len(mustParse(t, out).Media) != 1 || la.Disabled != lb.Disabled || !la.Disabled && (!la.Secure() || la.Direction != lb.Direction.Reverse()) {
+				t.Fatalf("A %v, B %v", la, lb)
+			}
+			if to.Policy == SRTPRequired && !lb.Disabled && !lb.Secure() {
+				t.Fatal("RTP where SRTP is required")
+			}
+		}
+	})
+}
+
 // loop answers an offer of ours with what another gateway would say: the
 // offer goes through it to a phone that accepts everything.
 func loop(t *testing.T, o *Offer, from, to *Leg, offer []byte) {

@@ -62,7 +62,7 @@ type Leg struct {
 	// written.
 	SecureHop bool `json:"secure_hop"`
 	// TolerateRTP accepts a call without (or with badly protected) SRTP where
-	// it is required: an emergency call.
+	// it is required: an emergency call. Once agreed, what was agreed stays.
 	TolerateRTP bool   `json:"tolerate_rtp,omitempty"`
 	Suites      Suites `json:"suites,omitempty"`
 	// OfferMux offers rtcp-mux (RFC 5761) towards this leg. It is answered

@@ -68,6 +68,7 @@ func TestOfferAddresses(t *testing.T) {
 		{"payload name", plainOffer("192.0.2.1", "m=audio 4000 RTP/AVP PCMU"), 400, 0, "", ""},
 		{"rtpmap twice", plainOffer("192.0.2.1", "m=audio 4000 RTP/AVP 96\na=rtpmap:96 opus/48000/2\na=rtpmap:96 speex/8000"), 400, 0, "", ""},
 		{"too many attributes", plainOffer("192.0.2.1", audio+strings.Repeat("\na=fmtp:0 x=1", maxAttrs+1)), 413, 0, "", ""},
+		{"too large attributes", plainOffer("192.0.2.1", audio+strings.Repeat("\na=fmtp:0 "+strings.Repeat("x", 1000), 50)), 413, 0, "", ""},
 		{"too big", plainOffer("192.0.2.1", audio+strings.Repeat("\na=x", MaxLines)), 413, 0, "", ""},
 		{"malformed", []byte("v=0\r\n"), 400, 0, "", ""},
 		{"no m-line", plainOffer("192.0.2.1", ""), 488, warnFormat, "", ""},

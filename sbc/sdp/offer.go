@@ -232,17 +232,17 @@ func (o *Offer) wline(to *Leg, i int, local Endpoint, rand io.Reader) (wline, er
 	}
 
 	crypt := false
-	switch to.Policy {
-	case SRTPRequired:
+	switch {
+	case to.Policy == SRTPOff:
+	case old != nil && (to.Policy == SRTPOptional || to.TolerateRTP):
+		p, _ := parseProfile(old.Proto)
+		crypt = old.Secure()
+		w.profile.secure = crypt && p.secure
+	case to.Policy == SRTPOptional:
+		crypt = to.SecureHop
+	default:
 		crypt = to.SecureHop || !to.TolerateRTP
 		w.profile.secure = crypt
-	case SRTPOptional:
-		crypt = to.SecureHop
-		if old != nil {
-			p, _ := parseProfile(old.Proto)
-			crypt = old.Secure()
-			w.profile.secure = crypt && p.secure
-		}
 	}
 	if !crypt {
 		return w, nil

@@ -11,9 +11,12 @@ import (
 // rest is declined. A description could otherwise open 32 pairs of ports.
 const MaxStreams = 4
 
-// maxAttrs leaves room for our own lines, so that what we write can be read
-// within the limits of [Parse] when a call passes a gateway again.
-const maxAttrs = 400
+// What may cross leaves room for our own lines, so that what we write can be
+// read within the limits of [Parse] when a call passes a gateway again.
+const (
+	maxAttrs    = 400
+	maxAttrSize = 48 << 10
+)
 
 // profile is a transport profile of RTP.
 type profile struct {
@@ -90,7 +93,7 @@ func read(body []byte) ([]mline, *Refusal) {
 		return nil, r
 	}
 	lines := make([]mline, len(s.Media))
-	carried, attrs := 0, 0
+	carried, attrs, size := 0, 0, 0
 	for i := range s.Media {
 		if r := lines[i].read(s, &s.Media[i]); r != nil {
 			return nil, onLine(i, r)
@@ -100,10 +103,13 @@ func read(body []byte) ([]mline, *Refusal) {
 				lines[i] = mline{media: lines[i].media, kind: lines[i].kind}
 			}
 			attrs += len(lines[i].attrs)
+			for _, k := range lines[i].attrs {
+				size += len(k.attr.Name) + len(k.attr.Value)
+			}
 		}
 	}
-	if attrs > maxAttrs {
-		r := malformed("%d attributes that could cross, at most %d", attrs, maxAttrs)
+	if attrs > maxAttrs || size > maxAttrSize {
+		r := malformed("%d attributes, %d bytes, would cross, at most %d, %d", attrs, size, maxAttrs, maxAttrSize)
 		r.Status, r.WarningText = 413, "Session description too large"
 		return nil, r
 	}
