@@ -43,13 +43,14 @@ type Agent struct {
 	ringing  map[string]*Incoming     // by branch of the INVITE
 	closed   bool
 	busy     chan struct{}
+	ready    chan struct{} // closed when handle may be called
 	wg       sync.WaitGroup
 }
 
 func newAgent(name string) *Agent {
 	return &Agent{Name: name, conns: map[netip.AddrPort]*stream{}, waiting: map[string]chan *Message{},
 		answered: map[string][]byte{}, acks: map[string][]byte{}, calls: map[string]*Call{}, ringing: map[string]*Incoming{},
-		busy: make(chan struct{}, maxBusy)}
+		busy: make(chan struct{}, maxBusy), ready: make(chan struct{})}
 }
 
 func (a *Agent) logf(format string, args ...any) {
@@ -350,6 +351,7 @@ func (a *Agent) spawn(m *Message, p *Path) {
 	case a.busy <- struct{}{}:
 		a.wg.Go(func() {
 			defer func() { <-a.busy }()
+			<-a.ready
 			a.handle(m, p)
 		})
 	default:

@@ -80,11 +80,13 @@ func NewPhone(ctx context.Context, cfg PhoneConfig) (*Phone, error) {
 	if cfg.Server.IsValid() {
 		var err error
 		if p.path, err = p.connect(ctx, cfg.Transport, cfg.Server, cfg.TLS); err != nil {
+			close(p.ready)
 			p.Close()
 			return nil, err
 		}
 	}
 	context.AfterFunc(ctx, p.Close)
+	close(p.ready)
 	return p, nil
 }
 
