@@ -177,6 +177,9 @@ func TestNoClientCA(t *testing.T) {
 	if !r.ok() || len(r.server.PeerCertificates) != 0 {
 		t.Errorf("%v %v, %d certificates", r.serverErr, r.clientErr, len(r.server.PeerCertificates))
 	}
+	// Should crypto/tls ever let one through: the roots of the system must not vouch for a peer.
+	state := cryptotls.ConnectionState{PeerCertificates: []*x509.Certificate{ca.issue([]string{"sip.a.example"}).cert}}
+	wantError(t, verifyClient(state, nil, nil, noon), "no client CA")
 }
 
 func TestServerCertificates(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"net"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -122,6 +123,10 @@ func TestMatch(t *testing.T) {
 			t.Errorf("Match(%q, %q, %+v) = %v", tt.sans, tt.name, tt.rules, got)
 		}
 	}
+	long := &x509.Certificate{IPAddresses: []net.IP{net.ParseIP("192.0.2.1").To16()}} // IPv4 in its IPv6 form
+	if !Match(long, "192.0.2.1", Rules{}) {
+		t.Error("a mapped IPv4 address did not match")
+	}
 	star := certWith(t, "*.example.com")
 	if Match(star, "sip.example.com", Rules{CommonName: true, Wildcard: true}) {
 		t.Error("a wildcard in the CN matched")
@@ -137,7 +142,7 @@ func TestCheckName(t *testing.T) {
 	for bad, says := range map[string]string{
 		"bücher.example": "xn--", "*.example.com": "wildcard", "": "neither", "a b": "neither", "10.1": "neither", "0x7f.1": "neither",
 		"1.2.3.0x4": "neither", "-a.example": "neither", strings.Repeat("a", 64) + ".example": "neither", "sip:example.com": "neither",
-		strings.Repeat("a.", 200) + "example": "neither", "a@example.com": "neither", "[example.com]": "neither", "[192.0.2.1]": "neither",
+		strings.Repeat("a.", 200) + "example": "neither", "a@example.com": "neither", "[example.com]": "neither", "[192.0.2.1]": "neither", "fe80::1%eth0": "neither", "[fe80::1%eth0]": "neither",
 	} {
 		wantError(t, CheckName(bad), says)
 	}
