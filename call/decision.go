@@ -66,6 +66,7 @@ const (
 	CallRejected      Action = "call-rejected"
 	CallWouldReject   Action = "call-would-reject"
 	RequestRejected   Action = "request-rejected" // refused, and not a call
+	RuleFlagged       Action = "rule-flagged"     // a rule wanted it to be told, nothing more
 	PlaintextRefused  Action = "plaintext-refused"
 	SRTPRefused       Action = "srtp-refused"
 	ScannerDetected   Action = "scanner"
@@ -100,6 +101,10 @@ type Decision struct {
 	Evidence   []Evidence
 	Shadow     bool     // decided and reported, not carried out
 	Trace      []string // rule ids that were asked and matched, in order
+	// Also is what else has to be told and is not carried out: flags (their
+	// Verdict abstains) and shadow refusals. They never end a search, so a
+	// guard may have several of them beside its verdict.
+	Also []Decision
 }
 
 // Permits reports whether the attempt may go on.
