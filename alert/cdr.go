@@ -258,6 +258,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	if r.EndedBy == "" {
 		r.EndedBy = call.ByGateway
 	}
+	r.Code = status(r.Code)
 	r.RingMs, r.DurationMs, r.Coalesced = max(r.RingMs, 0), max(r.DurationMs, 0), 0
 	switch {
 	case r.Start == nil && r.End == nil:
@@ -273,7 +274,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 			&p.Source, &p.Transport, &p.TLSVersion, &p.HangupCause} {
 			*s = short(*s)
 		}
-		p.DurationMs = max(p.DurationMs, 0)
+		p.DurationMs, p.Code = max(p.DurationMs, 0), status(p.Code)
 		p.Trace = cleanList(p.Trace, maxTrace)
 		if len(p.FailedOver) > 0 {
 			p.FailedOver = cleanList(p.FailedOver, maxPasses)
@@ -289,6 +290,14 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	}
 	r.Passes = passes
 	return r
+}
+
+// status is a SIP status, or 0.
+func status(code int) int {
+	if code < 100 || code > 699 {
+		return 0
+	}
+	return code
 }
 
 // finite is f, or 0 where JSON has no number for it or f is negative.

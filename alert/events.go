@@ -176,7 +176,19 @@ func (s *Stream) Close(ctx context.Context) error {
 	return closeAll(ctx, s.out)
 }
 
+// cleanEvent makes text from the network safe and takes away what does not
+// belong to the kind, so that every line is valid by the schema.
 func cleanEvent(e call.Event) call.Event {
+	if e.Kind != call.EventEnd {
+		e.EndedBy, e.RingSeconds, e.Seconds = "", nil, nil
+	}
+	if e.Kind != call.EventRegister && e.Kind != call.EventOptions {
+		e.Credentials = ""
+	}
+	if e.Kind != call.EventInvite && e.Kind != call.EventMessage {
+		e.Dialled = ""
+	}
+	e.Code = status(e.Code)
 	for _, t := range []*string{&e.ID, &e.Node, &e.Direction, &e.Account, &e.Peer, &e.User, &e.From, &e.To, &e.Dialled,
 		&e.Source, &e.SourceCountry, &e.UserAgent, &e.Diversion, &e.Verdict, &e.Rule, &e.Credentials} {
 		*t = short(*t)

@@ -181,10 +181,8 @@ func FuzzEventLine(f *testing.F) {
 	schema := compile(f, "event")
 	f.Fuzz(func(t *testing.T, user, agent string, kind uint8, secs float64) {
 		e := day()[int(kind)%len(day())]
+		e.Credentials, e.EndedBy, e.Dialled, e.Seconds, e.Code = "stale", call.ByCallee, user, &secs, int(secs)
 		e.User, e.From, e.To, e.UserAgent, e.ID, e.Diversion, e.Rule = user, user, agent, agent, user, agent, user
-		if e.Kind == call.EventEnd {
-			e.Seconds = &secs
-		}
 		e.Seq = 1
 		line, err := event{cleanEvent(e)}.Line()
 		if err != nil {
