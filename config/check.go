@@ -396,7 +396,7 @@ func (k *checker) rest() {
 	}{{"alerts", c.Alerts}, {"cdr", c.CDR}, {"events", c.Events}} {
 		for i, sink := range s.list {
 			path := fmt.Sprintf("%s[%d]", s.key, i)
-			if sink.File == "" || sink.File == "-" {
+			if sink.File == "" {
 				continue
 			}
 			if other, dup := files[sink.File]; dup {

@@ -37,6 +37,14 @@ type Config struct {
 	Drain   time.Duration `yaml:"drain_timeout"` // for live calls after SIGTERM
 
 	PolicyFiles []string `yaml:"-"` // what Policy.Files found, sorted
+
+	at strictyaml.Positions
+}
+
+// Problem makes a problem at a value of the file, such as "tls.client_ca" or
+// "pbx[0].ca", for checks that others make.
+func (c *Config) Problem(path, format string, args ...any) strictyaml.Problem {
+	return strictyaml.At(c.File, c.at.At(path), format, args...)
 }
 
 // Listen are the sockets of one side by transport.

@@ -55,6 +55,16 @@ func route(to netip.Addr) (netip.Addr, error) {
 // unspecified), logs lie in the state directory, and the state directory is
 // store.path or "rampart-state" beside the file.
 func Load(path string, host Host) (*Config, strictyaml.Problems) {
+	c, ps := Inspect(path, host)
+	if ps.Err() != nil {
+		return nil, ps
+	}
+	return c, ps
+}
+
+// Inspect is [Load] for tools that look further: it returns the Config in spite
+// of errors, as far as the file is YAML at all; parts of it may be missing.
+func Inspect(path string, host Host) (*Config, strictyaml.Problems) {
 	data, err := host.ReadFile(path)
 	if err != nil {
 		p := strictyaml.At(path, strictyaml.Pos{}, "the configuration cannot be read: %v", cause(err))
@@ -66,7 +76,7 @@ func Load(path string, host Host) (*Config, strictyaml.Problems) {
 	return Parse(path, data, host)
 }
 
-// Parse is [Load] for a file that has been read already; path is its name.
+// Parse is [Inspect] for a file that has been read already; path is its name.
 func Parse(path string, data []byte, host Host) (*Config, strictyaml.Problems) {
 	// The profile decides the defaults that decoding starts from, so it is
 	// looked up first; its problems are reported by the second reading.
@@ -88,9 +98,7 @@ func Parse(path string, data []byte, host Host) (*Config, strictyaml.Problems) {
 	k.fill()
 	k.check()
 	k.ps.Sort()
-	if k.ps.Err() != nil {
-		return nil, k.ps
-	}
+	c.at = at
 	return &c, k.ps
 }
 
@@ -169,9 +177,8 @@ func (k *checker) fill() {
 			continue
 		}
 		for i := range *sinks.list {
-			if f := &(*sinks.list)[i].File; *f != "-" {
-				*f = k.abs(*f)
-			}
+			f := &(*sinks.list)[i].File
+			*f = k.abs(*f)
 		}
 	}
 	k.fillInside()

@@ -60,7 +60,9 @@ func exampleFiles() fstest.MapFS {
 func parse(t *testing.T, src string, files fstest.MapFS) (*Config, string) {
 	t.Helper()
 	c, ps := Parse("/etc/rampart/rampart.yaml", []byte(src), fakeHost(files))
-	if (c == nil) != (ps.Err() != nil) {
+	host := fakeHost(files)
+	host.ReadFile = func(string) ([]byte, error) { return []byte(src), nil }
+	if c, ps := Load("x", host); (c == nil) != (ps.Err() != nil) {
 		t.Fatalf("config %v beside %v", c, ps.Err())
 	}
 	return c, strings.ReplaceAll(ps.String(), "/etc/rampart/rampart.yaml:", "")
@@ -99,6 +101,10 @@ func TestMinimal(t *testing.T) {
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second},
 		Drain: 2 * time.Minute,
 	}
+	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {
+		t.Error(got)
+	}
+	c.at = nil
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("got  %+v\nwant %+v", *c, want)
 	}
