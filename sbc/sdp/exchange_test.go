@@ -573,3 +573,58 @@ func TestEmergencyStaysPlain(t *testing.T) {
 		t.Errorf("%v\n%s", err, body)
 	}
 }
+
+func TestCloneSharesNothing(t *testing.T) {
+	c := newCall(t)
+	c.start(t)
+	c.legA.Suites = Suites{CM80}
+	clone := c.legA.Clone()
+	if !reflect.DeepEqual(clone, c.legA) {
+		t.Fatal("a clone differs")
+	}
+	l := &c.legA.Agreed[0]
+	l.Send.Key[0]++
+	l.Recv.Salt[0]++
+	l.Payloads[0]++
+	c.legA.Suites[0] = CM32
+	c.legA.Ours.Digest[0]++
+	k := clone.Agreed[0]
+	if k.Send.sameKey(l.Send) || k.Recv.sameKey(l.Recv) || k.Payloads[0] == l.Payloads[0] || clone.Suites[0] == CM32 || clone.Ours.Digest[0] == c.legA.Ours.Digest[0] {
+		t.Error("a clone shares memory with its leg")
+	}
+}
+
+// TestForksAnswerWithOneKey: the legs go back and forth between the answers
+// of two forks; the phone sees one key all the time.
+func TestForksAnswerWithOneKey(t *testing.T) {
+	from, to := phoneLeg(), pbxLeg()
+	o, err := ReadOffer(from, savpOffer("1 AES_CM_128_HMAC_SHA1_80 inline:"+rfcKey1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Write(to, endpoints("10.0.0.2", 1), rand.Reader); err != nil {
+		t.Fatal(err)
+	}
+	var first *Keys
+	for i, body := range []string{avpAnswer, strings.Replace(avpAnswer, "audio 30000", "audio 0", 1), avpAnswer} {
+		a, err := ReadAnswer(to, o, crlf(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Write(from, endpoints("203.0.113.10", 1), rand.Reader); err != nil {
+			t.Fatal(err)
+		}
+		switch l := from.Lines()[0]; i {
+		case 0:
+			first = l.Send
+		case 1:
+			if !l.Disabled {
+				t.Fatal("a declined line is in force")
+			}
+		case 2:
+			if !l.Send.equal(first) {
+				t.Error("one offer is answered with two keys")
+			}
+		}
+	}
+}
