@@ -112,6 +112,12 @@ func TestEnsureCAAgain(t *testing.T) {
 		{"31 days left", one, (397 - 31) * day, nil, "", false},
 		{"29 days left", one, (397 - 29) * day, nil, "expires", false},
 		{"expired", one, 500 * day, nil, "expires", false},
+		{"the last days of the CA", one, (3650 - 20) * day, nil, "expires", false},
+		{"the clock went back", one, day, func(p Paths) {
+			for i, n := range []string{"example.net", "example.com"} {
+				must2(EnsureCA(filepath.Dir(p.CA), []string{n}, nil, noon.Add(time.Duration(9+i)*day)))
+			}
+		}, "not valid yet", false},
 		{"a name more", []string{"example.com", "example.net"}, day, nil, "names", false},
 		{"another name", []string{"example.net"}, day, nil, "names", false},
 		{"certificate lost", one, day, func(p Paths) { os.Remove(p.Cert) }, "none", false},
@@ -260,4 +266,10 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+func must2[T, U any](_ T, _ U, err error) {
+	if err != nil {
+		panic(err)
+	}
 }

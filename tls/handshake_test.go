@@ -1,10 +1,13 @@
 package tls
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	cryptotls "crypto/tls"
 	"crypto/x509"
 	"encoding/asn1"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +257,46 @@ func TestServerCertificates(t *testing.T) {
 
 func cn(name string) func(*x509.Certificate) {
 	return func(c *x509.Certificate) { c.Subject.CommonName = name }
+}
+
+// A client that minds the hint keeps a certificate of another issuer to
+// itself, and is let in as one without.
+func TestHintOfClientCA(t *testing.T) {
+	dir := t.TempDir()
+	ca, carriers := newTestCA(t, "ca", nil), newTestCA(t, "carriers", nil)
+	store := open(t, Settings{Certificates: []Pair{ca.issue([]string{ourName}).files(dir, "s")}, ClientCA: carriers.file(dir, "carriers")})
+	for by, shown := range map[*authority]int{ca: 0, carriers: 1} {
+		c := phone(ca)
+		c.Certificates = []cryptotls.Certificate{by.issue([]string{"sip.a.example"}).tls()}
+		if r := handshake(t, store.Server(Options{}), c); !r.ok() || len(r.server.PeerCertificates) != shown {
+			t.Errorf("%v %v, %d certificates, want %d", r.serverErr, r.clientErr, len(r.server.PeerCertificates), shown)
+		}
+	}
+}
+
+// An old phone that knows RSA only is served beside those that want ECDSA.
+func TestTwoKindsOfKey(t *testing.T) {
+	dir := t.TempDir()
+	ca := newTestCA(t, "ca", nil)
+	ec := ca.issue([]string{ourName}).files(dir, "ec")
+	key := must(rsa.GenerateKey(rand.Reader, minRSA))
+	tmpl := &x509.Certificate{NotBefore: noon.Add(-time.Hour), NotAfter: noon.Add(time.Hour), DNSNames: []string{ourName}}
+	der := must(x509.CreateCertificate(rand.Reader, tmpl, ca.cert, &key.PublicKey, ca.key))
+	old := Pair{filepath.Join(dir, "rsa.pem"), filepath.Join(dir, "rsa.key")}
+	write(t, old.Cert, encodeCerts(der), 0o644)
+	write(t, old.Key, must(encodeKey(key)), 0o600)
+	store := open(t, Settings{Certificates: []Pair{ec, old}})
+	for suite, want := range map[uint16]x509.PublicKeyAlgorithm{
+		cryptotls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256:   x509.RSA,
+		cryptotls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: x509.ECDSA,
+	} {
+		c := phone(ca)
+		c.MaxVersion, c.CipherSuites = cryptotls.VersionTLS12, []uint16{suite}
+		r := handshake(t, store.Server(Options{}), c)
+		if !r.ok() || r.client.PeerCertificates[0].PublicKeyAlgorithm != want {
+			t.Errorf("suite %x: %v %v", suite, r.serverErr, r.clientErr)
+		}
+	}
 }
 
 // Both ends are ours: a gateway calls a gateway, each by the other's rules.
