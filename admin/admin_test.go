@@ -27,7 +27,8 @@ var t0 = time.Date(2026, 1, 5, 3, 6, 18, 728_000_000, time.UTC)
 func full() Source {
 	c := NewCounters("malformed", "too_large")
 	c.Decision(&call.Attempt{Method: "INVITE"}, call.Decision{Verdict: call.Reject})
-	c.Decision(&call.Attempt{Method: "INVITE"}, call.Decision{Verdict: call.Reject, Shadow: true})
+	c.Decision(&call.Attempt{Method: "INVITE"}, call.Decision{Verdict: call.Allow, Also: []call.Decision{
+		{Verdict: call.Reject, Shadow: true}, {Action: call.RuleFlagged}}})
 	c.Decision(&call.Attempt{Method: "EVIL-\x1b"}, call.Decision{Verdict: 77})
 	c.Refused("malformed")
 	c.Refused("203.0.113.77")
@@ -387,6 +388,8 @@ func TestMetricNames(t *testing.T) {
 	for _, want := range []string{
 		`rampart_sbc_decisions_total{method="invite",mode="enforce",verdict="reject"} 1`,
 		`rampart_sbc_decisions_total{method="invite",mode="shadow",verdict="reject"} 1`,
+		`rampart_sbc_decisions_total{method="invite",mode="enforce",verdict="allow"} 1`,
+		`rampart_sbc_decisions_total{method="invite",mode="enforce",verdict="abstain"} 0`,
 		`rampart_sbc_decisions_total{method="other",mode="enforce",verdict="drop"} 1`,
 		`rampart_sbc_refused_messages_total{reason="malformed"} 1`,
 		`rampart_sbc_refused_messages_total{reason="other"} 1`,

@@ -90,8 +90,17 @@ func NewCounters(reasons ...string) *Counters {
 	return &Counters{reasons: reasons, refused: make([]atomic.Uint64, len(reasons)+1)}
 }
 
-// Decision counts one decision.
+// Decision counts one decision, and the shadow refusals it carries.
 func (c *Counters) Decision(a *call.Attempt, d call.Decision) {
+	c.count(a, d)
+	for _, x := range d.Also {
+		if x.Shadow {
+			c.count(a, x)
+		}
+	}
+}
+
+func (c *Counters) count(a *call.Attempt, d call.Decision) {
 	v, mode := min(int(d.Verdict), len(c.decisions)-1), 0
 	if d.Shadow {
 		mode = 1

@@ -59,6 +59,7 @@ var actions = []ActionInfo{
 	{Action: "registration-bruteforce", Meaning: "many failed registrations for one user or from one source", Kind: "alert", Category: authn, Technique: "T1110", TechniqueName: "Brute Force", Reserved: true},
 	{Action: call.RequestRejected, Meaning: "a request that is not a call was refused by a rule", Kind: "alert", Category: network},
 	{Action: "robocall", Meaning: "a caller behaves like a dialling machine", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.RuleFlagged, Meaning: "a rule wanted this request to be told, and nothing more", Kind: "alert", Category: network},
 	{Action: call.ScannerDetected, Meaning: "a known scanning tool", Kind: "alert", Category: intrusion, Technique: "T1595", TechniqueName: "Active Scanning"},
 	{Action: call.SinkDegraded, Meaning: "an alert, CDR or event sink lost lines or cannot write; outcome success: it works again", Kind: "event", Category: process, outcome: "failure"},
 	{Action: "source-banned", Meaning: "a key was banned for a while", Kind: "alert", Category: intrusion, Reserved: true},

@@ -15,7 +15,7 @@
 // counted, the log says so at a limited rate, and a sink-degraded alert goes to
 // the other sinks.
 //
-// Start reading at [FromDecision], then [Bus.Publish].
+// Start reading at [All], then [Bus.Publish].
 package alert
 
 import (
@@ -61,7 +61,7 @@ type ECS struct {
 
 // Info is the ECS event object.
 type Info struct {
-	ID       string      `json:"id"` // a fingerprint: the same finding has the same id
+	ID       string      `json:"id"` // see Event.ID; empty until the event is sent or written
 	Kind     string      `json:"kind"`
 	Category []string    `json:"category"`
 	Type     []string    `json:"type"`
@@ -219,7 +219,12 @@ type Rampart struct {
 func (e Event) IsZero() bool { return e.Event.Action == "" }
 
 // Line returns the event as one line of JSON with its newline.
-func (e Event) Line() ([]byte, error) { return encode(e) }
+func (e Event) Line() ([]byte, error) {
+	if e.Event.ID == "" {
+		e.Event.ID = e.ID()
+	}
+	return encode(e)
+}
 
 // encode writes one JSON line. HTML escaping is off: a "<" in a URI should be
 // found by a grep for it.
@@ -233,10 +238,10 @@ func encode(v any) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// fingerprint gives an event its id. It depends on the content alone, so that
-// a finding made again by a replay of the same calls can be recognised, and
-// a SIEM that gets a line twice keeps one.
-func (e *Event) fingerprint() string {
+// ID is a fingerprint of the content and of nothing else, so that a finding made
+// again by a replay of the same calls can be recognised, and a SIEM that gets
+// a line twice keeps one. It is made late: most repeats never need one.
+func (e Event) ID() string {
 	h := sha256.New()
 	var n [8]byte
 	num := func(v int64) {

@@ -18,8 +18,8 @@ type Meta struct {
 	PolicyRevision string
 }
 
-// FromDecision makes the alert for a decision about a request. It reads both and
-// keeps neither. A Decision without an Action gives a zero Event, which Publish
+// FromDecision makes the alert for a decision about a request, without what is
+// in its Also (see All). It reads both and keeps neither. A Decision without an Action gives a zero Event, which Publish
 // ignores: the caller needs no test of its own.
 func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 	if d.Action == "" {
@@ -55,8 +55,26 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 		s = subjectOf(a)
 	}
 	e.setSubject(s)
-	e.Event.ID = e.fingerprint()
 	return e
+}
+
+// maxAlso bounds what one request can make the gateway tell.
+const maxAlso = 32
+
+// All makes the alerts for a decision and for what it carries in Also: flags and
+// shadow refusals. There is none where there is no Action.
+func All(a *call.Attempt, d call.Decision, m Meta) []Event {
+	var out []Event
+	for i := -1; i < min(len(d.Also), maxAlso); i++ {
+		x := d
+		if i >= 0 {
+			x = d.Also[i]
+		}
+		if e := FromDecision(a, x, m); !e.IsZero() {
+			out = append(out, e)
+		}
+	}
+	return out
 }
 
 // System makes an alert about the gateway itself. Evidence may be left out.
@@ -64,7 +82,6 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 func System(at time.Time, m Meta, action call.Action, sev call.Severity, reason string, ev ...call.Evidence) Event {
 	e := base(at, m, action, sev, reason, ev)
 	e.Event.Type = []string{"info"}
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
@@ -82,7 +99,6 @@ func FromSystem(s call.SystemEvent, m Meta) Event {
 		s.Subject = call.Subject{Kind: "source", Value: s.Source.Addr().Unmap().String()}
 	}
 	e.setSubject(s.Subject)
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
@@ -100,7 +116,6 @@ func (e Event) With(a *call.Attempt) Event {
 	} else {
 		e.setSubject(*s)
 	}
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
@@ -112,7 +127,6 @@ func (e Event) From(src call.Source) Event {
 	if e.Rampart.Subject == nil && src.Addr.IsValid() {
 		e.setSubject(call.Subject{Kind: "source", Value: src.Addr.Addr().Unmap().String()})
 	}
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
@@ -120,14 +134,12 @@ func (e Event) From(src call.Source) Event {
 func (e Event) About(s call.Subject) Event {
 	e.Related = e.Related.clone()
 	e.setSubject(s)
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
 // InCall ties the event to a call by our id of it.
 func (e Event) InCall(id string) Event {
 	e.Rampart.CallID = short(id)
-	e.Event.ID = e.fingerprint()
 	return e
 }
 
@@ -140,7 +152,6 @@ func (e Event) Succeeded() Event { return e.outcome("success") }
 
 func (e Event) outcome(s string) Event {
 	e.Event.Outcome = s
-	e.Event.ID = e.fingerprint()
 	return e
 }
 

@@ -61,6 +61,8 @@ func samples() []sample {
 		from("call-would-reject", attempt(), shadow),
 		from("request-rejected", options, call.Decision{Verdict: call.Drop, Rule: "base/strangers", Severity: call.Low,
 			Reason: "OPTIONS from a stranger", Action: call.RequestRejected}),
+		from("rule-flagged", attempt(), call.Decision{Rule: "policy/new-supplier", Severity: call.Low,
+			Reason: "a call to +18765550100", Action: call.RuleFlagged}),
 		from("plaintext-refused", plain, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/plaintext", Severity: call.Medium,
 			Reason: "signalling over udp without TLS, and no peer is allowed it from 198.51.100.30", Action: call.PlaintextRefused}),
 		from("srtp-refused", rtp, call.Decision{Verdict: call.Reject, Status: 488, Rule: "base/srtp", Severity: call.Medium,
@@ -223,12 +225,36 @@ func TestFromDecision(t *testing.T) {
 	}
 }
 
+func TestAll(t *testing.T) {
+	d := call.Decision{Verdict: call.Allow, Rule: "a/allow", Also: []call.Decision{
+		{Rule: "a/flag", Action: call.RuleFlagged},
+		{Rule: "a/quiet"},
+		{Rule: "a/shadow", Verdict: call.Reject, Action: call.CallRejected, Shadow: true},
+	}}
+	var got []string
+	for _, e := range All(attempt(), d, meta) {
+		got = append(got, fmt.Sprint(e.Rule.ID, " ", e.Event.Action, " ", e.Rampart.Mode, " ", e.Event.Outcome))
+	}
+	want := []string{"a/flag rule-flagged enforce unknown", "a/shadow call-would-reject shadow success"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	d.Action = call.EmergencyCall
+	d.Also = make([]call.Decision, 1000)
+	for i := range d.Also {
+		d.Also[i].Action = call.RuleFlagged
+	}
+	if n := len(All(attempt(), d, meta)); n != 1+maxAlso {
+		t.Errorf("%d alerts of one request", n)
+	}
+}
+
 func TestFingerprint(t *testing.T) {
 	d := call.Decision{Verdict: call.Reject, Status: 403, Rule: "a/b", Action: call.CallRejected}
 	id := func(f func(*call.Attempt)) string {
 		a := attempt()
 		f(a)
-		return FromDecision(a, d, meta).Event.ID
+		return FromDecision(a, d, meta).ID()
 	}
 	same := id(func(*call.Attempt) {})
 	if again := id(func(*call.Attempt) {}); again != same {
@@ -277,7 +303,7 @@ func TestLineHasACap(t *testing.T) {
 		t.Fatal(err)
 	}
 	valid(t, compile(t, "alert"), line)
-	if len(line) > 48<<10 {
+	if len(line) > maxLine {
 		t.Errorf("%d bytes", len(line))
 	}
 	t.Logf("the longest line has %d bytes", len(line))

@@ -178,12 +178,12 @@ func (e Event) anonymous() Event {
 	out.Event.Reason = "more subjects than can be told apart: " + string(e.Event.Action)
 	out.Rampart = Rampart{Verdict: e.Rampart.Verdict, Mode: e.Rampart.Mode, Severity: e.Rampart.Severity,
 		Node: e.Rampart.Node, PolicyRevision: e.Rampart.PolicyRevision}
-	out.Event.ID = out.fingerprint()
 	return out
 }
 
 // send queues a line everywhere but at one sink. The lock is held.
 func (b *Bus) send(e Event, except *lines) {
+	e.Event.ID = e.ID()
 	it := &item{e: e}
 	for _, s := range b.sinks {
 		if s != except {
@@ -244,7 +244,6 @@ func (b *Bus) summary(e Event, n int) {
 	if e.Rampart.First == nil {
 		e.Rampart.First = &last
 	}
-	e.Event.ID = e.fingerprint()
 	b.send(e, nil)
 }
 

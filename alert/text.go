@@ -13,13 +13,13 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
-// Limits on what the network can put into a line. With all of them full a line
-// stays under 16 KiB.
+// Limits on what the network can put into a line.
 const (
 	maxText     = 256  // bytes of one attacker-controlled text
 	maxReason   = 1024 // bytes of event.reason, which may quote several of them
 	maxEvidence = 16
 	maxTrace    = 32
+	maxLine     = 48 << 10 // bytes of an alert when all of it is at its limit; a test measures it
 )
 
 const ellipsis = "…"
