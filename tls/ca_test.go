@@ -165,6 +165,9 @@ func TestEnsureCAAgain(t *testing.T) {
 		if _, err := verifyChain(c.chain, pool, now); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
+		if c.Leaf().NotAfter.After(c.chain[1].NotAfter) {
+			t.Errorf("%s: outlives its CA", tt.name)
+		}
 		if p, created, err = EnsureCA(dir, tt.names, nil, now); err != nil || created || p.Issued != "" {
 			t.Errorf("%s: the run after that: created %v, issued %q, %v", tt.name, created, p.Issued, err)
 		}
