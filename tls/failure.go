@@ -30,7 +30,10 @@ func Describe(state cryptotls.ConnectionState) (version, cipher, subject string)
 	if len(state.PeerCertificates) > 0 {
 		subject = clean(state.PeerCertificates[0].Subject.String())
 	}
-	return version, cryptotls.CipherSuiteName(state.CipherSuite), subject
+	if state.CipherSuite != 0 { // none was agreed on when a handshake failed
+		cipher = cryptotls.CipherSuiteName(state.CipherSuite)
+	}
+	return version, cipher, subject
 }
 
 // Failure classifies why a handshake failed: a closed set, fit for a metric's

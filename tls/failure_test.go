@@ -95,6 +95,9 @@ func TestDescribe(t *testing.T) {
 	if v+c+s != "" {
 		t.Errorf("before the handshake: %q %q %q", v, c, s)
 	}
+	if v, c, _ = Describe(cryptotls.ConnectionState{Version: cryptotls.VersionTLS12}); v != "1.2" || c != "" {
+		t.Errorf("no suite in common: %q %q", v, c)
+	}
 	evil := &x509.Certificate{Subject: pkix.Name{CommonName: "evil\r\n\x1b[2Jname" + strings.Repeat("ü", 4000)}}
 	v, c, s = Describe(cryptotls.ConnectionState{
 		Version: cryptotls.VersionTLS13, CipherSuite: cryptotls.TLS_AES_128_GCM_SHA256, PeerCertificates: []*x509.Certificate{evil},

@@ -62,11 +62,8 @@ func Identify(state cryptotls.ConnectionState, peers []Peer) (peer string, err e
 	if len(state.PeerCertificates) == 0 {
 		return "", nil
 	}
-	leaf := state.PeerCertificates[0]
-	client := permits(state.PeerCertificates, asClient)
-	for i := range peers {
-		p := &peers[i]
-		if (client || p.ServerOnly) && Match(leaf, p.Certificate, p.Rules) {
+	for _, p := range peers {
+		if p.Shows(state) {
 			return p.Name, nil
 		}
 	}
@@ -74,7 +71,14 @@ func Identify(state cryptotls.ConnectionState, peers []Peer) (peer string, err e
 	for i := range peers {
 		want[i] = peers[i].Certificate
 	}
-	return "", &NameError{Want: want, Got: Names(leaf)}
+	return "", &NameError{Want: want, Got: Names(state.PeerCertificates[0])}
+}
+
+// Shows tells whether the client certificate of a connection is this peer's,
+// by all its rules. As for [Identify], the handshake must have verified the chain.
+func (p Peer) Shows(state cryptotls.ConnectionState) bool {
+	certs := state.PeerCertificates
+	return len(certs) > 0 && (p.ServerOnly || permits(certs, asClient)) && Match(certs[0], p.Certificate, p.Rules)
 }
 
 // Names are the SIP domain identities of a certificate by RFC 5922 §7.1: the
@@ -119,6 +123,7 @@ const maxNames = 256
 // the rules allow it, no wildcard. Names are compared in ASCII; a name with
 // other letters never matches. For an address (with or without brackets) the
 // IP entries of the subjectAltName count, and a sip: URI with that address.
+// Usages are not looked at: for the certificate of a client ask [Peer.Shows].
 func Match(cert *x509.Certificate, name string, r Rules) bool {
 	want, ok := parseHost(name)
 	if !ok {
