@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -58,6 +59,10 @@ func (s *session) setMedia() error {
 			}
 		}
 		for i, ln := range x.sdp.Lines() {
+			if !ln.RTP.IsValid() && !ln.Disabled {
+				// c=0.0.0.0, the hold of old phones: nothing is sent there.
+				ln.RTP, ln.RTCP = netip.AddrPortFrom(netip.IPv4Unspecified(), 9), netip.AddrPort{}
+			}
 			r := media.Remote{RTP: ln.RTP, RTCP: ln.RTCP, Mux: ln.Mux, Disabled: ln.Disabled, Muted: ln.Muted(),
 				NAT: nat, From: x.flow.Remote.Addr()}
 			var err error

@@ -316,3 +316,9 @@ func (g *Gateway) Live() int { return g.calls.live() }
 
 // Bindings is the number of registered contacts.
 func (g *Gateway) Bindings() int { return g.bindings.len() }
+
+// Signalling is what the SIP stack counted.
+func (g *Gateway) Signalling() *sipx.Stats { return &g.stack.Stats }
+
+// Draining reports whether new calls are refused.
+func (g *Gateway) Draining() bool { return g.draining.Load() }

@@ -74,6 +74,7 @@ type Peer struct {
 	Name           string
 	Certificate    string // RFC 5922 name its certificate must carry; "" = not by certificate
 	Wildcard       bool   // a wildcard certificate will do
+	ServerOnly     bool   // one without the clientAuth usage will do
 	IP             []netip.Prefix
 	Host           string
 	Port           uint16
@@ -98,10 +99,7 @@ type Config struct {
 	PBXs      []PBX
 	Peers     []Peer
 	Routes    []Route
-	Listeners []sipx.Listener
-	ServerTLS *cryptotls.Config
-	Limits    sipx.Limits
-	Timers    sipx.Timers
+	Stack     sipx.Config // listeners, certificates, caps, timers
 	Suites    []string
 
 	MaxCall      time.Duration // 12 h
@@ -183,11 +181,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.bindings.init(cfg.MaxBindings)
 	g.calls.init()
 	var err error
-	g.stack, err = sipx.New(sipx.Config{
-		Listeners: cfg.Listeners, ServerTLS: cfg.ServerTLS, Limits: cfg.Limits,
-		T1: cfg.Timers.T1, T2: cfg.Timers.T2, T4: cfg.Timers.T4, Log: deps.Log,
-		UDPShards: 1,
-	}, g)
+	if cfg.Stack.Log == nil {
+		cfg.Stack.Log = deps.Log
+	}
+	g.stack, err = sipx.New(cfg.Stack, g)
 	if err != nil {
 		g.cancel()
 		return nil, err

@@ -353,6 +353,3 @@ func foldAddrPort(a net.Addr) netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
-
-// Timers are the base timers of RFC 3261 §17; zero values mean its defaults.
-type Timers struct{ T1, T2, T4 time.Duration }
