@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent and
+// Failures is set. It has the fields of ratelimit.Limit, so that one converts
+// into the other; the engine that counts is told everything it needs.
+type Limit struct {
+	ID    string
+	Match func(*call.Attempt) bool // which requests are counted
+	Key   []string                 // per what: names of Keys; empty: all together
+
+	Rate       float64       // requests a second
+	Burst      int           // requests at once
+	Concurrent int           // calls at a time
+	Failures   int           // failed attempts …
+	Over       time.Duration // … within this time
+
+	Verdict  call.Verdict // Reject or Drop
+	Status   int          // of a Reject
+	Shadow   bool
+	Severity call.Severity
+	Action   call.Action // empty: by the kind of request
+	Reason   string
+}
+
+// keyNames are what limits can count by.
+var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "register.user"}
+
+func (c *compiler) limit(at string, y *limitYAML) Limit {
+	l := Limit{ID: y.ID, Key: y.Key, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
+	m := c.matcher(at, y.On, &y.Match)
+	if y.Expires.IsZero() {
+		l.Match = m.holds
+	} else {
+		l.Match = func(a *call.Attempt) bool { return a.At.Before(y.Expires) && m.holds(a) }
+		c.expired(at, y.Expires)
+	}
+	for i, k := range y.Key {
+		switch {
+		case !slices.Contains(keyNames, k):
+			c.unknown(at+item(".key", i), "key", k, keyNames)
+		case slices.Contains(y.Key[:i], k):
+			c.problem(at+item(".key", i), "", "key %s stands there twice", k)
+		case k == "register.user" && m.on&^onRegister != 0:
+			c.problem(at+item(".key", i), "write on: register", "register.user exists in REGISTER only")
+		}
+	}
+	kinds := 0
+	if y.Rate != nil {
+		kinds++
+		l.Rate, l.Burst = y.Rate.perSecond, max(1, int(math.Ceil(y.Rate.perSecond)))
+		if y.Burst != nil {
+			l.Burst = *y.Burst
+			if l.Burst < 1 || l.Burst > 1_000_000 {
+				c.problem(at+".burst", "", "burst must be 1 to 1000000")
+			}
+		}
+	} else if y.Burst != nil {
+		c.problem(at+".burst", "add rate: 5/s", "burst without rate")
+	}
+	if y.Concurrent != nil {
+		kinds++
+		if l.Concurrent = *y.Concurrent; l.Concurrent < 1 {
+			c.problem(at+".concurrent", "to refuse every call write a rule", "concurrent must be 1 or more")
+		}
+		if m.on != onInvite {
+			c.problem(at+".on", "write on: invite", "only calls are concurrent")
+		}
+	}
+	if y.Failures != nil {
+		kinds++
+		if l.Failures = *y.Failures; l.Failures < 1 {
+			c.problem(at+".failures", "", "failures must be 1 or more")
+		}
+		if y.Over < time.Second || y.Over > 7*24*time.Hour {
+			c.problem(at+".over", "add over: 5m", "failures are counted over: a time from 1s to 7d")
+		}
+	} else if y.Over != 0 {
+		c.problem(at+".over", "add failures: 10", "over without failures")
+	}
+	if kinds != 1 {
+		c.problem(at, "write rate: and burst:, or concurrent:, or failures: and over:", "limit %s must say one of rate, concurrent, failures", y.ID)
+	}
+	if y.Then != nil {
+		l.Verdict, l.Status = y.Then.verdict, y.Then.status
+		if y.Then.flag || y.Then.verdict == call.Allow {
+			c.problem(at+".then", "to be told without refusing, write then: reject and mode: shadow", "a limit can reject or drop")
+		}
+	}
+	if y.Severity != nil {
+		l.Severity = y.Severity.s
+	}
+	l.Action = c.action(at, y.Action)
+	if l.Reason = y.Why; strings.Contains(y.Why, "{") {
+		c.problem(at+".why", "the key and the count are part of every such alert", "placeholders are for rules only")
+	}
+	return l
+}
+
+// actions that a rule may give its alerts: those that name what a request was,
+// not what happened to the gateway.
+var actions = map[string]call.Action{
+	string(call.CallRejected):     call.CallRejected,
+	string(call.RequestRejected):  call.RequestRejected,
+	string(call.RuleFlagged):      call.RuleFlagged,
+	string(call.ScannerDetected):  call.ScannerDetected,
+	string(call.Flood):            call.Flood,
+	string(call.IdentityForged):   call.IdentityForged,
+	string(call.PeerIdentity):     call.PeerIdentity,
+	string(call.PlaintextRefused): call.PlaintextRefused,
+}
+
+// action checks `action:`.
+func (c *compiler) action(at, name string) call.Action {
+	if name == "" {
+		return ""
+	}
+	if a, ok := actions[name]; ok {
+		return a
+	}
+	c.unknown(at+".action", "action", name, slices.Sorted(maps.Keys(actions)))
+	return ""
+}

@@ -1,0 +1,158 @@
+// Package policy answers: do the written rules let this request through?
+//
+// [Compile] turns YAML files, the shipped packs among them, into a [Set] or
+// into a list of all problems; nothing in between. [Set.Judge] is a guard: it
+// gives its one opinion on an attempt. Rules match by plain keys that are
+// compiled at load; nothing is parsed, looked up or allocated while nothing
+// matches. Limits (`limits:`) are compiled here, because they are written
+// here, and counted by package ratelimit, which gets them as plain values from
+// [Set.Limits].
+//
+// It does not count, does not ban, does not normalise numbers (policy/number
+// did, before the attempt came here) and carries nothing out. Emergency calls
+// of identified senders never get here; should one, there is no opinion.
+//
+// A Set is immutable: whoever holds one may share it, and a reload swaps it
+// whole. Time is the attempt's own. A file with a problem yields no Set, so
+// the one before stays in force.
+//
+// How rules combine: flags and shadow rules are noted and never end the search;
+// the first other rule of a file that matches decides for that file; of the
+// files, and of `countries:`, the strictest verdict wins. A rule in a file with
+// the id of a pack's rule takes its place.
+//
+// Start reading at [Set.Judge].
+package policy
+
+import (
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
+)
+
+// Set is a compiled policy.
+type Set struct {
+	revision string
+	plan     *number.Plan
+	places   places
+	files    []ruleFile
+	limits   []Limit
+	rules    []RuleInfo
+}
+
+// ruleFile is the rules of one file in their order.
+type ruleFile struct {
+	name  string
+	on    methods // all methods any rule asks for
+	rules []*rule
+}
+
+// rule is one compiled rule.
+type rule struct {
+	id       string
+	match    matcher
+	verdict  call.Verdict
+	status   int
+	flag     bool
+	shadow   bool
+	severity call.Severity
+	action   call.Action // empty: by the kind of request
+	why      template
+	expires  time.Time
+}
+
+// RuleInfo describes a rule or limit to people: who wrote it and until when.
+type RuleInfo struct {
+	ID, File      string
+	Line          int
+	Mode          string // enforce | shadow | off
+	Owner, Ticket string
+	Expires       time.Time
+	Overridden    bool // a pack's rule that a file replaced
+}
+
+// Name implements the guard.
+func (s *Set) Name() string { return "policy" }
+
+// Revision names exactly this policy: a digest of all its files.
+func (s *Set) Revision() string { return s.revision }
+
+// Plan is the dialling plan: that of the options, else the files' `home:`.
+func (s *Set) Plan() *number.Plan { return s.plan }
+
+// Limits are the compiled `limits:` in their order, for the counting engine.
+func (s *Set) Limits() []Limit { return s.limits }
+
+// Rules lists all rules and limits in the order of the files.
+func (s *Set) Rules() []RuleInfo { return s.rules }
+
+// Judge gives the policy's opinion. It abstains when no rule matches; being in
+// an allowed country is no reason to let a stranger in, so that abstains too.
+// What only has to be told (flags, shadow refusals) is in Also. It allocates
+// nothing unless a rule matches.
+func (s *Set) Judge(a *call.Attempt) call.Decision {
+	if a.Emergency() {
+		return call.Decision{}
+	}
+	on := methodOf(a.Method)
+	d := s.places.judge(a, on)
+	for i := range s.files {
+		f := &s.files[i]
+		if f.on&on == 0 {
+			continue
+		}
+		for _, r := range f.rules {
+			if !r.match.holds(a) || !r.expires.IsZero() && !a.At.Before(r.expires) {
+				continue
+			}
+			d.Trace = append(d.Trace, r.id)
+			if r.flag || r.shadow {
+				d.Also = append(d.Also, r.decide(a))
+				continue
+			}
+			if r.verdict > d.Verdict {
+				trace, also := d.Trace, d.Also
+				d = r.decide(a)
+				d.Trace, d.Also = trace, also
+			}
+			break
+		}
+	}
+	return d
+}
+
+// decide makes the decision of a rule that matched.
+func (r *rule) decide(a *call.Attempt) call.Decision {
+	d := call.Decision{Verdict: r.verdict, Status: r.status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
+		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
+	switch {
+	case d.Action != "" || r.verdict == call.Allow:
+	case r.flag:
+		d.Action = call.RuleFlagged
+	case r.shadow && a.Method == "INVITE":
+		d.Action = call.CallWouldReject
+	default:
+		d.Action = refusedAction(a)
+	}
+	return d
+}
+
+func refusedAction(a *call.Attempt) call.Action {
+	if a.Method == "INVITE" {
+		return call.CallRejected
+	}
+	return call.RequestRejected
+}
+
+// subjectOf says whom repeats are counted against: the user, else the peer,
+// else the address.
+func subjectOf(a *call.Attempt) call.Subject {
+	switch {
+	case a.User != "":
+		return call.Subject{Kind: "user", Value: a.User}
+	case a.Peer != "":
+		return call.Subject{Kind: "peer", Value: a.Peer}
+	}
+	return call.Subject{Kind: "source", Value: a.Source.Addr.Addr().Unmap().String()}
+}
