@@ -32,3 +32,20 @@ func Answers(network string, to netip.AddrPort, limit time.Duration) bool {
 	n, err := c.Read(b)
 	return err == nil && bytes.HasPrefix(b[:n], []byte("SIP/2.0 "))
 }
+
+// bound says whether somebody is bound to an address, by trying to bind it: a
+// probe that sends nothing, for scripts that count every message.
+func bound(at netip.AddrPort, tcp bool) bool {
+	if tcp {
+		l, err := net.Listen("tcp", at.String())
+		if err == nil {
+			l.Close()
+		}
+		return err != nil
+	}
+	c, err := net.ListenPacket("udp", at.String())
+	if err == nil {
+		c.Close()
+	}
+	return err != nil
+}
