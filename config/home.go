@@ -7,7 +7,7 @@ import (
 
 // habit is how people in a country dial.
 type habit struct {
-	international []string // prefixes before a country code, those that choose a carrier included
+	international []string // prefixes before a country code, those that choose a carrier included; nil: see the numbering data
 	national      string   // trunk prefix before a national number
 	emergency     []string // everything that reaches an emergency service
 }
@@ -41,7 +41,7 @@ var habits = map[string]habit{
 	"FR": {[]string{"00"}, "0", []string{"112", "114", "115", "119", "15", "17", "18", "191", "196"}},
 	"GB": {[]string{"00"}, "0", []string{"112", "999"}},
 	"GR": {[]string{"00"}, "", []string{"100", "108", "112", "166", "199"}},
-	"HK": {[]string{"001"}, "", []string{"999"}},
+	"HK": {nil, "", []string{"999"}},
 	"HR": {[]string{"00"}, "0", []string{"112", "192", "193", "194", "195"}},
 	"HU": {[]string{"00"}, "06", []string{"104", "105", "107", "112"}},
 	"IE": {[]string{"00"}, "0", []string{"112", "999"}},
@@ -63,7 +63,7 @@ var habits = map[string]habit{
 	"PT": {[]string{"00"}, "", []string{"112", "115", "117"}},
 	"RO": {[]string{"00"}, "0", []string{"112"}},
 	"SE": {[]string{"00"}, "0", []string{"112"}},
-	"SG": {[]string{"001", "002", "008"}, "", []string{"995", "999"}},
+	"SG": {nil, "", []string{"995", "999"}},
 	"SI": {[]string{"00"}, "0", []string{"112", "113"}},
 	"SK": {[]string{"00"}, "0", []string{"112", "150", "155", "158", "159"}},
 	"TR": {[]string{"00"}, "0", []string{"110", "112", "155", "156"}},
