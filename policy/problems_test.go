@@ -1,0 +1,161 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy"
+)
+
+func problems(files ...policy.Source) string {
+	s, ps := policy.Compile(files, policy.Options{Now: noon})
+	text := ps.String()
+	if (s == nil) != (ps.Err() != nil) {
+		text += "\nSET AND PROBLEMS DISAGREE"
+	}
+	return text
+}
+
+// Every problem of every file, each at its place.
+func TestAllProblemsAtOnce(t *testing.T) {
+	got := problems(file("a.yaml", `version: 1
+home: {country: XX}
+countries:
+  default: perhaps
+  allow: [DE, de, NO, 0033, "0033", +44, AQ, "+4420", Germany]
+  deny: ["+4420"]
+  classes: {premium: deny, satellite: no}
+lists: {night: ["1020"]}
+rules:
+  - {id: Toll, on: invite, then: reject 403}
+  - {id: a/when, on: invite, when: "call.to.country == 'JM'", then: reject 403}
+  - {id: a/on, on: [invite, invit, progress], then: ban 1h}
+  - {id: a/then, on: any, then: reject 200, mode: maybe, severity: bad, action: scaner}
+  - {id: a/match, on: any, match: {direction: out, transport: sctp, user: [], source: {cidr: 192.0.2.1/24, country: "+49"}, user_agent: "(", to: {}, hours: "22:00-06:00"}, then: allow}
+  - {id: a/to, on: any, match: {to: {class: premium, prefix: [GB], list: x}}, then: flag, why: "{call.to.nobody}"}
+  - {id: a/on, on: any, then: drop}
+  - {id: countries/denied, on: any, then: drop}
+  - {id: a/old, on: any, then: drop, expires: 2026-01-01}
+  - {on: any}
+limits:
+  - {id: a/nothing, on: any, then: drop}
+  - {id: a/both, on: register, rate: 5/s, concurrent: 2, then: allow}
+  - {id: a/key, on: any, key: [source.ip, sorce.ip, source.ip, register.user], rate: fast, then: reject 999}
+  - {id: a/over, on: register, failures: 3, then: drop}
+exceptions: []
+tests:
+  - {name: x}
+`), file("b.yaml", "version: 2\nrules: [{id: a/then, on: any, then: drop}]\n"))
+	for _, want := range []string{
+		`a.yaml:2:8: home: country: "XX" is not the ISO code`,
+		`a.yaml:4:12: countries.default: "perhaps" is neither allow nor deny`,
+		`a.yaml:5:15: countries.allow[1]: "de" is neither a country nor a prefix` + "\n    hint: write DE",
+		`a.yaml:5:23: countries.allow[3]: the prefix 0033 has no quotes: YAML reads such a number in ways that change it` + "\n" + `    hint: write "+33"`,
+		`a.yaml:5:29: countries.allow[4]: the prefix "0033" does not begin with + and a country code` + "\n" + `    hint: write "+33"`,
+		`a.yaml:5:37: countries.allow[5]: the prefix +44 has no quotes`,
+		`a.yaml:5:42: no telephone numbers belong to a country AQ`,
+		`countries.allow[8]: "Germany" is neither a country nor a prefix`,
+		`a.yaml:6:10: +4420 is both allowed and denied`,
+		`unknown class "premium"`,
+		`countries.classes.satellite: "no" is neither allow nor deny`,
+		`a.yaml:8:1: lists is not available in this version`,
+		`a.yaml:10:10: rule id "Toll" is not file-or-pack/kebab-name`,
+		`a.yaml:11:30: rules[1].when is not available in this version` + "\n    hint: CEL conditions are not available in this version: use match:",
+		`unknown request "invit"` + "\n    hint: did you mean invite?",
+		`on: progress is not available in this version`,
+		`ban is not available in this version; use reject or drop`,
+		`reject 200: a SIP refusal is 400 to 699`,
+		`"maybe" is not one of enforce, shadow, off`,
+		`"bad" is not one of info, low, medium, high, critical`,
+		`unknown action "scaner"` + "\n    hint: did you mean scanner?",
+		`unknown direction "out"`,
+		`unknown transport "sctp"`,
+		`192.0.2.1/24 has bits set behind its length` + "\n    hint: write 192.0.2.0/24",
+		`+49 is a prefix, not a country`,
+		`"(" is not a regular expression`,
+		`the list is empty`,
+		`nothing to match`,
+		`match.hours is not available in this version`,
+		`GB is a country, not a prefix`,
+		`to.list is not available in this version`,
+		`unknown placeholder {call.to.nobody}`,
+		`rule id a/on is taken by a.yaml:12:6`,
+		`countries/denied is what the countries: section is called`,
+		`warning: expired at 2026-01-01T00:00:00Z`,
+		`rules[9].id is missing`,
+		`rules[9].then is missing`,
+		`limit a/nothing must say one of rate, concurrent, failures`,
+		`limit a/both must say one of rate, concurrent, failures`,
+		`only calls are concurrent`,
+		`a limit can reject or drop`,
+		`unknown key "sorce.ip"` + "\n    hint: did you mean source.ip?",
+		`key source.ip stands there twice`,
+		`register.user exists in REGISTER only`,
+		`"fast" is not a rate such as`,
+		`reject 999: a SIP refusal is 400 to 699`,
+		`failures are counted over: a time from 1s to 7d`,
+		`a.yaml:26:1: tests is not available in this version`,
+		`b.yaml:1:10: this version reads policy files of version 1, not 2`,
+		`b.yaml:2:14: rule id a/then is taken by a.yaml:13:6`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if strings.Contains(got, "exceptions") {
+		t.Error("an empty list asks for nothing, yet is a problem")
+	}
+	if t.Failed() {
+		t.Log(got)
+	}
+}
+
+func TestWarningsLeaveASet(t *testing.T) {
+	a := file("a.yaml", "version: 1\ncountries: {default: allow, deny: [JM, GB]}\n")
+	b := file("b.yaml", "version: 1\ncountries: {default: deny, allow: [JM]}\n")
+	for _, order := range [][]policy.Source{{a, b}, {b, a}} {
+		s, ps := policy.Compile(order, policy.Options{})
+		if s == nil || len(ps) != 2 {
+			t.Fatalf("%s", ps)
+		}
+		// Of two files the stricter counts.
+		for _, to := range []string{"+18765550100", "+34912345678"} {
+			if d := s.Judge(invite(s, to)); d.Rule != policy.RuleDenied {
+				t.Errorf("%s: %s", to, show(d))
+			}
+		}
+	}
+}
+
+func FuzzCompile(f *testing.F) {
+	f.Add("version: 1\ncountries: {default: deny, allow: [DE, \"+4420\"]}\n")
+	f.Add("version: 1\nrules:\n  - {id: a/b, on: any, match: {to: {country: [DE]}, user_agent: x}, then: reject 480, why: \"{source.ip}\"}\n")
+	f.Add("version: 1\nlimits:\n  - {id: a/b, on: register, key: [source.ip], failures: 3, over: 5m, then: drop}\n")
+	f.Add("version: 1\nhome: {country: US, national: \"1\"}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, ps := policy.Compile([]policy.Source{file("f.yaml", text)}, policy.Options{Now: noon})
+		if (s == nil) != (ps.Err() != nil) {
+			t.Fatalf("a set and an error, or neither: %s", ps)
+		}
+		if s == nil {
+			return
+		}
+		a := invite(s, "+18765550100")
+		d := s.Judge(a)
+		if d.Verdict == call.Reject && (d.Status < 400 || d.Rule == "" || d.Reason == "" || d.Action == "") || d.Verdict == call.Challenge {
+			t.Fatalf("%+v", d)
+		}
+		for _, l := range s.Limits() {
+			kinds := 0
+			for _, set := range []bool{l.Rate > 0, l.Concurrent > 0, l.Failures > 0} {
+				if set {
+					kinds++
+				}
+			}
+			if kinds != 1 || l.Verdict < call.Reject {
+				t.Fatalf("%+v", l)
+			}
+		}
+	})
+}
