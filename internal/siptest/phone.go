@@ -346,7 +346,11 @@ func (p *Phone) attempt(ctx context.Context, c *Call, req *Message, inv *invitat
 			}
 			cancelled = true
 			var stop context.CancelFunc
-			wait, stop = context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			patience := 5 * time.Second
+			if !provisional { // nobody may be there at all
+				patience = time.Second
+			}
+			wait, stop = context.WithTimeout(context.WithoutCancel(ctx), patience)
 			defer stop()
 			if provisional {
 				p.cancelInvite(wait, req)
