@@ -18,6 +18,9 @@ var transports = []string{"tls", "udp", "tcp"}
 var packs = map[string]bool{"base": true, "countries": true, "scanners": true,
 	"toll-fraud": false, "ping-call": false, "messages": false}
 
+// HasPack reports whether a shipped rule pack of that name may be used.
+func HasPack(name string) bool { return packs[name] }
+
 // suites are the SRTP suites by their registered names (RFC 4568 §6.2,
 // RFC 7714 §14.2).
 var suites = []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32"}

@@ -3,13 +3,15 @@ package main
 import (
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud/geo"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/rules"
 	rtls "github.com/rampart-sbc/rampart/tls"
 )
 
@@ -129,9 +131,42 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 		_, err := geo.Open(country, asn)
 		add(path, err)
 	}
-	ps = append(ps, checkRules(cfg, os.ReadFile)...)
+	plan, err := number.Compile(cfg.Home.Number(), number.Builtin())
+	if err != nil {
+		plan = nil // reported by config, with its place
+	}
+	_, more := compileRules(cfg, plan, host.ReadFile, now)
+	ps = append(ps, more...)
 	ps.Sort()
 	return ps
+}
+
+// compileRules reads the packs and rule files of a configuration and makes one
+// policy of them. The Set is nil when a problem is an error.
+func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]byte, error), now time.Time) (*policy.Set, strictyaml.Problems) {
+	var sources []policy.Source
+	var ps strictyaml.Problems
+	for i, name := range cfg.Policy.Use {
+		// An unknown name was reported by config.
+		if data, ok := rules.Pack(name); ok {
+			sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
+		} else if config.HasPack(name) {
+			ps = append(ps, cfg.Problem(fmt.Sprintf("policy.use[%d]", i), "policy.use: the pack %s is missing from this binary", name))
+		}
+	}
+	for _, file := range cfg.PolicyFiles {
+		data, err := read(file)
+		if err != nil {
+			ps = append(ps, strictyaml.At(file, strictyaml.Pos{}, "cannot be read: %v", err))
+			continue
+		}
+		sources = append(sources, policy.Source{Name: file, Data: data})
+	}
+	set, more := policy.Compile(sources, policy.Options{Plan: plan, Now: now})
+	if ps = append(ps, more...); ps.Err() != nil {
+		set = nil
+	}
+	return set, ps
 }
 
 func posOf(cfg *config.Config, path string) strictyaml.Pos {

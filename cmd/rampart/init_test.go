@@ -137,6 +137,7 @@ func TestUsage(t *testing.T) {
 		{[]string{"--help"}, 0, "Commands:"},
 		{[]string{"init", "--help"}, 0, "Example:"},
 		{[]string{"check", "--help"}, 0, "Example:"},
+		{[]string{"demo", "--help"}, 0, "Example:"},
 		{[]string{"run", "--help"}, 0, "Example:"},
 		{[]string{"version", "--help"}, 0, "Example:"},
 		{[]string{"version"}, 0, "go      go"},

@@ -27,6 +27,7 @@ func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 // own.
 type cli struct {
 	Run     runCmd     `cmd:"" help:"Run the gateway."`
+	Demo    demoCmd    `cmd:"" help:"Show everything on this computer, with nothing to configure."`
 	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	Version versionCmd `cmd:"" help:"Print the version."`
