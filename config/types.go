@@ -375,19 +375,22 @@ func secret(text string, host Host, abs func(string) string) (Secret, error) {
 	return Secret{text}, nil
 }
 
+// pbxYAML is a PBX as a mapping.
+type pbxYAML struct {
+	Name          string        `yaml:"name"`
+	URI           URI           `yaml:"uri,required"`
+	SRTP          SRTPPolicy    `yaml:"srtp"`
+	Health        time.Duration `yaml:"health"`
+	Weight        int           `yaml:"weight"`
+	CA            string        `yaml:"ca"`
+	Certificate   *Certificate  `yaml:"certificate"`
+	AllowWildcard bool          `yaml:"allow_wildcard"`
+	Realm         string        `yaml:"realm"`
+}
+
 // UnmarshalNode reads an entry of `pbx`: a URI, or a mapping.
 func (p *PBX) UnmarshalNode(n strictyaml.Node) {
-	m := struct {
-		Name          string        `yaml:"name"`
-		URI           URI           `yaml:"uri,required"`
-		SRTP          SRTPPolicy    `yaml:"srtp"`
-		Health        time.Duration `yaml:"health"`
-		Weight        int           `yaml:"weight"`
-		CA            string        `yaml:"ca"`
-		Certificate   *Certificate  `yaml:"certificate"`
-		AllowWildcard bool          `yaml:"allow_wildcard"`
-		Realm         string        `yaml:"realm"`
-	}{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1}
+	m := pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1}
 	if n.Kind() == strictyaml.Scalar {
 		n.Decode(&m.URI)
 	} else {
