@@ -98,7 +98,7 @@ func (k *checker) peers() {
 	seen := map[string]string{}
 	for i := range k.c.PBX {
 		if name := k.c.PBX[i].Name; name != "" {
-			seen[name] = fmt.Sprintf("pbx[%d]", i)
+			seen[name] = "pbx"
 		}
 	}
 	for i := range k.c.Peers {
