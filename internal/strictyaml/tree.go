@@ -2,6 +2,7 @@ package strictyaml
 
 import (
 	"errors"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -66,7 +67,8 @@ func parse(file string, data []byte) (root *node, ps Problems) {
 	if len(data) > MaxSize {
 		return nil, Problems{At(file, Pos{}, "the file has %d bytes; at most %d are read", len(data), MaxSize)}
 	}
-	text := strings.TrimPrefix(string(data), "\ufeff")
+	// The parser miscounts lines that end in CR LF.
+	text := strings.ReplaceAll(strings.TrimPrefix(string(data), "\ufeff"), "\r\n", "\n")
 	if ps = checkText(file, text); len(ps) > 0 {
 		return nil, ps
 	}
@@ -127,7 +129,7 @@ func checkText(file, text string) (ps Problems) {
 			case r == '\t' && indent:
 				ps = append(ps, At(file, Pos{n, col}, "a tab in the indentation").WithHint("indent with spaces"))
 				indent = false
-			case r == '\t' || r == '\n' || r == '\r' && strings.HasSuffix(l, "\r\n"):
+			case r == '\t' || r == '\n':
 			case r < 0x20 || r == 0x7f || r >= 0x80 && r < 0xa0 && r != 0x85 || r == 0xfeff:
 				ps = append(ps, At(file, Pos{n, col}, "the control character U+%04X is not allowed", r))
 			}
@@ -262,6 +264,9 @@ func (c *converter) convert(n ast.Node, depth int) *node {
 	case *ast.StringNode:
 		out := scalar(n.Token, plainText)
 		out.text = n.Value
+		if !out.quoted && exponent.MatchString(out.text) {
+			out.plain = plainNumber
+		}
 		return out
 	case *ast.LiteralNode:
 		out := &node{kind: Scalar, pos: pos, quoted: true}
@@ -273,6 +278,9 @@ func (c *converter) convert(n ast.Node, depth int) *node {
 	c.add(At(c.file, pos, "%s is not supported here", strings.ToLower(n.Type().YAMLName())))
 	return &node{pos: pos}
 }
+
+// exponent is a number of YAML's core schema that the parser takes for text.
+var exponent = regexp.MustCompile(`^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$`)
 
 func scalar(tk *token.Token, p plain) *node {
 	quoted := tk.Type == token.SingleQuoteType || tk.Type == token.DoubleQuoteType
