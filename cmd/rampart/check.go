@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/config"
@@ -72,73 +73,110 @@ func (c *checkCmd) Run(a *app) error {
 	return nil
 }
 
+// expiring is how long before its end a certificate is worth a warning.
+const expiring = 21 * 24 * time.Hour
+
 // inspect collects the problems of a configuration and of all that it names.
 func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	cfg, ps := config.Inspect(path, host)
 	if cfg == nil {
 		return ps
 	}
-	reported := map[strictyaml.Pos]bool{}
-	for _, p := range ps {
-		if !p.Warning {
-			reported[strictyaml.Pos{Line: p.Line, Col: p.Col}] = true
-		}
+	in := inspection{cfg: cfg, now: now, ps: ps, reported: map[strictyaml.Pos]bool{}}
+	for _, p := range ps.Errors() {
+		in.reported[strictyaml.Pos{Line: p.Line, Col: p.Col}] = true
 	}
-	add := func(path string, err error) {
-		// A file that is missing was reported with its place already.
-		p := cfg.Problem(path, "%v", err)
-		if err != nil && !reported[strictyaml.Pos{Line: p.Line, Col: p.Col}] {
-			ps = append(ps, p)
-		}
-	}
-	pair := func(path string, c config.Certificate) {
-		if reported[posOf(cfg, path+".cert")] || reported[posOf(cfg, path+".key")] {
-			return
-		}
-		_, err := rtls.Load(c.Cert, c.Key, now)
-		add(path+".cert", err)
-	}
-	pool := func(path, file string) {
-		if file != "" {
-			_, err := rtls.LoadPool(file)
-			add(path, err)
-		}
-	}
-	for i, c := range cfg.TLS.Certificates {
-		pair(fmt.Sprintf("tls.certificate[%d]", i), c)
-	}
-	pool("tls.client_ca", cfg.TLS.ClientCA)
-	for i, p := range cfg.PBX {
-		pool(fmt.Sprintf("pbx[%d].ca", i), p.CA)
-		if p.Certificate != nil {
-			pair(fmt.Sprintf("pbx[%d].certificate", i), *p.Certificate)
-		}
-	}
-	for i, p := range cfg.Peers {
-		pool(fmt.Sprintf("peers[%d].ca", i), p.CA)
-		if p.Certificate != nil {
-			pair(fmt.Sprintf("peers[%d].certificate", i), *p.Certificate)
-		}
-	}
-	for path, file := range map[string]string{"geoip.country": cfg.GeoIP.Country, "geoip.asn": cfg.GeoIP.ASN} {
-		if file == "" {
-			continue
-		}
-		country, asn := file, ""
-		if path == "geoip.asn" {
-			country, asn = "", file
-		}
-		_, err := geo.Open(country, asn)
-		add(path, err)
-	}
+	in.certificates()
+	in.databases()
 	plan, err := number.Compile(cfg.Home.Number(), number.Builtin())
 	if err != nil {
 		plan = nil // reported by config, with its place
 	}
 	_, more := compileRules(cfg, plan, host.ReadFile, now)
-	ps = append(ps, more...)
-	ps.Sort()
-	return ps
+	in.ps = append(in.ps, more...)
+	in.ps.Sort()
+	return in.ps
+}
+
+// inspection opens the files that a configuration names.
+type inspection struct {
+	cfg      *config.Config
+	now      time.Time
+	ps       strictyaml.Problems
+	reported map[strictyaml.Pos]bool // places that config complained about
+}
+
+// failed says that a value is wrong already, so that a missing file is not
+// reported twice.
+func (in *inspection) failed(path string) bool {
+	p := in.cfg.Problem(path, "")
+	return in.reported[strictyaml.Pos{Line: p.Line, Col: p.Col}]
+}
+
+func (in *inspection) add(path string, err error) {
+	if err != nil && !in.failed(path) {
+		in.ps = append(in.ps, in.cfg.Problem(path, "%v", err))
+	}
+}
+
+func (in *inspection) certificates() {
+	var own []*rtls.Certificate
+	for i, c := range in.cfg.TLS.Certificates {
+		if cert := in.pair(fmt.Sprintf("tls.certificate[%d]", i), c); cert != nil {
+			own = append(own, cert)
+		}
+	}
+	for i, domain := range in.cfg.Domains {
+		named := func(c *rtls.Certificate) bool { return rtls.Match(c.Leaf(), domain, rtls.Rules{Wildcard: true}) }
+		if len(own) == len(in.cfg.TLS.Certificates) && len(own) > 0 && !slices.ContainsFunc(own, named) {
+			in.ps = append(in.ps, in.cfg.Problem(fmt.Sprintf("domain[%d]", i), "no certificate names %s, so phones that check it will not connect", domain).
+				WithHint("the certificate names %s", strings.Join(own[0].Names(), ", ")).AsWarning())
+		}
+	}
+	in.pool("tls.client_ca", in.cfg.TLS.ClientCA)
+	for i, p := range in.cfg.PBX {
+		in.pool(fmt.Sprintf("pbx[%d].ca", i), p.CA)
+		if p.Certificate != nil {
+			in.pair(fmt.Sprintf("pbx[%d].certificate", i), *p.Certificate)
+		}
+	}
+	for i, p := range in.cfg.Peers {
+		in.pool(fmt.Sprintf("peers[%d].ca", i), p.CA)
+		if p.Certificate != nil {
+			in.pair(fmt.Sprintf("peers[%d].certificate", i), *p.Certificate)
+		}
+	}
+}
+
+// pair loads a certificate with its key as the gateway would.
+func (in *inspection) pair(path string, c config.Certificate) *rtls.Certificate {
+	if in.failed(path+".cert") || in.failed(path+".key") {
+		return nil
+	}
+	cert, err := rtls.Load(c.Cert, c.Key, in.now)
+	if err != nil {
+		in.add(path+".cert", err)
+		return nil
+	}
+	if end := cert.Expires(); end.Sub(in.now) < expiring {
+		in.ps = append(in.ps, in.cfg.Problem(path+".cert", "%s expires on %s", c.Cert, end.UTC().Format(time.DateOnly)).
+			WithHint("renew it; the gateway takes the new file without a restart").AsWarning())
+	}
+	return cert
+}
+
+func (in *inspection) pool(path, file string) {
+	if file != "" {
+		_, err := rtls.LoadPool(file)
+		in.add(path, err)
+	}
+}
+
+func (in *inspection) databases() {
+	_, err := geo.Open(in.cfg.GeoIP.Country, "")
+	in.add("geoip.country", err)
+	_, err = geo.Open("", in.cfg.GeoIP.ASN)
+	in.add("geoip.asn", err)
 }
 
 // compileRules reads the packs and rule files of a configuration and makes one
@@ -167,11 +205,6 @@ func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]by
 		set = nil
 	}
 	return set, ps
-}
-
-func posOf(cfg *config.Config, path string) strictyaml.Pos {
-	p := cfg.Problem(path, "")
-	return strictyaml.Pos{Line: p.Line, Col: p.Col}
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

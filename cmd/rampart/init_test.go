@@ -7,8 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rampart-sbc/rampart/config"
+	rtls "github.com/rampart-sbc/rampart/tls"
 )
 
 func rampart(args ...string) (code int, stdout, stderr string) {
@@ -124,6 +126,31 @@ func TestCheckFindsEverything(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(out), &js); err != nil || js.OK || code != 1 || len(js.Problems) != 4 || js.Problems[0].Severity != "error" {
 		t.Errorf("%v %d %s", err, code, out)
+	}
+}
+
+// A certificate for another name, and one that is about to expire, are
+// warnings.
+func TestCheckLooksIntoCertificates(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "rampart.yaml")
+	text := "domain: sip.example.com\npbx: \"sip:127.0.0.1:5062\"\nhome: {country: FR}\nmedia: {public: 127.0.0.1}\ntls: {certificate: {cert: ca/server.pem, key: ca/server.key}}\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	if _, _, err := rtls.EnsureCA(filepath.Join(dir, "ca"), []string{"other.example.com"}, nil, now); err != nil {
+		t.Fatal(err)
+	}
+	for days, want := range map[int]string{
+		1:   "1:9: warning: no certificate names sip.example.com, so phones that check it will not connect\n    hint: the certificate names other.example.com",
+		390: "5:27: warning: DIR/ca/server.pem expires on 2027-04-02\n    hint: renew it; the gateway takes the new file without a restart",
+		400: "5:27: tls: certificate DIR/ca/server.pem: certificate expired on 2027-04-02",
+	} {
+		got := strings.ReplaceAll(strings.ReplaceAll(inspect(file, config.ThisHost(), now.AddDate(0, 0, days)).String(), file+":", ""), dir, "DIR")
+		if !strings.Contains(got, want) {
+			t.Errorf("after %d days:\n%s\nwant\n%s", days, got, want)
+		}
 	}
 }
 
