@@ -2,6 +2,7 @@ package media
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -91,11 +92,17 @@ func newFakeRig(t testing.TB, suites [2]Suite) *fakeRig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	keys := rand.NewChaCha8([32]byte{1}) // the same every time, so that a finding can be repeated
 	for leg, addr := range []string{"198.51.100.9:4000", "10.0.0.5:5000"} {
 		r := Remote{RTP: netip.MustParseAddrPort(addr)}
 		r.RTCP = netip.AddrPortFrom(r.RTP.Addr(), r.RTP.Port()+1)
 		if suites[leg] != 0 {
-			r.Recv, r.Send = newKeys(t, suites[leg], nil), newKeys(t, suites[leg], nil)
+			var err1, err2 error
+			r.Recv, err1 = NewKeys(suites[leg], keys)
+			r.Send, err2 = NewKeys(suites[leg], keys)
+			if err1 != nil || err2 != nil {
+				t.Fatal(err1, err2)
+			}
 		}
 		if err := f.s.Set(Leg(leg), 0, r); err != nil {
 			t.Fatal(err)

@@ -173,6 +173,11 @@ func TestInactivity(t *testing.T) {
 	step(29*time.Second, 0)
 	step(time.Second, 1) // again after as long
 
+	clk.add(29 * time.Second)
+	r.set(B) // an answer, a refresh: the time starts anew
+	step(29*time.Second, 0)
+	step(time.Second, 1)
+
 	r.rem[B].Muted = true
 	r.set(B)
 	step(time.Hour, 0)

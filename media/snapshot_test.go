@@ -7,6 +7,7 @@ import (
 	"errors"
 	"reflect"
 	"testing"
+	"time"
 )
 
 // TestTakeover: a session is snapshotted in the middle of its streams, right
@@ -116,6 +117,35 @@ func roundTrip(t *testing.T, s Snapshot) Snapshot {
 		t.Fatal("a snapshot does not survive encoding")
 	}
 	return a
+}
+
+// TestTakeoverSkipsIndices: what the other gateway sent after the snapshot
+// was under SRTCP indices that are not used again.
+func TestTakeoverSkipsIndices(t *testing.T) {
+	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+	index := func() uint32 {
+		send(t, r.ph[B].rtcp, rrPacket(2), r.rtcp[B])
+		b, _ := read(t, r.ph[A].rtcp, time.Second)
+		i, ok := r.s.streams[0][A].send.srtcpIndex(b)
+		if !ok {
+			t.Fatalf("%x", b)
+		}
+		return i
+	}
+	if i := index(); i != 1 {
+		t.Fatal(i)
+	}
+	snap := r.s.Snapshot()
+	r.s.Close()
+	s, err := r.p.Restore(snap, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.s = s
+	if i := index(); i != 2+srtcpGap {
+		t.Fatal(i)
+	}
+	s.Close()
 }
 
 func TestRestoreRefuses(t *testing.T) {
