@@ -1,0 +1,250 @@
+package ratelimit
+
+import (
+	"encoding/binary"
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Limit is one rule that counts. Exactly one of Rate, Concurrent and Failures
+// is set.
+type Limit struct {
+	ID    string
+	Match func(*call.Attempt) bool // which requests are counted
+	// Key says per what is counted: any of source.ip (an IPv6 /64 counts as one
+	// address), source.net (/24, /48), user, peer, account, register.user;
+	// empty: all together. A request without a user or peer is not counted by
+	// a limit per user or peer.
+	Key []string
+
+	Rate       float64       // requests a second
+	Burst      int           // requests at once
+	Concurrent int           // calls at a time
+	Failures   int           // failed attempts …
+	Over       time.Duration // … within this time of the first
+
+	Verdict  call.Verdict // Reject or Drop
+	Status   int          // of a Reject
+	Shadow   bool         // counted and told, not carried out
+	Severity call.Severity
+	Action   call.Action // empty: by the kind of request
+	Reason   string      // empty: says what was exceeded
+}
+
+// PeerLimits makes the limits of one configured peer: calls at a time and new
+// calls a second, 0 for no limit. They count calls from the peer, and calls to
+// it where the gateway asks [Engine.JudgeRoute].
+func PeerLimits(name string, calls int, cps float64) []Limit {
+	match := func(a *call.Attempt) bool { return a.Method == "INVITE" && a.Peer == name }
+	var out []Limit
+	if cps > 0 {
+		out = append(out, Limit{ID: "limits/peer-cps", Match: match, Key: []string{"peer"}, Rate: cps, Burst: max(1, int(cps)),
+			Verdict: call.Reject, Status: 480, Severity: call.Medium})
+	}
+	if calls > 0 {
+		out = append(out, Limit{ID: "limits/peer-calls", Match: match, Key: []string{"peer"}, Concurrent: calls,
+			Verdict: call.Reject, Status: 486, Severity: call.Medium})
+	}
+	return out
+}
+
+// check refuses limits that could not be counted.
+func (l *Limit) check() error {
+	kinds := 0
+	for _, set := range []bool{l.Rate != 0, l.Concurrent != 0, l.Failures != 0} {
+		if set {
+			kinds++
+		}
+	}
+	switch {
+	case l.ID == "" || l.Match == nil || kinds != 1:
+		return fmt.Errorf("limit %q: needs an id, a match and one of rate, concurrent, failures", l.ID)
+	case l.Verdict != call.Reject && l.Verdict != call.Drop, l.Verdict == call.Reject && (l.Status < 400 || l.Status > 699):
+		return fmt.Errorf("limit %s: rejects with a status of 400 to 699, or drops", l.ID)
+	case l.Rate != 0 && !(l.Rate >= 1e-5 && l.Rate <= 1e9 && l.Burst >= 1 && l.Burst <= 1_000_000):
+		return fmt.Errorf("limit %s: rate %v/s with a burst of %d", l.ID, l.Rate, l.Burst)
+	case l.Concurrent < 0, l.Failures < 0, l.Failures > 0 && l.Over <= 0:
+		return fmt.Errorf("limit %s: concurrent %d, failures %d over %s", l.ID, l.Concurrent, l.Failures, l.Over)
+	}
+	for _, k := range l.Key {
+		if _, ok := keyParts[k]; !ok {
+			return fmt.Errorf("limit %s: unknown key %q", l.ID, k)
+		}
+	}
+	return nil
+}
+
+// part is one component of a key.
+type part uint8
+
+const (
+	sourceIP part = iota
+	sourceNet
+	user
+	peer
+	account
+	registerUser
+)
+
+var keyParts = map[string]part{"source.ip": sourceIP, "source.net": sourceNet, "user": user, "peer": peer,
+	"account": account, "register.user": registerUser}
+
+// limit is a Limit ready to count.
+type limit struct {
+	Limit
+	parts []part
+	salt  uint64 // tells the keys of limits apart
+	every int64  // ns between requests at Rate
+	order uint8  // see [newLimits]
+}
+
+// key hashes what a request is counted by. Parts are written with their
+// length, so that no two keys look alike. ok is false when the request has no
+// such key.
+func (l *limit) key(seed maphash.Seed, a *call.Attempt) (key uint64, ok bool) {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	var buf [8]byte
+	binary.LittleEndian.PutUint64(buf[:], l.salt)
+	h.Write(buf[:])
+	for _, p := range l.parts {
+		switch p {
+		case sourceIP, sourceNet:
+			b := network(a.Source.Addr.Addr(), p).As16()
+			h.Write(b[:])
+			continue
+		case user:
+			if a.User == "" {
+				return 0, false
+			}
+			writeText(&h, a.User)
+		case peer:
+			if a.Peer == "" {
+				return 0, false
+			}
+			writeText(&h, a.Peer)
+		case account:
+			writeText(&h, a.Account)
+		case registerUser:
+			writeText(&h, a.RegisterUser)
+		}
+	}
+	return max(h.Sum64(), 1), true
+}
+
+func writeText(h *maphash.Hash, s string) {
+	var buf [8]byte
+	binary.LittleEndian.PutUint64(buf[:], uint64(len(s)))
+	h.Write(buf[:])
+	h.WriteString(s)
+}
+
+// network is what of an address counts as one sender: an IPv6 host has a whole
+// /64 to itself, so its addresses are one.
+func network(a netip.Addr, p part) netip.Addr {
+	a = a.Unmap().WithZone("")
+	length := a.BitLen()
+	switch {
+	case a.Is4() && p == sourceNet:
+		length = 24
+	case a.Is6() && p == sourceNet:
+		length = 48
+	case a.Is6():
+		length = 64
+	}
+	if n, err := a.Prefix(length); err == nil {
+		return n.Addr()
+	}
+	return a
+}
+
+// subject says who exceeded a limit, for alerts.
+func (l *limit) subject(a *call.Attempt) call.Subject {
+	for _, p := range l.parts {
+		switch p {
+		case user:
+			return call.Subject{Kind: "user", Value: a.User}
+		case peer:
+			return call.Subject{Kind: "peer", Value: a.Peer}
+		case registerUser:
+			if !slices.Contains(l.parts, sourceIP) {
+				return call.Subject{Kind: "user", Value: a.RegisterUser}
+			}
+		}
+	}
+	for _, p := range l.parts {
+		if p == sourceIP || p == sourceNet {
+			return call.Subject{Kind: "source", Value: network(a.Source.Addr.Addr(), p).String()}
+		}
+	}
+	return call.Subject{Kind: "account", Value: a.Account}
+}
+
+// evidence of the key parts.
+func (l *limit) evidence(a *call.Attempt) (out []call.Evidence) {
+	for i, p := range l.parts {
+		var v string
+		switch p {
+		case sourceIP, sourceNet:
+			v = network(a.Source.Addr.Addr(), p).String()
+		case user:
+			v = a.User
+		case peer:
+			v = a.Peer
+		case account:
+			v = a.Account
+		case registerUser:
+			v = a.RegisterUser
+		}
+		out = append(out, call.Evidence{Name: l.Key[i], Value: v})
+	}
+	return out
+}
+
+// threshold says the limit in words.
+func (l *limit) threshold() string {
+	switch {
+	case l.Concurrent > 0:
+		return strconv.Itoa(l.Concurrent) + " calls"
+	case l.Failures > 0:
+		return strconv.Itoa(l.Failures) + " failures in " + l.Over.String()
+	}
+	return strconv.FormatFloat(l.Rate, 'g', 4, 64) + "/s, burst " + strconv.Itoa(l.Burst)
+}
+
+// decide makes the Decision of a limit that is exceeded.
+func (l *limit) decide(a *call.Attempt, name string, value any, wait time.Duration) call.Decision {
+	reason := l.Reason
+	if reason == "" {
+		per := "in total"
+		if len(l.Key) > 0 {
+			per = "per " + strings.Join(l.Key, " and ")
+		}
+		reason = "more than " + l.threshold() + " " + per
+	}
+	d := call.Decision{Verdict: l.Verdict, Status: l.Status, Rule: l.ID, Reason: reason, Severity: l.Severity, Action: l.Action,
+		Subject: l.subject(a), Shadow: l.Shadow, Trace: []string{l.ID},
+		Evidence: append(l.evidence(a), call.Evidence{Name: name, Value: value, Threshold: l.threshold()})}
+	if l.Status == 503 {
+		d.RetryAfter = max(wait, time.Second)
+	}
+	switch {
+	case d.Action != "":
+	case l.Verdict == call.Drop:
+		d.Action = call.Flood
+	case a.Method != "INVITE":
+		d.Action = call.RequestRejected
+	case l.Shadow:
+		d.Action = call.CallWouldReject
+	default:
+		d.Action = call.CallRejected
+	}
+	return d
+}

@@ -1,0 +1,365 @@
+// Package ratelimit answers: is this one too many?
+//
+// [Engine] is a guard over the `limits:` of the policy and of the peers. It
+// counts requests over time, failed attempts and calls in progress, each per
+// whatever a limit names: a source address, a user, a peer, or all together.
+// [Gate] is its small sister in front of the parser: it counts datagrams and
+// connections of strangers by address, before anybody has read a byte.
+//
+// It does not read policy files (package policy does), does not ban and does
+// not touch the kernel.
+//
+// The engine owns all its state and may be asked from any goroutine. What an
+// attacker can name (addresses, user names) is kept in tables of fixed size
+// that forget strangers before anybody known; see [Caps]. Time is the
+// attempt's own. Counters live in memory: after a restart they begin anew. A
+// table that is full refuses strangers and never the known.
+//
+// Start reading at [Engine.Judge].
+package ratelimit
+
+import (
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Caps bound the memory of an Engine. Zero fields take the defaults.
+type Caps struct {
+	Keys  int // keys of rates and of failures: 65536; 32 bytes each, three tables
+	Peers int // peers with a rate of their own: 4096
+	Calls int // calls that are counted at a time: 100000; beyond it new ones are refused
+}
+
+func (c Caps) defaults() Caps {
+	def := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	def(&c.Keys, 65_536)
+	def(&c.Peers, 4096)
+	def(&c.Calls, 100_000)
+	return c
+}
+
+// retryTime is how long an answer to a challenge is taken for the second half
+// of the attempt that was challenged: Timer B of RFC 3261.
+const retryTime = int64(32 * time.Second)
+
+// Engine counts.
+type Engine struct {
+	caps     Caps
+	seed     maphash.Seed
+	limits   atomic.Pointer[[]*limit] // in the order of asking; replaced whole
+	rates    *table
+	failures *table
+	retries  *table // attempts that may come back with credentials
+	shared   shared
+	calls    gauges
+}
+
+// New makes an engine. The error names the limit that cannot be counted.
+func New(limits []Limit, caps Caps) (*Engine, error) {
+	caps = caps.defaults()
+	e := &Engine{caps: caps, seed: maphash.MakeSeed(), rates: newTable(caps.Keys), failures: newTable(caps.Keys),
+		retries: newTable(caps.Keys)}
+	e.shared.limiters = map[sharedKey]*rate.Limiter{}
+	e.calls.init(caps.Calls)
+	return e, e.Reload(limits)
+}
+
+// Reload replaces the limits. A limit keeps its counts when its id and key
+// stay the same; calls in progress stay counted. On an error the limits before
+// stay in force.
+func (e *Engine) Reload(limits []Limit) error {
+	ls := make([]*limit, 0, len(limits))
+	for _, l := range limits {
+		if err := l.check(); err != nil {
+			return fmt.Errorf("rate limits: %w", err)
+		}
+		x := &limit{Limit: l}
+		var h maphash.Hash
+		h.SetSeed(e.seed)
+		writeText(&h, l.ID)
+		for _, k := range l.Key {
+			x.parts = append(x.parts, keyParts[k])
+			writeText(&h, k)
+		}
+		x.salt = h.Sum64()
+		if l.Rate > 0 {
+			x.every = max(1, int64(float64(time.Second)/l.Rate))
+		}
+		switch {
+		case l.Failures > 0:
+			x.order = 0
+		case l.Rate > 0 && !x.shared():
+			x.order = 1
+		case l.Rate > 0:
+			x.order = 2
+		default:
+			x.order = 3
+		}
+		ls = append(ls, x)
+	}
+	slices.SortStableFunc(ls, func(a, b *limit) int { return int(a.order) - int(b.order) })
+	e.limits.Store(&ls)
+	return nil
+}
+
+// shared reports a limit whose budget many senders use together: one for all,
+// or one for a peer.
+func (l *limit) shared() bool {
+	return len(l.parts) == 0 || len(l.parts) == 1 && l.parts[0] == peer
+}
+
+// Name implements the guard.
+func (e *Engine) Name() string { return "limits" }
+
+// Judge counts a request and refuses what is too much. It abstains otherwise.
+//
+// Limits are asked in this order: failures, rates of single senders, shared
+// rates, calls. Once one has refused, the shared ones are not asked, so that
+// somebody who is over his own budget does not use up everybody's; a refused
+// call is not counted as a call in progress. Shadow refusals are in Also.
+//
+// An attempt that answers a challenge is the same attempt as the one that was
+// challenged, and further passes of a call are the same call: both are counted
+// once. It allocates nothing when it abstains and no calls are counted.
+func (e *Engine) Judge(a *call.Attempt) call.Decision {
+	if a.Emergency() {
+		return call.Decision{}
+	}
+	return e.judge(a, *e.limits.Load(), false)
+}
+
+// JudgeRoute counts a call towards a peer by the peer's own limits: those
+// keyed by peer alone. Give the slot back with [Engine.LeaveRoute] when the
+// call goes elsewhere instead; [Engine.Done] gives back all.
+func (e *Engine) JudgeRoute(a *call.Attempt, name string) call.Decision {
+	if a.Emergency() {
+		return call.Decision{}
+	}
+	out := *a
+	out.Peer, out.PeerKind = name, call.Carrier
+	return e.judge(&out, *e.limits.Load(), true)
+}
+
+func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Decision) {
+	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
+	free, asked, counted := false, false, false
+	refuse := func(l *limit, name string, value any, wait time.Duration) {
+		got := l.decide(a, name, value, wait)
+		d.Trace = append(d.Trace, l.ID)
+		if l.Shadow {
+			d.Also = append(d.Also, got)
+			return
+		}
+		if got.Verdict > d.Verdict {
+			got.Trace, got.Also = d.Trace, d.Also
+			d = got
+		}
+	}
+	for _, l := range limits {
+		if route && !(len(l.parts) == 1 && l.parts[0] == peer) || !l.Match(a) {
+			continue
+		}
+		if !l.Shadow && d.Verdict >= l.Verdict || d.Verdict > call.Abstain && l.order > 1 {
+			continue // it could not make it stricter, or would take from others
+		}
+		key, ok := l.key(e.seed, a)
+		if !ok {
+			continue
+		}
+		switch {
+		case l.Failures > 0:
+			if n, left := e.failures.count(key, now); int(n) >= l.Failures {
+				refuse(l, "failures", int(n), time.Duration(left))
+			}
+		case l.Rate > 0:
+			if !asked {
+				asked = true
+				free = !route && a.AuthUser != "" && e.retries.forget(e.retry(a), now)
+			}
+			if free || a.Pass > 1 && !slices.Contains(l.parts, peer) {
+				continue
+			}
+			counted = true
+			if ok, wait := e.takeRate(l, key, a, now, known); !ok {
+				refuse(l, "wait_ms", time.Duration(wait).Milliseconds(), time.Duration(wait))
+			}
+		case a.ID != "":
+			if n, ok := e.calls.fits(l, key, a.ID); !ok {
+				refuse(l, "calls", n, 0)
+			}
+		}
+	}
+	if d.Verdict > call.Abstain {
+		return d
+	}
+	if counted && !route && a.AuthUser == "" && (a.Method == "REGISTER" || a.Method == "INVITE") {
+		e.retries.add(e.retry(a), now, retryTime, known)
+	}
+	return e.hold(a, limits, route, d)
+}
+
+// hold counts an admitted call as in progress. Whether it fits was asked
+// before without holding the lock, so it is asked again with it: of two calls
+// that race for the last slot one is refused.
+func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decision) call.Decision {
+	if a.Method != "INVITE" || a.ID == "" || len(limits) == 0 || limits[len(limits)-1].order != 3 {
+		return d
+	}
+	var buf [8]slotOf
+	want := buf[:0]
+	for _, l := range limits {
+		if l.order != 3 || route && !(len(l.parts) == 1 && l.parts[0] == peer) || !l.Match(a) {
+			continue
+		}
+		if key, ok := l.key(e.seed, a); ok {
+			want = append(want, slotOf{l, key})
+		}
+	}
+	if len(want) == 0 {
+		return d
+	}
+	l, n, full := e.calls.acquire(a.ID, want)
+	switch {
+	case l != nil:
+		got := l.decide(a, "calls", n, 0)
+		got.Also, got.Trace = d.Also, append(d.Trace, l.ID)
+		return got
+	case full:
+		return call.Decision{Verdict: call.Reject, Status: 503, Rule: "limits/calls-counted", Severity: call.Critical,
+			Reason: "as many calls are counted as there is room for: " + strconv.Itoa(n), Action: call.CallRejected,
+			Subject: call.Subject{Kind: "account", Value: a.Account}, RetryAfter: 10 * time.Second, Also: d.Also,
+			Trace: append(d.Trace, "limits/calls-counted"), Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: n}}}
+	}
+	return d
+}
+
+// retry is the key of an attempt that may come back with credentials.
+func (e *Engine) retry(a *call.Attempt) uint64 {
+	var h maphash.Hash
+	h.SetSeed(e.seed)
+	b := a.Source.Addr.Addr().As16()
+	h.Write(b[:])
+	h.WriteByte(byte(a.Side))
+	writeText(&h, a.Method)
+	writeText(&h, a.SIPCallID)
+	return max(h.Sum64(), 1)
+}
+
+// Outcome tells the final answer to an attempt, for limits on failures: a
+// refused credential, or a number or user that does not exist. A challenge
+// that answers a request without credentials is none. A success forgets the
+// failures of keys that name the user, and only of those: an attacker with one
+// good account must not wash his address clean.
+func (e *Engine) Outcome(a *call.Attempt, code int) {
+	failed := code == 403 || code == 404 || code == 604 || code == 484 && a.Method == "INVITE" ||
+		(code == 401 || code == 407) && a.AuthUser != ""
+	if !failed && (code < 200 || code > 299) {
+		return
+	}
+	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
+	for _, l := range *e.limits.Load() {
+		if l.Failures == 0 || !l.Match(a) {
+			continue
+		}
+		key, ok := l.key(e.seed, a)
+		switch {
+		case !ok:
+		case failed:
+			e.failures.add(key, now, int64(l.Over), known)
+		case slices.Contains(l.parts, registerUser) || slices.Contains(l.parts, user):
+			e.failures.forget(key, now)
+		}
+	}
+}
+
+// Done ends the counting of a call, by our id of it. It may be called more
+// than once and for calls that were never counted.
+func (e *Engine) Done(callID string) { e.calls.release(callID, nil) }
+
+// LeaveRoute gives back what [Engine.JudgeRoute] counted for one peer.
+func (e *Engine) LeaveRoute(callID, name string) {
+	a := &call.Attempt{Method: "INVITE", Peer: name, PeerKind: call.Carrier}
+	var keys []uint64
+	for _, l := range *e.limits.Load() {
+		if l.order == 3 && len(l.parts) == 1 && l.parts[0] == peer {
+			if key, ok := l.key(e.seed, a); ok {
+				keys = append(keys, key)
+			}
+		}
+	}
+	if keys != nil {
+		e.calls.release(callID, keys)
+	}
+}
+
+// Stats is the state of an Engine in numbers.
+type Stats struct {
+	RateKeys, FailureKeys int // live ones
+	Capacity              int // keys each of the two has room for
+	Calls                 int // that are counted
+}
+
+// Stats walks the tables; ask at most a few times a minute.
+func (e *Engine) Stats(now time.Time) Stats {
+	return Stats{RateKeys: e.rates.live(now.UnixNano()), FailureKeys: e.failures.live(now.UnixNano()),
+		Capacity: e.rates.cap(), Calls: e.calls.count()}
+}
+
+// shared holds the budgets that many use together: few, named in the
+// configuration, so each may be a limiter of its own.
+type shared struct {
+	mu       sync.Mutex
+	limiters map[sharedKey]*rate.Limiter
+}
+
+type sharedKey struct {
+	salt uint64
+	peer string
+}
+
+// takeRate takes one request from a budget.
+func (e *Engine) takeRate(l *limit, key uint64, a *call.Attempt, now int64, known bool) (ok bool, wait int64) {
+	if l.shared() {
+		k := sharedKey{salt: l.salt}
+		if len(l.parts) > 0 {
+			k.peer = a.Peer
+		}
+		if lim := e.shared.limiter(l, k, e.caps.Peers); lim != nil {
+			return lim.AllowN(a.At, 1), l.every
+		}
+	}
+	return e.rates.take(key, now, l.every, int64(l.Burst), 1, known)
+}
+
+// limiter returns the budget of a key, nil when there are too many: then the
+// table serves.
+func (s *shared) limiter(l *limit, k sharedKey, most int) *rate.Limiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lim := s.limiters[k]
+	if lim == nil {
+		if len(s.limiters) >= most {
+			return nil
+		}
+		lim = rate.NewLimiter(rate.Limit(l.Rate), l.Burst)
+		s.limiters[k] = lim
+	}
+	if lim.Limit() != rate.Limit(l.Rate) || lim.Burst() != l.Burst { // reloaded
+		lim.SetLimit(rate.Limit(l.Rate))
+		lim.SetBurst(l.Burst)
+	}
+	return lim
+}
