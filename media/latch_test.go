@@ -121,6 +121,34 @@ func TestOldHold(t *testing.T) {
 	behind.expect(behind.rtp, b)
 }
 
+// TestUnspecifiedAddresses: whatever the family of a held leg's 0.0.0.0, and
+// wherever it stands, nothing is sent to it.
+func TestUnspecifiedAddresses(t *testing.T) {
+	p := testPlane(t, nil)
+	for _, v6 := range []bool{false, true} {
+		for _, hold := range []string{"0.0.0.0:9", "[::]:9"} {
+			r := newRig(t, p, rigSpec{v6: v6})
+			was := r.rem[A]
+			r.rem[A] = Remote{RTP: netip.MustParseAddrPort(hold)}
+			r.set(A)
+			send(t, r.ph[B].rtp, rtpPacket(2, 1, "x"), r.rtp[B])
+			send(t, r.ph[B].rtcp, rrPacket(2), r.rtcp[B])
+			waitRefused(t, r.s, B, NoTarget, 2)
+
+			r.rem[A] = was
+			r.rem[A].RTCP = netip.MustParseAddrPort(hold) // a=rtcp:9 IN IP4 0.0.0.0
+			r.set(A)
+			r.pass(B, rtpPacket(2, 2, "x"))
+			e := r.s.streams[0][A]
+			r.s.shard.engine.Do(func() {
+				if want := netip.AddrPortFrom(was.RTP.Addr(), was.RTP.Port()+1); e.sdp[1] != want {
+					t.Errorf("RTCP to %s, want %s", e.sdp[1], want)
+				}
+			})
+		}
+	}
+}
+
 // events collects what a session tells.
 type events chan Event
 

@@ -10,7 +10,8 @@ import (
 type Remote struct {
 	// RTP and RTCP are where the leg wants to receive. RTCP zero: the port
 	// after RTP's (RFC 3550 §11), or RTP's own with Mux. An unspecified
-	// address (0.0.0.0, "do not send", RFC 3264 §8.4) keeps what was known.
+	// address (0.0.0.0 or ::, "do not send", RFC 3264 §8.4) keeps what was
+	// known; nothing is ever sent to one.
 	RTP, RTCP netip.AddrPort
 	Mux       bool // RTCP on the RTP port (RFC 5761)
 
@@ -50,7 +51,7 @@ func (r Remote) check(v6 bool) (Remote, error) {
 	}
 	if r.Mux {
 		r.RTCP = r.RTP
-	} else if !r.RTCP.IsValid() {
+	} else if !r.RTCP.IsValid() || r.RTCP.Addr().IsUnspecified() {
 		if r.RTP.Port() == 65535 {
 			return r, fmt.Errorf("no port after %s for RTCP: %w", r.RTP, ErrRemote)
 		}
@@ -61,7 +62,7 @@ func (r Remote) check(v6 bool) (Remote, error) {
 		switch {
 		case !ip.IsValid() || a.Port() == 0:
 			return r, fmt.Errorf("%s: %w", a, ErrRemote)
-		case ip.Is6() != v6:
+		case ip.Is6() != v6 && !ip.IsUnspecified():
 			return r, fmt.Errorf("%s is of the other family: %w", a, ErrRemote)
 		case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || ip.Zone() != "":
 			return r, fmt.Errorf("%s is not one host: %w", a, ErrRemote)

@@ -192,7 +192,7 @@ func (es *EndSnapshot) check(v6 bool) error {
 		return fmt.Errorf("port %d: %w", es.Port, errSnapshot)
 	}
 	for _, a := range [...]netip.AddrPort{es.SDP[0], es.SDP[1], es.Latch[0], es.Latch[1]} {
-		if a.IsValid() && (a.Addr().Is6() != v6 || a.Addr().IsMulticast()) {
+		if a.IsValid() && (a.Addr().Is6() != v6 || a.Addr().IsMulticast() || a.Addr().IsUnspecified()) {
 			return fmt.Errorf("%s: %w", a, ErrRemote)
 		}
 	}
