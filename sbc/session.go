@@ -151,8 +151,21 @@ func (s *session) run() {
 		}
 	}()
 	for s.state.Phase != b2bua.Ended || s.setups > 0 {
-		in := <-s.mailbox
-		s.handle(in)
+		select {
+		case in := <-s.mailbox:
+			s.handle(in)
+		case <-s.g.ctx.Done():
+			s.abandon()
+			return
+		}
+	}
+}
+
+// abandon is the end when the process ends: what BYE could do was tried.
+func (s *session) abandon() {
+	s.closeMedia()
+	if !s.state.Finished {
+		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 503, By: call.ByGateway, Cause: "shutdown"})
 	}
 }
 

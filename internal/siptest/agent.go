@@ -25,6 +25,8 @@ type Agent struct {
 	// Trace sees every message sent and received; may be nil.
 	Trace func(sent bool, remote netip.AddrPort, b []byte)
 
+	local netip.Addr // where its connections come from; zero: the system chooses
+
 	// handle gets every new request that belongs to no call. It runs in a
 	// goroutine of its own.
 	handle func(*Message, *Path)
@@ -171,7 +173,11 @@ func (a *Agent) connect(ctx context.Context, transport string, remote netip.Addr
 	if s != nil && s.transport == transport {
 		return &Path{agent: a, conn: s, Remote: remote}, nil
 	}
-	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", remote.String())
+	var dialer net.Dialer
+	if a.local.IsValid() && a.local.Is4() == remote.Addr().Is4() {
+		dialer.LocalAddr = &net.TCPAddr{IP: a.local.AsSlice()}
+	}
+	c, err := dialer.DialContext(ctx, "tcp", remote.String())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", a.Name, err)
 	}

@@ -59,7 +59,7 @@ func NewPhone(ctx context.Context, cfg PhoneConfig) (*Phone, error) {
 		cfg.UserAgent = "siptest"
 	}
 	p := &Phone{Agent: newAgent(cfg.User), cfg: cfg, regID: token(8)}
-	p.Log, p.Trace = cfg.Log, cfg.Trace
+	p.Log, p.Trace, p.local = cfg.Log, cfg.Trace, cfg.Local
 	p.handle = p.request
 	if cfg.hook != nil {
 		cfg.hook(p)
