@@ -91,12 +91,12 @@ func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
 			Action: call.EmergencyCall, Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
 	}
 	var trace []string
+	var also []call.Decision
 	for _, gd := range *g.guards.Load() {
 		got := judge(gd, a)
-		trace = append(trace, got.Trace...)
-		if got.Shadow && got.Verdict > call.Allow {
-			// Decided, told, not carried out.
-			g.deps.Reporter.Decision(a, got)
+		trace, also = append(trace, got.Trace...), append(also, got.Also...)
+		if got.Shadow { // decided, told, not carried out
+			also = append(also, got)
 			continue
 		}
 		if got.Verdict > d.Verdict {
@@ -109,8 +109,37 @@ func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
 	if d.Verdict == call.Abstain {
 		d = g.fallback(a)
 	}
-	d.Trace = trace
+	d.Trace, d.Also = trace, also
 	return d
+}
+
+// outcome tells the guards that count failures how an attempt ended.
+func (g *Gateway) outcome(a *call.Attempt, code int) {
+	for _, gd := range *g.guards.Load() {
+		if o, ok := gd.(Outcomer); ok {
+			o.Outcome(a, code)
+		}
+	}
+}
+
+// mayRoute asks the guards that count calls towards a peer.
+func (g *Gateway) mayRoute(a *call.Attempt, peer string) call.Decision {
+	for _, gd := range *g.guards.Load() {
+		if rg, ok := gd.(RouteGuard); ok {
+			if d := rg.JudgeRoute(a, peer); d.Verdict > call.Allow {
+				return d
+			}
+		}
+	}
+	return call.Decision{Verdict: call.Allow}
+}
+
+func (g *Gateway) leaveRoute(a *call.Attempt, peer string) {
+	for _, gd := range *g.guards.Load() {
+		if rg, ok := gd.(RouteGuard); ok {
+			rg.LeaveRoute(a.ID, peer)
+		}
+	}
 }
 
 // fallback is what happens when no guard has an opinion: strangers may only

@@ -19,7 +19,9 @@ import (
 // A route that goes to another side or family needs others.
 func (s *session) openMedia(streams int, callee *sipx.Flow) error {
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
-	spec := media.Spec{ID: s.group.id, Streams: streams, Inactivity: s.g.cfg.Inactivity, Notify: s.mediaEvent}
+	s.mediaGen++
+	gen := s.mediaGen
+	spec := media.Spec{ID: s.group.id, Streams: streams, Inactivity: s.g.cfg.Inactivity, Notify: func(e media.Event) { s.mediaEvent(gen, e) }}
 	spec.Legs[media.A] = media.LegSpec{Side: a.side, IPv6: a.flow.Remote.Addr().Is6()}
 	if v6, known := s.offer.IPv6(); known {
 		spec.Legs[media.A].IPv6 = v6
@@ -52,7 +54,9 @@ func (s *session) endpoints(l b2bua.Leg) (out []sdp.Endpoint) {
 func (s *session) setMedia() error {
 	for l := range s.legs {
 		x := &s.legs[l]
-		nat := false
+		// A phone is behind NAT more often than not; its plain RTP (which only
+		// an emergency call may have) comes from where its signalling does.
+		nat := x.kind == call.Phone
 		if x.kind == call.Carrier {
 			if p := s.g.peers.byName(x.name); p != nil {
 				nat = p.NAT
@@ -115,10 +119,15 @@ func (s *session) closeMedia() {
 }
 
 // mediaEvent is called by the plane and must not block.
-func (s *session) mediaEvent(e media.Event) {
+func (s *session) mediaEvent(gen int, e media.Event) {
 	switch e.Kind {
 	case media.Inactive:
-		s.hangup("media-inactivity")
+		s.post(input{do: func() {
+			// Not while it rings, and not of media that another route had.
+			if up := s.state.Phase == b2bua.Up || s.state.Phase == b2bua.Modifying; up && s.media != nil && s.mediaGen == gen {
+				s.follow(b2bua.Event{Kind: b2bua.Hangup, Cause: "media-inactivity"})
+			}
+		}})
 	case media.Injection:
 		s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.MediaInjection, Severity: call.Medium, Rule: "media/injection",
 			Reason: "packets from a wrong source or without the key were dropped", CallID: e.ID, Source: e.Source,

@@ -40,6 +40,18 @@ type Guard interface {
 // It may be called more than once and for calls it never saw.
 type Releaser interface{ Done(callID string) }
 
+// Outcomer is a guard that wants to know the final answer to an attempt.
+type Outcomer interface {
+	Outcome(a *call.Attempt, code int)
+}
+
+// RouteGuard is a guard with an opinion on where a call may go: a trunk that
+// is full. LeaveRoute takes back what JudgeRoute counted.
+type RouteGuard interface {
+	JudgeRoute(a *call.Attempt, peer string) call.Decision
+	LeaveRoute(callID, peer string)
+}
+
 // Gate is asked for every packet and connection before it is read.
 type Gate interface {
 	Allow(addr netip.Addr, now time.Time, bytes int, known bool) bool
@@ -94,13 +106,13 @@ type Route struct {
 
 // Config of a Gateway.
 type Config struct {
-	Node      string
-	Domains   []string // the first one stands in what we write
-	PBXs      []PBX
-	Peers     []Peer
-	Routes    []Route
-	Stack     sipx.Config // listeners, certificates, caps, timers
-	Suites    []string
+	Node    string
+	Domains []string // the first one stands in what we write
+	PBXs    []PBX
+	Peers   []Peer
+	Routes  []Route
+	Stack   sipx.Config // listeners, certificates, caps, timers
+	Suites  []string
 
 	MaxCall      time.Duration // 12 h
 	Inactivity   time.Duration // 30 s

@@ -119,7 +119,8 @@ func (g *Gateway) identifyPeer(f *sipx.Flow) identity {
 				}
 				continue
 			}
-			if !rtls.Match(f.TLS.PeerCertificates[0], p.Certificate, rtls.Rules{Wildcard: p.Wildcard, ServerOnly: p.ServerOnly}) {
+			who := rtls.Peer{Name: p.Name, Certificate: p.Certificate, Rules: rtls.Rules{Wildcard: p.Wildcard, ServerOnly: p.ServerOnly}}
+			if !who.Shows(*f.TLS) {
 				misfit = fmt.Sprintf("certificate names %v, no peer has such a name", rtls.Names(f.TLS.PeerCertificates[0]))
 				continue
 			}

@@ -93,6 +93,7 @@ func (g *Gateway) close(grp *group, now time.Time) {
 		return
 	}
 	g.release(grp.id, nil)
+	g.outcome(grp.attempt, grp.passes[0].Code)
 	r := grp.record(g.cfg.Node, now)
 	g.deps.Reporter.Record(r)
 	e := g.event(call.EventEnd, grp.attempt, grp.id)

@@ -257,6 +257,7 @@ func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credent
 	if code >= 200 && code < 300 {
 		g.Counters.Registered.Add(1)
 	}
+	g.outcome(a, code)
 	e := g.event(call.EventRegister, a, newID())
 	e.Code, e.Credentials = code, credentials
 	e.User = a.RegisterUser

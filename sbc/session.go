@@ -70,6 +70,7 @@ type session struct {
 	earlyTag    string
 	media       *media.Session
 	spec        [2]media.LegSpec
+	mediaGen    int // counts the sessions that media had
 	timers      [3]*time.Timer
 	timerGen    [3]uint64
 	requestURI  string // A's, to compare a retry

@@ -68,7 +68,18 @@ func (s *session) sendInvite() {
 	t := s.routes[s.state.Route]
 	s.pass.RoutedTo = t.name()
 	if s.state.Route > 0 {
-		s.pass.FailedOver = append(s.pass.FailedOver, s.routes[s.state.Route-1].name())
+		before := s.routes[s.state.Route-1]
+		s.pass.FailedOver = append(s.pass.FailedOver, before.name())
+		if before.peer != nil {
+			s.g.leaveRoute(s.a, before.name())
+		}
+	}
+	if t.peer != nil {
+		if d := s.g.mayRoute(s.a, t.name()); !d.Permits() {
+			s.g.report(s.a, d)
+			s.follow(b2bua.Event{Kind: b2bua.Failure, Code: max(d.Status, 400), TryNext: true})
+			return
+		}
 	}
 	f, connect := s.g.flow(t)
 	if f != nil {

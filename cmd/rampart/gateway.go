@@ -1,0 +1,501 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	cryptotls "crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rampart-sbc/rampart/admin"
+	"github.com/rampart-sbc/rampart/alert"
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/fraud/geo"
+	"github.com/rampart-sbc/rampart/media"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+	rtls "github.com/rampart-sbc/rampart/tls"
+)
+
+// gateway is the whole program put together: every part with its part of the
+// configuration, and the order in which they begin and end.
+type gateway struct {
+	cfg    *config.Config
+	log    *slog.Logger
+	sbc    *sbc.Gateway
+	media  *media.Plane
+	certs  *rtls.Store
+	admin  *admin.Server
+	geo    *geo.DB
+	bus    *alert.Bus
+	cdr    *alert.CDR
+	event  *alert.Stream
+	rep    *reporter
+	plan   *number.Plan
+	counts *ratelimit.Engine
+
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+// startGateway builds and starts everything. What fails is one clear line;
+// nothing is left running then.
+func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) {
+	g = &gateway{cfg: cfg, log: log}
+	ctx, stop := context.WithCancel(context.Background())
+	g.stop = stop
+	defer func() {
+		if err != nil {
+			g.close(time.Second)
+		}
+	}()
+	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
+	if g.plan, err = number.Compile(cfg.Home.Number(), number.Builtin()); err != nil {
+		return nil, fmt.Errorf("home: %w", err)
+	}
+	rules, err := loadRules(cfg, g.plan)
+	if err != nil {
+		return nil, err
+	}
+	if g.counts, err = ratelimit.New(limits(cfg, rules), ratelimit.Caps{}); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	if err := g.openReports(rules.Revision()); err != nil {
+		return nil, err
+	}
+	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
+		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
+			return nil, fmt.Errorf("geoip: %w", err)
+		}
+	}
+	if err := g.openCertificates(); err != nil {
+		return nil, err
+	}
+	if g.media, err = media.New(media.Config{
+		Public: addresses(cfg.Media.Public), Inside: addresses(cfg.Media.Inside),
+		PortMin: cfg.Media.Ports.Min, PortMax: cfg.Media.Ports.Max, Shards: cfg.Media.Shards, DSCP: cfg.Media.DSCP, Log: log,
+	}); err != nil {
+		return nil, fmt.Errorf("media: %w", err)
+	}
+	conf, err := g.sbcConfig()
+	if err != nil {
+		return nil, err
+	}
+	gate := ratelimit.NewGate(ratelimit.GateConfig{Rate: float64(cfg.Limits.SourcePackets), StrangersRate: float64(cfg.Limits.StrangerPackets)})
+	deps := sbc.Deps{Media: g.media, Guards: []sbc.Guard{g.counts, rules}, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log}
+	if g.geo != nil {
+		deps.Geo = g.geo
+	}
+	if g.sbc, err = sbc.New(conf, deps); err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Listen.IsValid() {
+		if g.admin, err = admin.New(admin.Options{Listen: cfg.Admin.Listen.String(), Source: g.source(), Version: version(),
+			Calls: admin.CallsFunc(g.callViews), Registrations: admin.RegistrationsFunc(g.registrationViews), Log: log}); err != nil {
+			return nil, fmt.Errorf("admin: %w", err)
+		}
+		g.wg.Go(func() {
+			if err := g.admin.Serve(); err != nil && ctx.Err() == nil {
+				log.Error("admin listener ended", "error", err)
+			}
+		})
+	}
+	g.sbc.Start()
+	g.wg.Go(func() { g.watchCertificates(ctx) })
+	return g, nil
+}
+
+// openReports opens the sinks of alerts, CDRs and events.
+func (g *gateway) openReports(revision string) error {
+	cfg := g.cfg
+	meta := alert.Meta{Node: cfg.Node, Version: version(), PolicyRevision: revision}
+	open := func(what string, sinks []config.Sink) (out []alert.Sink, err error) {
+		for _, s := range sinks {
+			f, err := alert.File(s.File)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			out = append(out, f)
+		}
+		return out, nil
+	}
+	alerts, err := open("alerts", cfg.Alerts)
+	if err != nil {
+		return err
+	}
+	cdrs, err := open("cdr", cfg.CDR)
+	if err != nil {
+		return err
+	}
+	events, err := open("events", cfg.Events)
+	if err != nil {
+		return err
+	}
+	g.bus = alert.NewBus(alert.Options{Meta: meta, Log: g.log}, alerts...)
+	g.cdr = alert.NewCDR(alert.CDROptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, cdrs...)
+	g.event = alert.NewStream(alert.StreamOptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, events...)
+	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake")}
+	g.rep.meta.Store(&meta)
+	return nil
+}
+
+// openCertificates loads what the configuration names, or makes the private
+// CA at first start.
+func (g *gateway) openCertificates() error {
+	s := rtls.Settings{ClientCA: g.cfg.TLS.ClientCA}
+	for _, c := range g.cfg.TLS.Certificates {
+		s.Certificates = append(s.Certificates, rtls.Pair{Cert: c.Cert, Key: c.Key})
+	}
+	if len(s.Certificates) == 0 {
+		p, err := g.ensureCA()
+		if err != nil {
+			return err
+		}
+		s.Certificates = []rtls.Pair{{Cert: p.Cert, Key: p.Key}}
+	}
+	for _, p := range g.cfg.Peers {
+		if p.Identify.Certificate != "" {
+			s.Peers = append(s.Peers, rtls.Peer{Name: p.Name, Certificate: p.Identify.Certificate,
+				Rules: rtls.Rules{Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer}})
+		}
+	}
+	var err error
+	g.certs, err = rtls.Open(s, time.Now)
+	return err
+}
+
+func (g *gateway) ensureCA() (rtls.Paths, error) {
+	p, created, err := rtls.EnsureCA(g.cfg.State, g.cfg.Domains, publicAddresses(g.cfg), time.Now())
+	if err != nil {
+		return p, err
+	}
+	if created {
+		g.log.Info("private CA made; phones must trust it", "file", p.CA)
+	}
+	return p, nil
+}
+
+// publicAddresses are those phones may connect to by number.
+func publicAddresses(cfg *config.Config) (out []netip.Addr) {
+	add := func(a netip.Addr) {
+		if a.IsValid() && !a.IsUnspecified() && !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	for _, l := range cfg.Listen.TLS {
+		add(l.Addr())
+	}
+	for _, m := range cfg.Media.Public {
+		add(m.Advertise)
+	}
+	return out
+}
+
+// watchCertificates reloads certificates whose files changed, renews the
+// private CA's, and tells when one is about to expire.
+func (g *gateway) watchCertificates(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	seen := g.certificateTimes()
+	var warned, renewed time.Time
+	for {
+		if file, at := g.certs.Expires(); time.Until(at) < 21*24*time.Hour && time.Since(warned) > 24*time.Hour {
+			warned = time.Now()
+			g.rep.System(call.SystemEvent{At: warned, Action: call.CertificateExpiry, Severity: call.High, Rule: "tls/certificate-expiring",
+				Reason: fmt.Sprintf("%s expires on %s", filepath.Base(file), at.UTC().Format(time.DateOnly)), Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]},
+				Evidence: []call.Evidence{{Name: "certificate.days_left", Value: int(time.Until(at).Hours() / 24), Threshold: 21}}})
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if len(g.cfg.TLS.Certificates) == 0 && time.Since(renewed) > time.Hour {
+			renewed = time.Now()
+			if _, err := g.ensureCA(); err != nil {
+				g.log.Error("private CA", "error", err)
+			}
+		}
+		if now := g.certificateTimes(); !slices.Equal(now, seen) {
+			seen = now
+			g.reloadCertificates()
+		}
+	}
+}
+
+func (g *gateway) certificateTimes() (out []time.Time) {
+	files := []string{g.cfg.TLS.ClientCA}
+	for _, c := range g.certs.Certificates() {
+		files = append(files, c.File())
+	}
+	for _, c := range g.cfg.TLS.Certificates {
+		files = append(files, c.Key)
+	}
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil {
+			out = append(out, st.ModTime())
+		}
+	}
+	return out
+}
+
+func (g *gateway) reloadCertificates() {
+	err := g.certs.Reload(time.Now())
+	e := call.SystemEvent{At: time.Now(), Action: call.CertificateLoaded, Severity: call.Info, Rule: "tls/certificate-reloaded",
+		Reason: "certificates loaded again; connections that are up go on", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
+	if err != nil {
+		e.Severity, e.Reason = call.High, "certificates not loaded, the old ones stay: "+err.Error()
+		g.log.Error("certificates not loaded, the old ones stay", "error", err)
+	} else {
+		g.log.Info("certificates loaded again")
+	}
+	g.rep.System(e)
+}
+
+// reload is SIGHUP: rules, certificates, GeoIP data, log files.
+func (g *gateway) reload() {
+	rules, err := loadRules(g.cfg, g.plan)
+	if err == nil {
+		err = g.counts.Reload(limits(g.cfg, rules))
+	}
+	e := call.SystemEvent{At: time.Now(), Action: call.PolicyReloaded, Severity: call.Info, Rule: "policy/reloaded", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
+	if err != nil {
+		e.Severity, e.Reason = call.High, "policy not loaded, the old one stays in force: "+err.Error()
+		g.log.Error("policy not loaded, the old one stays in force", "error", err)
+	} else {
+		g.sbc.SetGuards([]sbc.Guard{g.counts, rules})
+		m := *g.rep.meta.Load()
+		m.PolicyRevision = rules.Revision()
+		g.rep.meta.Store(&m)
+		e.Reason = "policy " + m.PolicyRevision
+		g.log.Info("policy loaded", "revision", m.PolicyRevision)
+	}
+	g.rep.System(e)
+	g.reloadCertificates()
+	if g.geo != nil {
+		if err := g.geo.Reload(); err != nil {
+			g.log.Error("geoip not loaded, the old data stays", "error", err)
+		}
+	}
+	if err := errors.Join(g.bus.Reopen(), g.cdr.Reopen(), g.event.Reopen()); err != nil {
+		g.log.Error("log files", "error", err)
+	}
+}
+
+// drain refuses new calls and lets live ones finish until the timeout.
+func (g *gateway) drain(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	g.sbc.Drain(ctx)
+}
+
+// close ends what was started, in the reverse order.
+func (g *gateway) close(d time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	g.stop()
+	if g.sbc != nil {
+		g.sbc.Close()
+	}
+	if g.media != nil {
+		g.media.Close()
+	}
+	if g.admin != nil {
+		g.admin.Close(ctx)
+	}
+	g.wg.Wait()
+	if g.event != nil {
+		g.event.Close(ctx)
+	}
+	if g.cdr != nil {
+		g.cdr.Close(ctx)
+	}
+	if g.bus != nil {
+		g.bus.Close(ctx)
+	}
+}
+
+// sbcConfig turns the configuration into the gateway's.
+func (g *gateway) sbcConfig() (c sbc.Config, err error) {
+	cfg := g.cfg
+	c = sbc.Config{Node: cfg.Node, Domains: cfg.Domains, Suites: cfg.Media.SRTP.Suites,
+		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry,
+		MaxCalls: cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: true,
+		Stack: sipx.Config{MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
+			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
+			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
+	}
+	if len(cfg.Home.Emergency) > 0 {
+		c.EmergencyNumber = cfg.Home.Emergency[0]
+	}
+	min := rtls.Options{}
+	if cfg.TLS.MinVersion != "" {
+		if min.MinVersion, err = rtls.ParseVersion(cfg.TLS.MinVersion); err != nil {
+			return c, fmt.Errorf("tls.min_version: %w", err)
+		}
+	}
+	c.Stack.ServerTLS = g.certs.Server(min)
+	for _, side := range []call.Side{call.Public, call.Inside} {
+		listen := cfg.Listen
+		if side == call.Inside {
+			listen = cfg.Inside
+		}
+		for _, tr := range []string{"tls", "tcp", "udp"} {
+			for _, a := range listen.Of(tr) {
+				c.Stack.Listeners = append(c.Stack.Listeners, sipx.Listener{Side: side, Transport: tr, Bind: a, Advertise: advertised(cfg, side, a.Addr())})
+			}
+		}
+	}
+	client := func(ca string, wildcard bool, host string) (*cryptotls.Config, error) {
+		o := min
+		o.Rules = rtls.Rules{Wildcard: wildcard}
+		if ca != "" {
+			pool, err := rtls.LoadPool(ca)
+			if err != nil {
+				return nil, err
+			}
+			o.Roots = pool
+		}
+		return g.certs.Client(o, host), nil
+	}
+	for _, p := range cfg.PBX {
+		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health}
+		if x.Transport == "tls" {
+			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host); err != nil {
+				return c, fmt.Errorf("pbx %s: %w", p.Name, err)
+			}
+		}
+		c.PBXs = append(c.PBXs, x)
+	}
+	for _, p := range cfg.Peers {
+		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
+			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls"}
+		if !p.URI.IsZero() {
+			x.Host, x.Port, x.Transport = p.URI.Host, p.URI.Port, p.URI.Transport
+			if x.Transport == "" {
+				x.Transport = "tls"
+			}
+			if x.Port == 0 {
+				x.Port = 5060
+				if x.Transport == "tls" {
+					x.Port = 5061
+				}
+			}
+			if x.Transport == "tls" {
+				if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host); err != nil {
+					return c, fmt.Errorf("peer %s: %w", p.Name, err)
+				}
+			}
+		}
+		c.Peers = append(c.Peers, x)
+	}
+	for _, r := range cfg.Routes {
+		c.Routes = append(c.Routes, sbc.Route{Countries: r.Match.To.Country, Prefixes: r.Match.To.Prefix, Peers: r.Peers})
+	}
+	c.TokenKey, err = tokenKey(filepath.Join(cfg.State, "registration.key"))
+	return c, err
+}
+
+// advertised is what Via and Contact show for a listener: its own address, or
+// behind 1:1 NAT or on a wildcard address that of the media of its family.
+func advertised(cfg *config.Config, side call.Side, bind netip.Addr) netip.Addr {
+	ms := cfg.Media.Public
+	if side == call.Inside {
+		ms = cfg.Media.Inside
+	}
+	for _, m := range ms {
+		if m.Bind.Is4() == bind.Unmap().Is4() && (bind.IsUnspecified() || m.Bind == bind) {
+			return m.Advertise
+		}
+	}
+	return netip.Addr{}
+}
+
+func addresses(as []config.Address) (out []media.Address) {
+	for _, a := range as {
+		out = append(out, media.Address{Bind: a.Bind, Advertise: a.Advertise})
+	}
+	return out
+}
+
+func srtpPolicy(p config.SRTPPolicy) sdp.Policy {
+	switch p {
+	case config.SRTPOff:
+		return sdp.SRTPOff
+	case config.SRTPOptional:
+		return sdp.SRTPOptional
+	}
+	return sdp.SRTPRequired
+}
+
+// tokenKey reads the key that registration tokens are derived with, or makes
+// it: phones keep their place at the PBX over a restart.
+func tokenKey(file string) ([]byte, error) {
+	b, err := os.ReadFile(file)
+	if err == nil {
+		if st, err := os.Stat(file); err == nil && st.Mode().Perm()&0o077 != 0 {
+			return nil, fmt.Errorf("registration key %s can be read by others; run: chmod 600 %s", file, file)
+		}
+		if len(b) < 32 {
+			return nil, fmt.Errorf("registration key %s is damaged (%d bytes, want 32); delete it to make a new one, phones then register again", file, len(b))
+		}
+		return b, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("registration key: %w", err)
+	}
+	b = make([]byte, 32)
+	rand.Read(b)
+	tmp := file + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return nil, fmt.Errorf("registration key: %w", err)
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return nil, fmt.Errorf("registration key: %w", err)
+	}
+	return b, nil
+}
+
+// reporter sends what the gateway tells to everybody who reads it.
+type reporter struct {
+	bus      *alert.Bus
+	cdr      *alert.CDR
+	events   *alert.Stream
+	counters *admin.Counters
+	meta     atomic.Pointer[alert.Meta]
+}
+
+func (r *reporter) Decision(a *call.Attempt, d call.Decision) {
+	r.counters.Decision(a, d)
+	for _, e := range alert.All(a, d, *r.meta.Load()) {
+		r.bus.Publish(e)
+	}
+}
+
+func (r *reporter) System(e call.SystemEvent) { r.bus.Publish(alert.FromSystem(e, *r.meta.Load())) }
+
+// Record: what the PBX sends is known even where it names no user.
+func (r *reporter) Record(x call.Record) {
+	if x.Account != "" {
+		r.cdr.WriteKnown(x)
+		return
+	}
+	r.cdr.Write(x)
+}
+
+func (r *reporter) Event(e call.Event) { r.events.Write(e) }

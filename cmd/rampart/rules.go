@@ -1,0 +1,38 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// loadRules compiles the packs and rule files of the configuration. The error
+// lists every problem, one a line.
+func loadRules(cfg *config.Config, plan *number.Plan) (*policy.Set, error) {
+	set, ps := compileRules(cfg, plan, os.ReadFile, time.Now())
+	if set != nil {
+		return set, nil
+	}
+	errs := []error{fmt.Errorf("%s in the rules", count(len(ps.Errors()), "error"))}
+	for _, p := range ps.Errors() {
+		errs = append(errs, errors.New(p.String()))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// limits are those of the rules and of the peers' entries.
+func limits(cfg *config.Config, set *policy.Set) (out []ratelimit.Limit) {
+	for _, l := range set.Limits() {
+		out = append(out, ratelimit.Limit(l))
+	}
+	for _, p := range cfg.Peers {
+		out = append(out, ratelimit.PeerLimits(p.Name, p.Limits.Calls, p.Limits.CPS)...)
+	}
+	return out
+}
