@@ -9,14 +9,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// GateConfig is the budgets of a Gate in units: a datagram or connection costs
-// one, and one more for every further KiB. Zero fields take the defaults.
+// GateConfig is the budgets of a Gate. What is called packets is units: a
+// datagram or connection is one, and one more for every further KiB. Zero
+// fields take the defaults.
 type GateConfig struct {
-	Rate           float64 // units a second from one address: 50
-	Burst          int     // units at once from one address: 200
-	StrangersRate  float64 // units a second from all strangers together: 2000
-	StrangersBurst int     // units at once from all strangers together: 4000
-	Sources        int     // addresses that are remembered: 65536
+	SourcePackets   float64 // a second from one address: 200
+	SourceBurst     int     // at once from one address: four seconds' worth
+	StrangerPackets float64 // a second from all strangers together: 5000
+	StrangerBurst   int     // at once from all strangers together: two seconds' worth
+	Sources         int     // addresses that are remembered: 65536
 }
 
 // Gate is asked for every datagram and every new connection before it is read.
@@ -34,23 +35,23 @@ type Gate struct {
 
 // NewGate makes a gate.
 func NewGate(c GateConfig) *Gate {
-	if c.Rate <= 0 {
-		c.Rate = 50
+	if !(c.SourcePackets > 0) {
+		c.SourcePackets = 200
 	}
-	if c.Burst <= 0 {
-		c.Burst = 200
+	if c.SourceBurst <= 0 {
+		c.SourceBurst = max(100, int(4*c.SourcePackets)) // room for the largest datagram
 	}
-	if c.StrangersRate <= 0 {
-		c.StrangersRate = 2000
+	if !(c.StrangerPackets > 0) {
+		c.StrangerPackets = 5000
 	}
-	if c.StrangersBurst <= 0 {
-		c.StrangersBurst = 4000
+	if c.StrangerBurst <= 0 {
+		c.StrangerBurst = max(100, int(2*c.StrangerPackets))
 	}
 	if c.Sources <= 0 {
 		c.Sources = 65_536
 	}
-	return &Gate{seed: maphash.MakeSeed(), sources: newTable(c.Sources), every: max(1, int64(float64(time.Second)/c.Rate)),
-		burst: int64(c.Burst), total: rate.NewLimiter(rate.Limit(c.StrangersRate), c.StrangersBurst)}
+	return &Gate{seed: maphash.MakeSeed(), sources: newTable(c.Sources), every: max(1, int64(float64(time.Second)/c.SourcePackets)),
+		burst: int64(c.SourceBurst), total: rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst)}
 }
 
 // Allow reports whether to read on. bytes is the size of a datagram, 0 for a

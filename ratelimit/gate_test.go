@@ -9,7 +9,7 @@ import (
 )
 
 func TestGate(t *testing.T) {
-	g := ratelimit.NewGate(ratelimit.GateConfig{Rate: 10, Burst: 20, StrangersRate: 100, StrangersBurst: 50, Sources: 128})
+	g := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 10, SourceBurst: 20, StrangerPackets: 100, StrangerBurst: 50, Sources: 128})
 	one, two := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
 	passed := 0
 	for range 1000 {

@@ -679,3 +679,43 @@ func BenchmarkRefuse(b *testing.B) {
 		e.Judge(a)
 	}
 }
+
+// Two hundred phones behind one address register again in the same second,
+// each challenged, at a gateway that knows none of them: the numbers are those
+// of the shipped pack.
+func TestOfficeAfterPowerCut(t *testing.T) {
+	stranger := func(a *call.Attempt) bool {
+		return a.Method == "REGISTER" && a.PeerKind == call.Stranger && !a.Source.Registered
+	}
+	e := engine(t, ratelimit.Caps{},
+		ratelimit.Limit{ID: "base/register-per-stranger", Match: stranger, Key: []string{"source.ip"}, Rate: 10, Burst: 400, Verdict: call.Drop},
+		ratelimit.Limit{ID: "base/register-strangers-total", Match: stranger, Rate: 300, Burst: 3000, Verdict: call.Reject, Status: 503},
+		ratelimit.Limit{ID: "base/register-per-user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Rate: 1, Burst: 20, Verdict: call.Reject, Status: 480},
+		ratelimit.Limit{ID: "base/register-failures", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: 5 * time.Minute, Verdict: call.Reject, Status: 403})
+	register := func(i int, auth string, registered bool) call.Decision {
+		a := request("REGISTER", "203.0.113.7", time.Duration(i)*time.Millisecond)
+		a.RegisterUser, a.SIPCallID, a.AuthUser = fmt.Sprint(i), fmt.Sprint("call-", i), auth
+		a.Source.Registered = registered
+		d := e.Judge(a)
+		if d.Verdict == call.Abstain {
+			code := 401
+			if auth != "" {
+				code = 200
+			}
+			e.Outcome(a, code)
+		}
+		return d
+	}
+	for _, registered := range []bool{false, true} { // then once more, known
+		for i := range 200 {
+			if d := register(i, "", registered); d.Verdict != call.Abstain {
+				t.Fatalf("phone %d: %+v", i, d)
+			}
+		}
+		for i := range 200 {
+			if d := register(i, "u", registered); d.Verdict != call.Abstain {
+				t.Fatalf("phone %d with credentials: %+v", i, d)
+			}
+		}
+	}
+}
