@@ -96,7 +96,7 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	if err != nil {
 		return nil, err
 	}
-	gate := ratelimit.NewGate(ratelimit.GateConfig{Rate: float64(cfg.Limits.SourcePackets), StrangersRate: float64(cfg.Limits.StrangerPackets)})
+	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
 	deps := sbc.Deps{Media: g.media, Guards: []sbc.Guard{g.counts, rules}, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log}
 	if g.geo != nil {
 		deps.Geo = g.geo
