@@ -333,10 +333,11 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 		for i, r := range y.UserAgent {
 			all[i] = r.text
 		}
-		if re, err := regexp.Compile("(?i:" + strings.Join(all, "|") + ")"); err != nil {
+		agents, err := compileAgents(all)
+		if err != nil {
 			c.problem(at+".user_agent", "", "user_agent: %v", err)
 		} else {
-			m.agent = re
+			m.agent = agents
 		}
 	}
 	// An empty list matches nothing, which nobody means.

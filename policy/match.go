@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -59,7 +58,7 @@ type matcher struct {
 	transports []string
 	stranger   *bool
 	registered *bool
-	agent      *regexp.Regexp
+	agent      *agents
 }
 
 // party is what is asked of the caller or the callee.
@@ -90,7 +89,7 @@ func (m *matcher) holds(a *call.Attempt) bool {
 			return false
 		}
 	}
-	return m.agent == nil || m.agent.MatchString(a.UserAgent)
+	return m.agent == nil || m.agent.match(a.UserAgent)
 }
 
 func (p *party) holds(x *call.Party) bool {
@@ -115,7 +114,7 @@ func (m *matcher) evidence(a *call.Attempt) (out []call.Evidence) {
 		out = append(out, call.Evidence{Name: name, Value: value, Threshold: threshold})
 	}
 	if m.agent != nil {
-		add("request.user_agent", a.UserAgent, m.agent.String())
+		add("request.user_agent", a.UserAgent, m.agent.which(a.UserAgent))
 	}
 	if m.cidr != nil {
 		add("source.ip", a.Source.Addr.Addr().Unmap().String(), nil)

@@ -219,7 +219,7 @@ rules:
 	}
 
 	d := s.Judge(func() *call.Attempt { a := invite(s, "1"); agent("friendly-scanner\r\n")(a); return a }())
-	if d.Action != call.ScannerDetected || d.Severity != call.High || d.Reason != "scanner friendly-scanner\r\n" || len(d.Evidence) != 1 {
+	if d.Action != call.ScannerDetected || d.Severity != call.High || d.Reason != "scanner friendly-scanner\r\n" || len(d.Evidence) != 1 || d.Evidence[0].Threshold != "friendly-scanner" {
 		t.Errorf("%+v", d)
 	}
 	a := invite(s, "+4930123456")
