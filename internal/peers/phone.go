@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -310,8 +311,9 @@ func (p *Baresip) Closed(limit time.Duration) string {
 	return p.Wait("CALL_CLOSED", limit).Param
 }
 
-// A line of baresip's log: "{0/UDP/v4} 200 OK () [1 binding]".
-var registration = regexp.MustCompile(`\{\d+/\w+/v[46]\} (\d{3}) `)
+// Lines of baresip's log: "{0/UDP/v4} 200 OK () [1 binding]" and
+// "reg: sip:1003@sip.example.test: 401 Unauthorized ()".
+var registration = regexp.MustCompile(`(?m)(?:\{\d+/\w+/v[46]\}|^reg: \S+:) (\d{3}) `)
 
 // RegisterStatus is the last answer to a REGISTER, "" before the first.
 func (p *Baresip) RegisterStatus() string {
@@ -412,4 +414,25 @@ func (p *Baresip) HearsNothing(during time.Duration) {
 	if got := a.Report(); !got.Silent() {
 		p.tb.Fatalf("peers: %s should hear nothing, but hears %v", p.Name, got)
 	}
+}
+
+// What baresip prints at the end of each call:
+//
+//	audio           Transmit:     Receive:
+//	packets:            139          136
+var packetCount = regexp.MustCompile(`(?m)^packets:\s+(\d+)\s+(\d+)`)
+
+// Packets waits for the telephone's own count of RTP packets of the last call
+// with audio, which it prints after the end.
+func (p *Baresip) Packets(limit time.Duration) (sent, received int) {
+	p.tb.Helper()
+	var m [][]string
+	p.until(limit, "its packet counts", func() bool {
+		m = packetCount.FindAllStringSubmatch(p.Log(), -1)
+		return len(m) > 0
+	})
+	last := m[len(m)-1]
+	sent, _ = strconv.Atoi(last[1])
+	received, _ = strconv.Atoi(last[2])
+	return sent, received
 }

@@ -121,7 +121,7 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 	}
 	args := []string{"-sf", file, "-i", c.Addr.String(), "-p", fmt.Sprint(c.Port), "-mi", c.Addr.String(), "-nostdin",
 		"-mp", "16000",
-		"-s", c.Service, "-key", "caller", c.From, "-key", "fromdomain", c.FromDomain, "-key", "domain", c.Domain, "-key", "password", c.Password,
+		"-s", c.Service, "-key", "caller", c.From, "-key", "fromdomain", c.FromDomain, "-key", "domain", c.Domain, "-au", c.From, "-ap", c.Password,
 		"-key", "proto", c.Proto, "-key", "hold_ms", fmt.Sprint(c.Hold.Milliseconds()),
 		"-trace_stat", "-stf", filepath.Join(dir, "stat.csv"), "-fd", "1",
 		"-trace_err", "-error_file", filepath.Join(dir, "error.log"), "-trace_logs", "-log_file", filepath.Join(dir, "notes.log"),
