@@ -361,7 +361,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 			}
 		}
 	}
-	client := func(ca string, wildcard bool, host string) (*cryptotls.Config, error) {
+	client := func(ca string, wildcard bool, host string, own *config.Certificate) (*cryptotls.Config, error) {
 		o := min
 		o.Rules = rtls.Rules{Wildcard: wildcard}
 		if ca != "" {
@@ -371,12 +371,26 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 			}
 			o.Roots = pool
 		}
-		return g.certs.Client(o, host), nil
+		conf := g.certs.Client(o, host)
+		if own != nil {
+			if _, err := rtls.Load(own.Cert, own.Key, time.Now()); err != nil {
+				return nil, err
+			}
+			// Read for each connection: a renewed file counts at once.
+			conf.GetClientCertificate = func(*cryptotls.CertificateRequestInfo) (*cryptotls.Certificate, error) {
+				c, err := rtls.Load(own.Cert, own.Key, time.Now())
+				if err != nil {
+					return nil, err
+				}
+				return c.TLS(), nil
+			}
+		}
+		return conf, nil
 	}
 	for _, p := range cfg.PBX {
 		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health}
 		if x.Transport == "tls" {
-			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host); err != nil {
+			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 				return c, fmt.Errorf("pbx %s: %w", p.Name, err)
 			}
 		}
@@ -397,7 +411,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 				}
 			}
 			if x.Transport == "tls" {
-				if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host); err != nil {
+				if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 					return c, fmt.Errorf("peer %s: %w", p.Name, err)
 				}
 			}

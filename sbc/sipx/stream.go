@@ -24,7 +24,7 @@ func (s *Stack) listenStream(l Listener) error {
 	if l.Transport == "tls" && s.cfg.ServerTLS == nil {
 		return fmt.Errorf("listen %s tls %s: no certificate", l.Side, l.Bind)
 	}
-	ln, err := net.Listen("tcp", l.Bind.String())
+	ln, err := net.Listen(ipNetwork("tcp", l.Bind), l.Bind.String())
 	if err != nil {
 		return fmt.Errorf("listen %s %s %s: %w", l.Side, l.Transport, l.Bind, portHint(err))
 	}

@@ -31,7 +31,7 @@ func (s *Stack) listenUDP(l Listener) error {
 	// A socket without SO_REUSEPORT first: another process on the port
 	// must be an error, not a silent sharing of its traffic.
 	if l.Bind.Port() != 0 {
-		probe, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(l.Bind))
+		probe, err := net.ListenUDP(ipNetwork("udp", l.Bind), net.UDPAddrFromAddrPort(l.Bind))
 		if err != nil {
 			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, portHint(err))
 		}
@@ -48,7 +48,7 @@ func (s *Stack) listenUDP(l Listener) error {
 		return errors.Join(err, serr)
 	}}
 	for range n {
-		pc, err := lc.ListenPacket(context.Background(), "udp", u.l.Bind.String())
+		pc, err := lc.ListenPacket(context.Background(), ipNetwork("udp", u.l.Bind), u.l.Bind.String())
 		if err != nil {
 			for _, c := range u.conns {
 				c.Close()
@@ -63,6 +63,14 @@ func (s *Stack) listenUDP(l Listener) error {
 	}
 	s.udp = append(s.udp, u)
 	return nil
+}
+
+// ipNetwork names one family, so that 0.0.0.0 and [::] are two listeners.
+func ipNetwork(transport string, a netip.AddrPort) string {
+	if a.Addr().Is4() {
+		return transport + "4"
+	}
+	return transport + "6"
 }
 
 func portHint(err error) error {
