@@ -107,8 +107,8 @@ type PBX struct {
 	URI           URI // transport and port filled in
 	SRTP          SRTPPolicy
 	Health        time.Duration // between OPTIONS; 0: none
-	Weight        int
-	CA            string // PEM, when TLS; "": the system's roots
+	Weight        int           // 1: several PBXs are tried in order
+	CA            string        // PEM, when TLS; "": the system's roots
 	Certificate   *Certificate
 	AllowWildcard bool
 	Realm         string // the realm of its challenges, where it is known
@@ -127,7 +127,7 @@ type Peer struct {
 	Certificate    *Certificate        `yaml:"certificate"`
 	AllowWildcard  bool                `yaml:"allow_wildcard"`
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
-	Health         time.Duration       `yaml:"health"`
+	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
 	Limits         PeerLimits          `yaml:"limits"`
 	Identity       Identity            `yaml:"identity"`
 }
@@ -147,7 +147,7 @@ type PeerLimits struct {
 
 // Identity says whose word on the caller counts (RFC 3325).
 type Identity struct {
-	Trust   bool                `yaml:"trust"`
+	Trust   strictyaml.Reserved `yaml:"trust" hint:"leave it out: callers are taken from From"`
 	Present strictyaml.Reserved `yaml:"present" hint:"leave it out: callers are shown as the PBX sends them"`
 	Allowed strictyaml.Reserved `yaml:"allowed" hint:"write a policy rule that matches peer and from"`
 }

@@ -144,7 +144,6 @@ peers:
     allow_plaintext: false
     srtp: required
     limits: {calls: 30, cps: 5}
-    identity: {trust: true}
   - name: carrier-b
     identify: {ip: [198.51.100.0/24]}
     uri: "sips:192.0.2.77:5061"

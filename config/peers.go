@@ -44,7 +44,10 @@ func (k *checker) pbx() {
 		if p.Health != 0 {
 			k.between(path+".health", int64(p.Health), 1e9, 3600e9, "0s (off), or 1s to 1h")
 		}
-		k.between(path+".weight", int64(p.Weight), 0, 1000, "0 to 1000")
+		if p.Weight != 1 && !k.badAt(path+".weight") {
+			k.problem(path+".weight", "leave it out: the first PBX that answers gets the calls, the others are for when it does not",
+				"%s.weight other than 1 is not available in this version", path)
+		}
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, p.AllowWildcard)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)
@@ -113,9 +116,6 @@ func (k *checker) peers() {
 		k.between(path+".limits.calls", int64(p.Limits.Calls), 0, 1_000_000, "0 (none) to 1000000")
 		if (p.Limits.CPS < 0 || p.Limits.CPS > 100_000) && !k.badAt(path+".limits.cps") {
 			k.problem(path+".limits.cps", "", "%s.limits.cps must be 0 (none) to 100000", path)
-		}
-		if p.Health != 0 {
-			k.between(path+".health", int64(p.Health), 1e9, 3600e9, "0s (off), or 1s to 1h")
 		}
 	}
 }
