@@ -475,6 +475,15 @@ func (c *compiler) countries() {
 		for i, p := range y.Deny {
 			c.place("countries.deny", i, p, func(at string) { merge(listed, p.text, at, true, s) })
 		}
+		for i, n := range y.Short {
+			if len(n) < 2 || len(n) > 8 || strings.Trim(n, "0123456789") != "" {
+				c.problem(item("countries.short", i), "write it as the PBX sends it: \"116117\"", "%q is not a short number of 2 to 8 digits", n)
+			}
+			if c.set.places.short == nil {
+				c.set.places.short = map[string]bool{}
+			}
+			c.set.places.short[n] = true
+		}
 		for _, name := range slices.Sorted(maps.Keys(y.Classes)) {
 			if !slices.Contains(number.Classes(), name) {
 				c.unknown("countries.classes."+name, "class", name, number.Classes())

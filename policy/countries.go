@@ -22,7 +22,8 @@ type places struct {
 	country map[string]bool // true: denied
 	classes []string        // denied ones
 	prefix  trie
-	version string // of the numbering data
+	short   map[string]bool // short numbers that carriers understand
+	version string          // of the numbering data
 }
 
 // judge decides where a call may go. Classes are asked first and nothing in
@@ -35,6 +36,11 @@ func (p *places) judge(a *call.Attempt, on methods) call.Decision {
 	}
 	number := a.To.E164()
 	if number == "" {
+		// Carriers know short numbers (116 117, directory services) that are
+		// public in no plan. Each is opened by itself, spelt as it is sent.
+		if p.short[a.To.Number] || p.short[a.To.User] {
+			return call.Decision{}
+		}
 		return p.refuse(a, RuleInvalidNumber, "what was dialled is no public number", "call.to.kind", a.To.Kind.String(), nil)
 	}
 	if slices.Contains(p.classes, a.To.Class) {

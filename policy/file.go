@@ -44,6 +44,7 @@ type countriesYAML struct {
 	Allow   []placeYAML          `yaml:"allow,single"`
 	Deny    []placeYAML          `yaml:"deny,single"`
 	Classes map[string]classYAML `yaml:"classes"`
+	Short   []string             `yaml:"short,single"`
 }
 
 type classYAML struct{ verdictYAML }

@@ -148,6 +148,18 @@ func TestCountriesWithoutHome(t *testing.T) {
 	}
 }
 
+func TestShortNumbers(t *testing.T) {
+	s := compile(t, file("p.yaml", "version: 1\nhome: {country: DE}\ncountries: {default: deny, short: [\"116117\", \"115\"]}\n"))
+	for to, want := range map[string]string{
+		"116117": "abstain", "115": "abstain", "116118": "reject 403 countries/invalid-number", "1161170": "reject 403 countries/invalid-number",
+		"00116117": "reject 403 countries/denied", "+116117": "reject 403 countries/denied",
+	} {
+		if d := s.Judge(invite(s, to)); show(d) != want {
+			t.Errorf("%s: %s, want %s", to, show(d), want)
+		}
+	}
+}
+
 func TestRules(t *testing.T) {
 	text := `
 version: 1

@@ -26,6 +26,7 @@ countries:
   allow: [DE, de, NO, 0033, "0033", +44, AQ, "+4420", Germany]
   deny: ["+4420"]
   classes: {premium: deny, satellite: no}
+  short: ["116117", "+4930", "123456789"]
 lists: {night: ["1020"]}
 rules:
   - {id: Toll, on: invite, then: reject 403}
@@ -59,9 +60,11 @@ tests:
 		`a.yaml:6:10: +4420 is both allowed and denied`,
 		`unknown class "premium"`,
 		`countries.classes.satellite: "no" is neither allow nor deny`,
-		`a.yaml:8:1: lists is not available in this version`,
-		`a.yaml:10:10: rule id "Toll" is not file-or-pack/kebab-name`,
-		`a.yaml:11:30: rules[1].when is not available in this version` + "\n    hint: CEL conditions are not available in this version: use match:",
+		`a.yaml:8:21: "+4930" is not a short number of 2 to 8 digits`,
+		`"123456789" is not a short number`,
+		`a.yaml:9:1: lists is not available in this version`,
+		`a.yaml:11:10: rule id "Toll" is not file-or-pack/kebab-name`,
+		`a.yaml:12:30: rules[1].when is not available in this version` + "\n    hint: CEL conditions are not available in this version: use match:",
 		`unknown request "invit"` + "\n    hint: did you mean invite?",
 		`on: progress is not available in this version`,
 		`ban is not available in this version; use reject or drop`,
@@ -80,7 +83,7 @@ tests:
 		`GB is a country, not a prefix`,
 		`to.list is not available in this version`,
 		`unknown placeholder {call.to.nobody}`,
-		`rule id a/on is taken by a.yaml:12:6`,
+		`rule id a/on is taken by a.yaml:13:6`,
 		`countries/denied is what the countries: section is called`,
 		`warning: expired at 2026-01-01T00:00:00Z`,
 		`rules[9].id is missing`,
@@ -95,9 +98,9 @@ tests:
 		`"fast" is not a rate such as`,
 		`reject 999: a SIP refusal is 400 to 699`,
 		`failures are counted over: a time from 1s to 7d`,
-		`a.yaml:26:1: tests is not available in this version`,
+		`a.yaml:27:1: tests is not available in this version`,
 		`b.yaml:1:10: this version reads policy files of version 1, not 2`,
-		`b.yaml:2:14: rule id a/then is taken by a.yaml:13:6`,
+		`b.yaml:2:14: rule id a/then is taken by a.yaml:14:6`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("missing: %s", want)
