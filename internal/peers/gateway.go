@@ -60,21 +60,14 @@ type Gateway struct {
 
 // StartGateway runs `rampart run -c DIR/rampart.yaml` with this configuration in
 // a directory, which also holds whatever the configuration names by a relative
-// path. It is ready when each of the addresses answers: an "udp" or "tcp" one
-// to OPTIONS, a "tls" one by taking a connection.
-func StartGateway(tb testing.TB, dir, config string, ready map[string]netip.AddrPort, hosts map[string]netip.Addr) *Gateway {
+// path, and waits until it says that it is up. The hosts are the names that it
+// can resolve.
+func StartGateway(tb testing.TB, dir, config string, hosts map[string]netip.Addr) *Gateway {
 	tb.Helper()
 	file := write(tb, filepath.Join(dir, "rampart.yaml"), config)
 	g := &Gateway{Config: file}
 	g.Process = Start(tb, Command{Name: "rampart", Path: Program(tb), Dir: dir, Hosts: hosts, Args: []string{"run", "-c", file}})
-	for network, at := range ready {
-		g.until(15*time.Second, network+" on "+at.String(), func() bool {
-			if network == "tls" {
-				return bound(at, true)
-			}
-			return Answers(network, at, 300*time.Millisecond) || bound(at, network == "tcp")
-		})
-	}
+	g.WaitLog(`rampart is up`, 15*time.Second)
 	return g
 }
 

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"text/template"
 	"time"
-
-	"strings"
 )
 
 //go:embed kamailio.cfg.tmpl
@@ -79,8 +78,11 @@ func StartPBX(tb testing.TB, n *Net, c PBX) *Kamailio {
 	dir := tb.TempDir()
 	v := struct {
 		PBX
-		Listen, TLSListen, TLSConfig string
-	}{PBX: c, Listen: k.Addr.String()}
+		Listen, TLSListen, TLSConfig, Gateway string
+	}{PBX: c, Listen: k.Addr.String(), Gateway: "none"}
+	if c.Gateway.IsValid() {
+		v.Gateway = c.Gateway.String()
+	}
 	if c.TLSCert != "" {
 		k.TLS = netip.AddrPortFrom(c.Addr, c.TLSPort)
 		v.TLSListen = k.TLS.String()

@@ -18,7 +18,10 @@ import (
 	"github.com/rampart-sbc/rampart/internal/tone"
 )
 
-// Phone configures a telephone (baresip).
+// Phone configures a telephone (baresip). Whatever its address, its TCP and TLS
+// connections and its RTP come from 127.0.0.1, because it leaves the choice to
+// the kernel: a PassThrough gives the former an address of their own, and who
+// must get plain RTP from where the SDP says takes 127.0.0.1 and a FreePort.
 type Phone struct {
 	User     string // 1001
 	Password string // "pw" and User when empty
@@ -28,7 +31,7 @@ type Phone struct {
 
 	Server    netip.AddrPort // where it sends everything: the gateway or the PBX
 	Transport string         // udp (default), tcp or tls
-	CAFile    string         // PEM, for tls
+	CAFile    string         // PEM, for tls; this version of baresip reads it and checks nothing
 	CertFile  string         // PEM with certificate and key, for mutual TLS
 
 	MediaEnc string  // "", srtp-mand (SDES) or srtp (optional SDES)
@@ -102,7 +105,9 @@ func StartPhone(tb testing.TB, n *Net, c Phone) *Baresip {
 		c.Expires = 0
 	}
 	dir := tb.TempDir()
-	ctrl := netip.AddrPortFrom(c.Addr, c.Port+500)
+	// Outside the block, so that a capture does not see what the test says.
+	lo := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	ctrl := netip.AddrPortFrom(lo, FreePort(tb, lo))
 	conf := fmt.Sprintf(`poll_method epoll
 sip_listen %s
 audio_source ausine,%.0f

@@ -119,8 +119,12 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 	if err := os.WriteFile(filepath.Join(dir, "tone.ul"), tone.EncodeG711(0, pcm), 0o600); err != nil {
 		tb.Fatalf("peers: %v", err)
 	}
+	media := uint16(16000)
+	if !n.Prefix().Contains(c.Addr) { // an address that is shared with others
+		media = FreePort(tb, c.Addr)
+	}
 	args := []string{"-sf", file, "-i", c.Addr.String(), "-p", fmt.Sprint(c.Port), "-mi", c.Addr.String(), "-nostdin",
-		"-mp", "16000",
+		"-mp", fmt.Sprint(media),
 		"-s", c.Service, "-key", "caller", c.From, "-key", "fromdomain", c.FromDomain, "-key", "domain", c.Domain, "-au", c.From, "-ap", c.Password,
 		"-key", "proto", c.Proto, "-key", "hold_ms", fmt.Sprint(c.Hold.Milliseconds()),
 		"-trace_stat", "-stf", filepath.Join(dir, "stat.csv"), "-fd", "1",

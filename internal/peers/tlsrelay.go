@@ -52,6 +52,22 @@ func TLSServer(tb testing.TB, listen netip.AddrPort, to netip.AddrPort, conf *tl
 	return relay(tb, l, func() (net.Conn, error) { return net.DialTimeout("tcp", to.String(), 5*time.Second) })
 }
 
+// PassThrough passes the octets of TCP connections on as they are. It gives a
+// telephone, whose connections all come from 127.0.0.1, the address of the
+// relay, and it can cut them.
+func PassThrough(tb testing.TB, listen, to netip.AddrPort) *TLSRelay {
+	tb.Helper()
+	l, err := net.Listen("tcp", listen.String())
+	if err != nil {
+		tb.Fatalf("peers: relay: %v", err)
+	}
+	from := net.TCPAddrFromAddrPort(netip.AddrPortFrom(listen.Addr(), 0))
+	return relay(tb, l, func() (net.Conn, error) {
+		d := net.Dialer{Timeout: 5 * time.Second, LocalAddr: from}
+		return d.Dial("tcp", to.String())
+	})
+}
+
 func relay(tb testing.TB, l net.Listener, dial func() (net.Conn, error)) *TLSRelay {
 	r := &TLSRelay{tb: tb, all: map[net.Conn]struct{}{}, Addr: l.Addr().(*net.TCPAddr).AddrPort()}
 	var wg sync.WaitGroup
@@ -142,6 +158,15 @@ func (r *TLSRelay) fail(err error) {
 	defer r.mu.Unlock()
 	if !r.end && len(r.err) < 1000 {
 		r.err = append(r.err, err)
+	}
+}
+
+// Cut closes the connections that are up; new ones may come.
+func (r *TLSRelay) Cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for c := range r.all {
+		c.Close()
 	}
 }
 
