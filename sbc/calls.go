@@ -322,3 +322,11 @@ func (g *Gateway) Signalling() *sipx.Stats { return &g.stack.Stats }
 
 // Draining reports whether new calls are refused.
 func (g *Gateway) Draining() bool { return g.draining.Load() }
+
+// Active is the number of calls that are up or being set up; a call of two
+// passes counts once.
+func (g *Gateway) Active() int {
+	g.calls.mu.Lock()
+	defer g.calls.mu.Unlock()
+	return len(g.calls.groups)
+}

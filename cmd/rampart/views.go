@@ -10,7 +10,7 @@ import (
 func (g *gateway) source() admin.Source {
 	return admin.Source{
 		Ready: g.ready,
-		Calls: func() int { return g.sbc.Live() }, Registrations: func() int { return g.sbc.Bindings() },
+		Calls: func() int { return g.sbc.Active() }, Registrations: func() int { return g.sbc.Bindings() },
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Counters: g.rep.counters,
 		Signalling: func() admin.Signalling {
