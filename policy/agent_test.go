@@ -19,7 +19,7 @@ func TestAgentsAgainstExpression(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 1))
 	letters := []string{"a", "B", "b", "A", "c", "-", "k", ".", "x", "\u212a", "ſ", "\xff"} // Kelvin sign and long s fold into ASCII
 	hits := 0
-	for range 200_000 {
+	for range 40_000 {
 		var b strings.Builder
 		for range rnd.IntN(7) {
 			b.WriteString(letters[rnd.IntN(len(letters))])
@@ -34,7 +34,7 @@ func TestAgentsAgainstExpression(t *testing.T) {
 			}
 		}
 	}
-	if hits < 1000 {
+	if hits < 200 {
 		t.Errorf("%d hits", hits)
 	}
 	if long := strings.Repeat("x", 5000) + "aab"; !plain.match(long) {

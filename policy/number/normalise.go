@@ -69,7 +69,7 @@ func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 	if s.plus {
 		return p.public(s.digits(), text, steps)
 	}
-	if p.emergency[string(s.digits())] {
+	if p.emergency[string(s.digits())] && p.wholeCountry(context) {
 		step(steps, "emergency number")
 		return Number{Kind: call.Emergency, Canonical: string(s.digits())}
 	}
@@ -139,6 +139,18 @@ func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 	}
 	step(steps, "not a number that can be dialled from here")
 	return Number{}
+}
+
+// wholeCountry reports a phone-context that leaves an emergency number one: a
+// domain, or a country code alone, as in 112;phone-context=+33. Behind a longer
+// context the same digits are the end of somebody's number.
+func (p *Plan) wholeCountry(context string) bool {
+	var c spelt
+	if context == "" || !spell(context, &c) || !c.plus {
+		return true
+	}
+	_, rest, ok := split(p.data, c.digits())
+	return ok && len(rest) == 0
 }
 
 // inContext reads a local number with phone-context (RFC 3966 §5.1.5). A
