@@ -103,6 +103,9 @@ func (c *initCmd) render(host config.Host) (main, local []byte, err error) {
 		Transport string
 		Addrs     []string
 	}
+	if len(c.Listen) == 0 && hasIPv6(host) {
+		c.Listen = []string{"0.0.0.0:5061", "[::]:5061"}
+	}
 	data := struct {
 		File, Domain, Profile, PBX, State, Ports, NationalPrefix string
 		Listen, Public, InsideMedia                              []string
@@ -185,6 +188,12 @@ func (c *initCmd) render(host config.Host) (main, local []byte, err error) {
 		return nil, nil, fmt.Errorf("init: templates: %w", err)
 	}
 	return m.Bytes(), l.Bytes(), nil
+}
+
+// hasIPv6 reports a way to the IPv6 internet from an address of its own.
+func hasIPv6(host config.Host) bool {
+	a, err := host.Route(netip.MustParseAddr("2001:db8::1"))
+	return err == nil && a.IsGlobalUnicast() && !a.IsPrivate()
 }
 
 func quoted(list []string) string {
