@@ -126,15 +126,19 @@ func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 		}
 	}
 	if in == Trunk {
+		// Between PBX and carrier a country code without "+" is common and a
+		// national number without its trunk prefix is rare. Taking the
+		// former first is also the safe way to be wrong: a foreign number is
+		// never mistaken for one at home.
+		if n := p.public(d, "", nil); n.exists() {
+			step(steps, "public number without a prefix")
+			return n
+		}
 		if p.code != 0 {
 			if n := p.join(p.codeText, d, nil); n.exists() {
 				step(steps, "national number without its prefix, country code ", p.codeText)
 				return n
 			}
-		}
-		if n := p.public(d, "", nil); n.exists() {
-			step(steps, "public number without a prefix")
-			return n
 		}
 	}
 	step(steps, "not a number that can be dialled from here")

@@ -33,6 +33,7 @@ var (
 	outside = number.Home{Country: "FR", International: []string{"00"}, National: &zero, Extensions: "^[1-9][0-9]{2,4}$",
 		Emergency: []string{"112", "15", "17", "18"}, OutsidePrefix: "0"}
 	boston = number.Home{Country: "US"}
+	berlin = number.Home{Country: "DE"}
 	madrid = number.Home{Country: "ES"}
 	rome   = number.Home{Country: "IT"}
 	kgston = number.Home{Country: "JM"}
@@ -127,6 +128,9 @@ func TestNormalise(t *testing.T) {
 		{"dialled without prefix", paris, number.Dialled, "612345678", "invalid"},
 		{"trunk without prefix", paris, number.Trunk, "612345678", "national +33612345678 FR mobile"},
 		{"trunk E.164 without plus", paris, number.Trunk, "18765550100", jamaica},
+		{"trunk E.164 before national", berlin, number.Trunk, "442079460000", london},
+		{"trunk home country without plus", berlin, number.Trunk, "4930123456", "national +4930123456 DE fixed"},
+		{"trunk national first where no prefix is dialled", madrid, number.Trunk, "912345678", "national +34912345678 ES fixed"},
 		{"trunk extension", paris, number.Trunk, "1001", "extension 1001"},
 
 		// Outside prefix: taken off first, and only on what phones dial.
