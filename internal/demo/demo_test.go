@@ -11,6 +11,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
 
@@ -24,6 +25,20 @@ func TestRespelledIsOneNumber(t *testing.T) {
 		if n := plan.Normalise(text, number.Dialled); n.Canonical != "+18765550100" || n.Country != "JM" {
 			t.Errorf("%s is %+v", text, n)
 		}
+	}
+}
+
+func TestRulesCompile(t *testing.T) {
+	plan, err := number.Compile(number.Home{Country: "GB"}, number.Builtin())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, ps := policy.Compile([]policy.Source{{Name: "demo.yaml", Data: []byte(rules)}}, policy.Options{Plan: plan})
+	if err := ps.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if ls := set.Limits(); len(ls) != 1 || ls[0].ID != "demo/burst" {
+		t.Errorf("limits %+v", ls)
 	}
 }
 
