@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -250,6 +251,22 @@ func (c *Capture) Bytes(keep func(Packet) bool) []byte {
 		}
 	}
 	return b
+}
+
+// Ladder shows the SIP messages in clear that went between the given ports (5060
+// when none), in order, for failures.
+func (c *Capture) Ladder(ports ...uint16) string {
+	c.tb.Helper()
+	if len(ports) == 0 {
+		ports = []uint16{5060}
+	}
+	var b strings.Builder
+	for _, p := range c.Packets(func(p Packet) bool {
+		return slices.Contains(ports, p.From.Port()) || slices.Contains(ports, p.To.Port())
+	}) {
+		fmt.Fprintf(&b, "%s %v → %v\n%s\n", p.At.Format("05.000"), p.From, p.To, p.Payload)
+	}
+	return b.String()
 }
 
 // Sent and Received choose packets by address, for Packets and Bytes.
