@@ -174,7 +174,7 @@ func (w *world) build(ctx context.Context, start Start) error {
 	w.sayf("  gateway    TLS %s, inside UDP %s", w.ports.tls, w.ports.inside)
 	w.sayf("  PBX        UDP %s, users 1001 to 1003", w.ports.pbx)
 	w.sayf("  carrier    TLS %s, known by its certificate", w.ports.carrier)
-	w.sayf("  dashboard  http://%s/", w.ports.admin)
+	w.sayf("  admin      http://%s/", w.ports.admin)
 	return nil
 }
 
