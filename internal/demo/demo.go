@@ -123,7 +123,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	if o.Keep {
 		w.sayf("\nEverything keeps running. Press Ctrl-C to end it.\n"+
-			"  dashboard and metrics   http://%s/\n"+
+			"  metrics and live calls  http://%s/metrics\n"+
 			"  register a telephone    sips, %s, domain %s, user 1001, password %s\n"+
 			"                          trust %s\n"+
 			"  its files               %s",
