@@ -281,6 +281,12 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 		}
 		res.AppendHeader(sip.HeaderClone(h))
 	}
+	if code > 100 && code < 300 && r.Method() == "INVITE" {
+		// The proxies on the way stay in the dialog (RFC 3261 §12.1.1).
+		for _, h := range r.msg.GetHeaders("Record-Route") {
+			res.AppendHeader(sip.HeaderClone(h))
+		}
+	}
 	res.AppendHeader(sip.HeaderClone(r.msg.From()))
 	to := sip.HeaderClone(r.msg.To()).(*sip.ToHeader)
 	if code != 100 && !to.Params.Has("tag") {
