@@ -216,10 +216,10 @@ func (w *world) get(path string) string {
 func (w *world) idle() {
 	w.tb.Helper()
 	peers.Eventually(w.tb, soon, "a gateway without calls", func() bool {
-		var list struct{ Calls []any }
+		var list struct{ Items []any }
 		if err := json.Unmarshal([]byte(w.get("/api/v1/calls")), &list); err != nil {
 			w.tb.Fatalf("/api/v1/calls: %v", err)
 		}
-		return len(list.Calls) == 0 && w.gw.Usage(w.net).UDPSockets <= 2
+		return len(list.Items) == 0 && w.gw.Usage(w.net).UDPSockets <= 2
 	})
 }
