@@ -296,6 +296,10 @@ func sipLike(b []byte) bool {
 
 // FlowClosed implements sipx.Handler.
 func (g *Gateway) FlowClosed(f *sipx.Flow) {
+	if !f.Known() {
+		return // a stranger's: nothing of ours hangs on it, however often it comes
+	}
 	g.ids.closed(f)
 	g.bindings.closed(f)
+	g.calls.closed(f)
 }

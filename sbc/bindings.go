@@ -22,6 +22,7 @@ type binding struct {
 	account   string
 	flow      *sipx.Flow // nil once the connection is gone
 	expires   time.Time
+	asked     time.Time // when the REGISTER came that it stands for
 	userAgent string
 }
 
@@ -69,10 +70,18 @@ func (g *Gateway) mapped(kind string, parts ...string) string {
 }
 
 // put stores or refreshes a binding; false when the table or the AoR is full.
+// An answer that comes late, after the phone has registered again or has lost
+// its connection, must not take the phone's newer connection away.
 func (b *bindings) put(n binding) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if n.flow != nil && !n.flow.Alive() {
+		n.flow = nil
+	}
 	if old := b.byToken[n.token]; old != nil {
+		if old.asked.After(n.asked) || n.flow == nil && old.flow != nil && old.flow.Alive() {
+			return true
+		}
 		*old = n
 		return true
 	}
@@ -85,10 +94,37 @@ func (b *bindings) put(n binding) bool {
 	return true
 }
 
-func (b *bindings) remove(token string) {
+// remove forgets a binding and returns the connection that the AoR has no
+// binding on any more, or nil.
+func (b *bindings) remove(token string) *sipx.Flow {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.drop(b.byToken[token])
+	p := b.byToken[token]
+	b.drop(p)
+	if p == nil || p.flow == nil {
+		return nil
+	}
+	for _, q := range b.byAoR[p.aor] {
+		if q.flow == p.flow {
+			return nil
+		}
+	}
+	return p.flow
+}
+
+// on names the binding that an AoR has on a connection; "" for none or several.
+func (b *bindings) on(f *sipx.Flow, a aor) (token string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byAoR[a] {
+		if p.flow == f {
+			if token != "" {
+				return ""
+			}
+			token = p.token
+		}
+	}
+	return token
 }
 
 func (b *bindings) drop(p *binding) {

@@ -82,6 +82,15 @@ func (c *calls) sessions() (out []*session) {
 
 func (c *calls) wait() { c.wg.Wait() }
 
+// closed tells the calls that came over a connection that it is gone.
+func (c *calls) closed(f *sipx.Flow) {
+	for _, s := range c.sessions() {
+		if s.caller.Load() == f {
+			s.callerLost(f)
+		}
+	}
+}
+
 func (c *calls) attempt(k attemptKey) *session {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,6 +142,15 @@ func (c *calls) remove(s *session) {
 		}
 	}
 	c.wg.Done()
+}
+
+// forget takes the attempt out of the table while the session winds up.
+func (c *calls) forget(s *session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.attempts[s.key] == s {
+		delete(c.attempts, s.key)
+	}
 }
 
 // group is one call of one or more passes.

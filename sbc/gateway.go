@@ -147,12 +147,13 @@ type Gateway struct {
 	stack  *sipx.Stack
 	guards atomic.Pointer[[]Guard]
 
-	peers    directory
-	ids      identities
-	bindings bindings
-	calls    calls
-	draining atomic.Bool
-	Counters Counters
+	peers      directory
+	ids        identities
+	bindings   bindings
+	calls      calls
+	challenges challenges
+	draining   atomic.Bool
+	Counters   Counters
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -258,11 +259,19 @@ func (g *Gateway) Close() {
 	g.stack.Close()
 	g.calls.wait()
 	g.wg.Wait()
+	g.unanswered(time.Now())
+}
+
+// unanswered tells of the registrations whose challenge got no answer.
+func (g *Gateway) unanswered(before time.Time) {
+	for _, e := range g.challenges.expired(before) {
+		g.tell(e)
+	}
 }
 
 // janitor forgets what has expired.
 func (g *Gateway) janitor() {
-	tick := time.NewTicker(5 * time.Second)
+	tick := time.NewTicker(min(5*time.Second, g.cfg.RetryTimeout))
 	defer tick.Stop()
 	for {
 		select {
@@ -272,6 +281,7 @@ func (g *Gateway) janitor() {
 			g.bindings.expire(now)
 			g.ids.expire(now)
 			g.calls.expire(now)
+			g.unanswered(now.Add(-g.cfg.RetryTimeout))
 		}
 	}
 }

@@ -240,6 +240,7 @@ func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time)
 			delete(fi.until, a)
 			if len(fi.until) == 0 {
 				delete(ids.flows, f.ID)
+				f.MarkKnown(false) // a stranger's deadlines again
 			}
 		}
 		return

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
@@ -98,8 +99,9 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		}
 		in.Kind = b2bua.Modify
 	case "INFO":
-		if r.ContentType() == "application/sdp" {
-			refuse(415)
+		switch t := r.ContentType(); {
+		case t == "application/sdp", strings.HasPrefix(t, "multipart/"), strings.HasPrefix(t, "message/"):
+			refuse(415) // would carry addresses across
 			return
 		}
 		in.Kind = b2bua.Request
@@ -173,9 +175,7 @@ func (s *session) sendBye(a b2bua.Action, in input) {
 	x := &s.legs[a.Leg]
 	var hs []sipx.HeaderField
 	if in.req != nil && in.req.Method() == "BYE" {
-		for _, v := range in.req.Headers("Reason") {
-			hs = append(hs, sipx.HeaderField{Name: "Reason", Value: v})
-		}
+		hs = reasons(in.req)
 	} else if a.Cause != "" {
 		hs = append(hs, sipx.HeaderField{Name: "Reason", Value: `SIP;cause=503;text="` + a.Cause + `"`})
 	}
@@ -194,6 +194,9 @@ func (s *session) byeDone(out sipx.Outcome) {
 func (s *session) sendModify(to b2bua.Leg, in input) {
 	x := &s.legs[to]
 	from := &s.legs[to.Other()]
+	if from.theirs != nil {
+		from.theirs.Acknowledged() // a newer request in order says so too
+	}
 	from.theirs = in.tx
 	in.tx.OnCancel(func() {
 		go s.force(input{Event: b2bua.Event{Kind: b2bua.ModifyCancel, Leg: to.Other()}})
@@ -218,7 +221,7 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 		return
 	}
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
-	for _, h := range in.req.Carry(x.side) {
+	for _, h := range tidyReasons(in.req.Carry(x.side)) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" {
 			hs = append(hs, h)
 		}
@@ -285,7 +288,7 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 				other.dialog.Target = c.URI.String()
 			}
 		}
-		for _, h := range in.res.Carry(x.side) {
+		for _, h := range tidyReasons(in.res.Carry(x.side)) {
 			switch h.Name {
 			case "Content-Type", "Content-Disposition", "WWW-Authenticate", "Proxy-Authenticate":
 			default:
@@ -327,7 +330,7 @@ func (s *session) ackModify(l b2bua.Leg, in input) {
 func (s *session) relayRequest(to b2bua.Leg, in input) {
 	x := &s.legs[to]
 	tx, side := in.tx, s.legs[to.Other()].side
-	o := x.dialog.Request(in.req.Method(), 0, in.req.Carry(x.side), in.req.Body())
+	o := x.dialog.Request(in.req.Method(), 0, tidyReasons(in.req.Carry(x.side)), in.req.Body())
 	s.send(x, o, func(out sipx.Outcome) {
 		switch {
 		case out.Err != nil:
@@ -337,7 +340,7 @@ func (s *session) relayRequest(to b2bua.Leg, in input) {
 			if code >= 300 && code < 400 || code == 401 && side == call.Inside || code == 407 && side == call.Inside {
 				code = 403
 			}
-			tx.Respond(code, "", "", withoutContent(out.Res.Carry(side)), nil)
+			tx.Respond(code, "", "", withoutContent(tidyReasons(out.Res.Carry(side))), nil)
 		}
 	})
 }

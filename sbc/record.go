@@ -72,6 +72,8 @@ func (s *session) answered() {
 // finish is the result of this pass.
 func (s *session) finish(act b2bua.Action) {
 	now := time.Now()
+	s.finished = true
+	s.g.calls.forget(s) // a new INVITE with these tags is a new attempt
 	p := s.pass
 	p.Code, p.HangupCause = act.Code, act.Cause
 	if !p.answer.IsZero() {

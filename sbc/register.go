@@ -3,7 +3,10 @@ package sbc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -15,6 +18,9 @@ import (
 // What the PBX accepts becomes the identity of the flow.
 func (g *Gateway) register(r *sipx.Request, id identity) {
 	a := g.attempt(r, id)
+	if a.Side == call.Public && id.kind != call.Carrier {
+		a.Account = g.peers.pbxOrder()[0].Name // until it is known which one takes it
+	}
 	to := aorOf(r.To().URI)
 	deny := func(code int, rule, reason string, action call.Action, sev call.Severity) {
 		d := call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Action: action, Severity: sev,
@@ -32,9 +38,15 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		return
 	case len(r.UnsupportedTags()) > 0 && !onlyOutbound(r.UnsupportedTags()):
 		g.badExtension(r)
+		g.registered(r, a, 420, sentCredentials(r))
 		return
 	case r.URI().Scheme != "sip" && r.URI().Scheme != "sips":
 		deny(416, "base/uri-scheme", "Request-URI scheme "+r.URI().Scheme, "", call.Low)
+		return
+	case !g.ours(r.URI().Host) || r.URI().UriParams.Has("maddr"):
+		// The Request-URI goes on as it is: a PBX that is a proxy too must
+		// not be made to send it elsewhere.
+		deny(404, "base/domain", "Request-URI of domain "+r.URI().Host, "", call.Low)
 		return
 	case r.To().URI.Scheme != "sip" && r.To().URI.Scheme != "sips", to.user == "":
 		deny(404, "base/register-aor", "To is no address of record", "", call.Low)
@@ -47,7 +59,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		return
 	}
 	contacts, star := r.Contacts()
-	if len(contacts) > 10 || star && (len(contacts) > 0 || a.Expires != 0) {
+	if len(contacts) > 10 || star && (len(contacts) > 0 || a.Expires != 0) || slices.ContainsFunc(contacts, badContact) {
 		deny(400, "base/register-contact", "bad Contact set", "", call.Low)
 		return
 	}
@@ -64,6 +76,14 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	req := &registration{g: g, r: r, tx: tx, a: a, aor: to, contacts: contacts, star: star}
 	// The PBX may need a connection: that is a child's work.
 	go req.forward()
+}
+
+// badContact: not a SIP URI, or parameters that do not go on as they are.
+func badContact(c sipx.NameAddr) bool {
+	u, q, expires := c.URI, c.Get("q"), c.Get("expires")
+	return u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" ||
+		strings.Trim(expires, "0123456789") != "" || len(expires) > 10 ||
+		strings.Trim(q, "0123456789.") != "" || len(q) > 5
 }
 
 // onlyOutbound: a phone may require RFC 5626, which the flow token is.
@@ -126,9 +146,9 @@ func (q *registration) send(f *sipx.Flow, p *PBX) error {
 	if t := r.To().URI; t.User != "" {
 		self = "sip:" + t.User + "@" + t.Host
 	}
-	display := r.From().Display
-	add("From", nameAddr(display, self)+";tag="+tag)
-	add("To", nameAddr(display, self))
+	name := r.From().Display
+	add("From", nameAddr(name, self)+";tag="+tag)
+	add("To", nameAddr(name, self))
 	add("Call-ID", callID)
 	add("CSeq", strconv.FormatUint(uint64(r.CSeq()), 10)+" REGISTER")
 	if q.star {
@@ -166,19 +186,29 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 	credentials := sentCredentials(q.r)
 	switch {
 	case code < 300:
-		q.accepted(out.Res, p)
+		if !q.accepted(out.Res, p) {
+			// The PBX would call a phone that we cannot reach.
+			code, hs = 503, []sipx.HeaderField{{Name: "Retry-After", Value: "60"}}
+			break
+		}
 		hs = append(hs, q.listed(out.Res)...)
 	case code >= 300 && code < 400:
 		code = 480 // a redirect names the inside
-	case (code == 401 || code == 407) && out.Res.StaleChallenge():
+	case (code == 401 || code == 407) && credentials == "sent" && out.Res.StaleChallenge():
 		credentials = "stale"
+	case code == 503:
+		// With Retry-After it would silence the phone towards the gateway
+		// altogether (RFC 3261 §21.5.4); it is the PBX that is busy.
+		hs = slices.DeleteFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Retry-After" })
 	}
+	hs = tidyReasons(hs)
 	q.tx.Respond(code, "", "", hs, nil)
 	g.registered(q.r, q.a, code, credentials)
 }
 
-// accepted stores the bindings and the identity of the flow.
-func (q *registration) accepted(res *sipx.Response, p *PBX) {
+// accepted stores the bindings and the identity of the flow. False: nothing
+// could be stored, the tables are full.
+func (q *registration) accepted(res *sipx.Response, p *PBX) bool {
 	g, f, now := q.g, q.r.Flow, time.Now()
 	granted := map[string]time.Duration{} // by token
 	cs, _ := res.Contacts()
@@ -186,42 +216,48 @@ func (q *registration) accepted(res *sipx.Response, p *PBX) {
 	for _, c := range cs {
 		granted[c.URI.User] = parseSeconds(c.Get("expires"), def)
 	}
+	forget := func(token string) {
+		if was := g.bindings.remove(token); was != nil {
+			g.ids.set(was, q.aor, p.Name, time.Time{})
+		}
+	}
 	if q.star {
 		for _, b := range g.bindings.of(q.aor, now) {
-			g.bindings.remove(b.token)
+			forget(b.token)
 		}
 		g.ids.set(f, q.aor, p.Name, time.Time{})
-		return
+		return true
 	}
 	var longest time.Duration
+	full := false
 	for _, c := range q.contacts {
 		tok := g.token(q.aor, c)
 		d, ok := granted[tok]
 		if !ok || d <= 0 {
-			g.bindings.remove(tok)
+			forget(tok)
 			continue
 		}
-		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: c.URI.String(), account: p.Name, flow: f,
-			expires: now.Add(d), userAgent: q.r.UserAgent()}) {
-			g.log.Warn("registration table full", "aor", q.aor.user)
+		u := c.URI
+		u.Headers = nil // they have no meaning in a Request-URI
+		f.MarkKnown(true)
+		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: u.String(), account: p.Name, flow: f,
+			expires: now.Add(d), asked: q.r.At, userAgent: q.r.UserAgent()}) {
+			g.log.Warn("registration table full", "aor", q.aor.String())
+			full = true
 			continue
 		}
 		longest = max(longest, d)
 	}
-	if longest > 0 {
+	switch {
+	case longest > 0:
 		g.ids.set(f, q.aor, p.Name, now.Add(longest))
-		f.MarkKnown(true)
 		q.a.User = q.aor.user
-		return
-	}
-	for _, b := range g.bindings.of(q.aor, now) {
-		if b.flow == f {
-			return // another contact of this flow lives on
-		}
-	}
-	if len(q.contacts) > 0 {
+	case full:
+		return false
+	case len(q.contacts) > 0 && g.bindings.on(f, q.aor) == "":
 		g.ids.set(f, q.aor, p.Name, time.Time{})
 	}
+	return true
 }
 
 // listed gives the phone its own contacts back instead of our tokens;
@@ -251,8 +287,9 @@ func parseSeconds(v string, def time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// registered tells the event stream of the final answer of one attempt. The
-// first challenge is not a failure: it is told with credentials "none".
+// registered tells the event stream of one attempt: the final answer. A
+// challenge is held back until the answer to it comes; if none does, the
+// challenge was the final answer.
 func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credentials string) {
 	if code >= 200 && code < 300 {
 		g.Counters.Registered.Add(1)
@@ -264,5 +301,64 @@ func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credent
 	if credentials == "sent" {
 		e.Credentials = "" // absent = sent
 	}
+	key := g.mapped("challenge", r.CallID(), r.FromTag())
+	before, held := g.challenges.take(key)
+	if held && sentCredentials(r) == "none" {
+		g.tell(before) // the same phone begins again: it never answered
+	}
+	if (code == 401 || code == 407) && credentials != "sent" && g.challenges.hold(key, e) {
+		return
+	}
+	g.tell(e)
+}
+
+// tell writes an event that stands at the time it is told.
+func (g *Gateway) tell(e call.Event) {
+	e.At = call.Time{Time: time.Now()}
 	g.deps.Reporter.Event(e)
+}
+
+// maxChallenges bounds the challenges that wait for their answer; beyond it a
+// challenge counts as unanswered at once.
+const maxChallenges = 4096
+
+// challenges are the registrations that were challenged, by attempt.
+type challenges struct {
+	mu   sync.Mutex
+	open map[string]call.Event
+}
+
+func (c *challenges) take(key string) (call.Event, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e, ok := c.open[key]
+	delete(c.open, key)
+	return e, ok
+}
+
+func (c *challenges) hold(key string, e call.Event) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.open) >= maxChallenges {
+		return false
+	}
+	if c.open == nil {
+		c.open = map[string]call.Event{}
+	}
+	c.open[key] = e
+	return true
+}
+
+// expired takes out what was asked before that time, oldest first.
+func (c *challenges) expired(before time.Time) (out []call.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.open {
+		if e.At.Before(before) {
+			out = append(out, e)
+			delete(c.open, key)
+		}
+	}
+	slices.SortFunc(out, func(x, y call.Event) int { return x.At.Compare(y.At.Time) })
+	return out
 }

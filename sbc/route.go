@@ -209,4 +209,4 @@ func hostOf(f *sipx.Flow) string {
 	return f.HostPort()
 }
 
-func nameAddr(display, uri string) string { return sipx.NameAddrText(display, uri) }
+func nameAddr(name, uri string) string { return sipx.NameAddrText(display(name), uri) }

@@ -35,7 +35,7 @@ type leg struct {
 	kind    call.Kind
 	name    string // peer or PBX
 	aor     aor    // Phone
-	token   string // Phone called by its binding
+	token   string // Phone: its binding, where that is known
 	flow    *sipx.Flow
 	connect func(context.Context) (*sipx.Flow, error) // to reach it again
 	dialog  sipx.Dialog
@@ -73,11 +73,14 @@ type session struct {
 	mediaGen    int // counts the sessions that media had
 	timers      [3]*time.Timer
 	timerGen    [3]uint64
-	requestURI  string // A's, to compare a retry
+	firstSeq    uint32 // CSeq of A's first INVITE; set at birth
+	retries     int    // answers to challenges so far
+	finished    bool   // finish has been done
 	sessionUUID string
 	indexed     []dialogKey // guarded by calls.mu
 	view        atomic.Pointer[CallView]
-	setups      int // outstanding children that connect
+	caller      atomic.Pointer[sipx.Flow] // A's flow, for whoever asks from outside
+	setups      int                       // outstanding children that connect
 }
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {
@@ -88,7 +91,10 @@ func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sip
 	l.side, l.kind, l.name, l.flow, l.sdp, l.theirs = r.Flow.Side, id.kind, id.name(), r.Flow, from, tx
 	if id.kind == call.Phone {
 		l.aor = aorOf(r.From().URI)
+		l.token = g.bindings.on(r.Flow, l.aor)
 	}
+	s.firstSeq = r.CSeq()
+	s.caller.Store(r.Flow)
 	l.connect = g.reconnect(l)
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
 	s.sessionUUID = g.mapped("session", grp.id)
@@ -111,11 +117,12 @@ func (g *Gateway) reconnect(l *leg) func(context.Context) (*sipx.Flow, error) {
 			return g.connectPeer(ctx, p)
 		}
 	}
-	who := l.aor
+	who, token := l.aor, l.token
 	return func(context.Context) (*sipx.Flow, error) {
-		// A phone that came back over another connection (RFC 5626 §5.3).
+		// A phone that came back over another connection (RFC 5626 §5.3); not
+		// another phone of the same user.
 		for _, b := range g.bindings.of(who, time.Now()) {
-			if b.flow != nil && b.flow.Alive() {
+			if (token == "" || b.token == token) && b.flow != nil && b.flow.Alive() {
 				return b.flow, nil
 			}
 		}
@@ -165,7 +172,7 @@ func (s *session) run() {
 // abandon is the end when the process ends: what BYE could do was tried.
 func (s *session) abandon() {
 	s.closeMedia()
-	if !s.state.Finished {
+	if !s.finished {
 		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 503, By: call.ByGateway, Cause: "shutdown"})
 	}
 }
@@ -291,6 +298,16 @@ func (s *session) hangup(cause string) {
 	go s.force(input{Event: b2bua.Event{Kind: b2bua.Hangup, Cause: cause}})
 }
 
+// callerLost gives up a call that still rings: the caller can neither cancel
+// it nor get the answer. An established call goes on; a phone may come back.
+func (s *session) callerLost(f *sipx.Flow) {
+	go s.force(input{do: func() {
+		if up := s.state.Phase == b2bua.Calling || s.state.Phase == b2bua.Ringing; up && s.legs[b2bua.A].flow == f {
+			s.follow(b2bua.Event{Kind: b2bua.Cancel})
+		}
+	}})
+}
+
 // crash ends a call whose owner failed: nobody is left waiting, nothing open.
 func (s *session) crash(reason string) {
 	defer func() { recover() }() // the second failure is the first one's
@@ -308,7 +325,7 @@ func (s *session) crash(reason string) {
 		}
 	}
 	s.closeMedia()
-	if !s.state.Finished {
+	if !s.finished {
 		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 500, By: call.ByGateway, Cause: "failure"})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,6 +17,19 @@ import (
 // again takes a further INVITE with the Call-ID and From tag of this call:
 // the answer to a challenge, else a second INVITE too early.
 func (s *session) again(r *sipx.Request, id identity) {
+	l := &s.legs[b2bua.A] // kind, name and aor are set at birth
+	same := id.kind == l.kind && id.name() == l.name && (l.kind != call.Phone || aorOf(r.From().URI) == l.aor && slices.Contains(id.aors, l.aor))
+	if !same && l.kind == call.PBX {
+		same = id.kind == call.PBX
+	}
+	if !same {
+		r.Refuse(403, nil) // somebody else's attempt
+		return
+	}
+	if s.firstSeq == r.CSeq() {
+		r.Refuse(482, nil) // the same request by another way, RFC 3261 §8.2.2.2
+		return
+	}
 	tx := r.Begin()
 	if tx == nil {
 		return
@@ -27,6 +41,10 @@ func (s *session) again(r *sipx.Request, id identity) {
 	}
 }
 
+// maxRetries bounds the answers to challenges in one attempt: one for the
+// challenge, one for a stale nonce, some for those who are asked by several.
+const maxRetries = 5
+
 // retry checks that the answer to the challenge asks for what was judged.
 func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	l := &s.legs[b2bua.A]
@@ -37,8 +55,8 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	case !l.dialog.InOrder(r.CSeq()):
 		tx.Respond(500, "", "", nil, nil)
 		return
-	case l.kind == call.Phone && (id.kind != call.Phone || aorOf(r.From().URI) != l.aor):
-		tx.Respond(403, "", "", nil, nil)
+	case s.retries >= maxRetries:
+		tx.Respond(403, "", "", nil, nil) // guessing a password is not one attempt
 		return
 	case len(r.UnsupportedTags()) > 0 || r.ContentType() != "application/sdp":
 		tx.Respond(488, "", "", nil, nil)
@@ -52,7 +70,9 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
 		return
 	}
+	s.retries++
 	l.flow, l.sdp, l.theirs = r.Flow, from, tx
+	s.caller.Store(r.Flow)
 	s.offer = offer
 	seq := l.dialog.RemoteSeq
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
@@ -144,7 +164,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.dialog.Contact = f.ContactURI("rampart")
 	s.pass.SIPCallIDTo = callID
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
-	for _, h := range r.Carry(b.side) {
+	for _, h := range tidyReasons(r.Carry(b.side)) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" {
 			hs = append(hs, h)
 		}
@@ -261,7 +281,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		s.pass.Code = code
 	}
 	if a.Relay && in.res != nil {
-		carried := in.res.Carry(l.side)
+		carried := tidyReasons(in.res.Carry(l.side))
 		if code < 300 {
 			var err error
 			if body, err = s.answer(in.res); err != nil {
@@ -276,6 +296,12 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 			switch h.Name {
 			case "Content-Type", "Content-Disposition", "Content-Language":
 				continue
+			case "Retry-After":
+				if code == 503 {
+					// It would silence the caller towards the gateway altogether
+					// (RFC 3261 §21.5.4); it is the callee's side that is busy.
+					continue
+				}
 			case "WWW-Authenticate", "Proxy-Authenticate":
 				if code != 401 && code != 407 {
 					continue
@@ -290,7 +316,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 	if body != nil {
 		hs = append(hs, sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
 	}
-	if code == 503 && !a.Relay {
+	if code == 503 && !a.Relay && s.g.draining.Load() {
 		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: strconv.Itoa(10)})
 	}
 	switch {
@@ -358,9 +384,7 @@ func (s *session) ackAndBye(in input) {
 func (s *session) sendCancel(in input) {
 	var hs []sipx.HeaderField
 	if in.req != nil {
-		for _, v := range in.req.Headers("Reason") {
-			hs = append(hs, sipx.HeaderField{Name: "Reason", Value: v})
-		}
+		hs = reasons(in.req)
 	}
 	if tx := s.legs[b2bua.B].ours; tx != nil {
 		tx.Cancel(hs)
