@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -54,6 +55,9 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.ids.registeredAddr(f.Remote.Addr())
 	if g.deps.Geo != nil && f.Side == call.Public {
 		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(f.Remote.Addr())
+	}
+	if from := aorOf(r.From().URI); slices.Contains(id.aors, from) {
+		a.User = from.user
 	}
 	if a.Method != "REGISTER" {
 		g.number(&a.From, r.From().URI, id.kind)
@@ -124,6 +128,9 @@ func (g *Gateway) outcome(a *call.Attempt, code int) {
 
 // mayRoute asks the guards that count calls towards a peer.
 func (g *Gateway) mayRoute(a *call.Attempt, peer string) call.Decision {
+	if a.Emergency() {
+		return call.Decision{Verdict: call.Allow} // a full trunk refuses by itself
+	}
 	for _, gd := range *g.guards.Load() {
 		if rg, ok := gd.(RouteGuard); ok {
 			if d := rg.JudgeRoute(a, peer); d.Verdict > call.Allow {
@@ -202,7 +209,7 @@ func (g *Gateway) answer(r *sipx.Request, a *call.Attempt, d call.Decision) {
 
 // refusalHeaders: Allow for 405, Retry-After for 503, Warning to the known.
 func refusalHeaders(a *call.Attempt, d call.Decision) (hs []sipx.HeaderField) {
-	if d.Status == 405 {
+	if d.Status == 405 || d.Status == 501 {
 		hs = append(hs, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
 	}
 	if d.RetryAfter > 0 {

@@ -158,7 +158,7 @@ type group struct {
 	id      string
 	rec     call.Record
 	passes  []*pass
-	live    int
+	live    int      // passes that go on, and those that are being admitted
 	inside  []string // keys of calls.inside and calls.sessID
 	sessID  string
 	recent  recentKey
@@ -174,9 +174,17 @@ type pass struct {
 // join finds the call that an INVITE from the PBX goes on with: by our own
 // Call-ID when the PBX is a proxy, by Session-ID (RFC 7989), else by user and
 // number within 5 s.
-func (c *calls) join(a *call.Attempt, sessionID string) *group {
+//
+// The call is held for the pass from here on: it cannot end between this and
+// open, and closePass lets it go.
+func (c *calls) join(a *call.Attempt, sessionID string, numbers []string) (g *group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer func() {
+		if g != nil {
+			g.live++
+		}
+	}()
 	if g := c.inside[a.SIPCallID]; g != nil {
 		return g
 	}
@@ -184,8 +192,10 @@ func (c *calls) join(a *call.Attempt, sessionID string) *group {
 		return g
 	}
 	for _, user := range []string{a.User, a.From.User, a.From.Number} {
-		if r, ok := c.recent[recentKey{user, numberOf(a)}]; ok && user != "" && a.At.Sub(r.at) <= joinWindow && r.g.live > 0 {
-			return r.g
+		for _, n := range numbers {
+			if r, ok := c.recent[recentKey{user, n}]; ok && user != "" && a.At.Sub(r.at) <= joinWindow && r.g.live > 0 {
+				return r.g
+			}
 		}
 	}
 	return nil
@@ -202,7 +212,6 @@ func numberOf(a *call.Attempt) string {
 func (c *calls) open(g *group, s *session) *pass {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	g.live++
 	p := &pass{}
 	g.passes = append(g.passes, p)
 	c.groups[g.id] = g
@@ -251,13 +260,6 @@ func (c *calls) closePass(g *group) (done bool) {
 		delete(c.recent, g.recent)
 	}
 	return true
-}
-
-// living reports whether some pass of the call goes on.
-func (c *calls) living(g *group) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return g.live > 0
 }
 
 // count is the number of passes so far.

@@ -321,13 +321,35 @@ func (g *Gateway) Request(r *sipx.Request) {
 		g.register(r, id)
 	case "OPTIONS":
 		g.options(r, id)
-	case "BYE", "INFO", "PRACK", "UPDATE":
-		r.Refuse(481, nil)
-	case "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER":
-		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 405, Rule: "base/method-not-allowed",
-			Reason: r.Method() + " is not carried", Severity: call.Low})
 	default:
-		r.Refuse(501, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}})
+		g.other(r, id)
+	}
+}
+
+// other refuses what is not carried outside of a dialog; the guards are asked
+// all the same, as a scanner shows itself by any method.
+func (g *Gateway) other(r *sipx.Request, id identity) {
+	a := g.attempt(r, id)
+	d := g.decide(a)
+	if d.Permits() {
+		no := call.Decision{Verdict: call.Reject, Status: 405, Rule: "base/method-not-allowed", Severity: call.Low,
+			Reason: a.Method + " is not carried", Trace: d.Trace, Also: d.Also}
+		switch a.Method {
+		case "BYE", "INFO", "PRACK", "UPDATE":
+			r.Refuse(481, nil) // a call that is over, most likely
+			return
+		case "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER":
+		default:
+			no.Status, no.Reason = 501, "unknown method"
+		}
+		d = no
+	}
+	g.report(a, d)
+	g.answer(r, a, d)
+	if a.Method == "MESSAGE" {
+		e := g.event(call.EventMessage, a, newID())
+		e.From, e.To, e.Dialled, e.Code, e.Verdict, e.Rule = a.From.Number, a.To.Number, a.To.User, d.Status, d.Verdict.String(), d.Rule
+		g.deps.Reporter.Event(e)
 	}
 }
 

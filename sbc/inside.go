@@ -23,9 +23,20 @@ func (s *session) ack(l b2bua.Leg, r *sipx.Request) {
 	}})
 }
 
+// ended reports that the owner takes nothing more.
+func (s *session) ended() bool {
+	s.door.RLock()
+	defer s.door.RUnlock()
+	return s.shut
+}
+
 // request is called from a reading goroutine.
 func (s *session) request(l b2bua.Leg, r *sipx.Request) {
 	if !s.post(input{do: func() { s.take(l, r) }}) {
+		if s.ended() {
+			r.Refuse(481, nil)
+			return
+		}
 		r.Refuse(503, nil)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
@@ -26,7 +27,10 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	a := g.attempt(r, id)
 	a.Media = offered(r)
-	if d, ok := g.unacceptable(r, a); ok {
+	// A stranger is told nothing about his message before the guards, who
+	// count him, have let him in.
+	known := id.kind != call.Stranger
+	if d, ok := g.unacceptable(r, a); ok && known {
 		g.refuseInvite(r, a, d)
 		return
 	}
@@ -36,14 +40,23 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	grp := g.direct(r, a)
 	if g.calls.count(grp) >= maxPasses {
-		g.refuseInvite(r, a, call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
-			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}})
+		d := call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
+			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}}
+		g.report(a, d)
+		g.answer(r, a, d)
+		g.refusedPass(grp, a, d)
 		return
 	}
 	from := g.callerLeg(r, id)
 	from.TolerateRTP = a.Emergency()
 	offer, err := sdp.ReadOffer(&from, r.Body())
 	d := g.decide(a)
+	if d.Permits() && !known {
+		if bad, ok := g.unacceptable(r, a); ok {
+			bad.Trace = d.Trace
+			d = bad
+		}
+	}
 	if d.Permits() && err != nil {
 		d = offerRefusal(a, err, d)
 	}
@@ -51,23 +64,31 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if d.Permits() {
 		routes, d = g.route(a, r, id, d)
 	}
+	if d.Permits() && g.calls.live() >= g.cfg.MaxCalls {
+		d = overloaded(d)
+	}
+	var tx *sipx.ServerTx
+	if d.Permits() {
+		if tx = r.Begin(); tx == nil { // refused there with 503
+			d = overloaded(d)
+			g.report(a, d)
+			g.refusedPass(grp, a, d)
+			return
+		}
+	}
 	g.report(a, d)
 	if !d.Permits() {
 		g.answer(r, a, d)
-		g.release(a.ID, grp)
 		g.refusedPass(grp, a, d)
-		return
-	}
-	tx := r.Begin()
-	if tx == nil {
-		g.release(a.ID, grp)
 		return
 	}
 	s := newSession(g, key, a, grp, tx, id, from, offer, routes)
 	s.decision = d
-	if !g.calls.add(s, g.cfg.MaxCalls) {
-		tx.Respond(503, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: "5"}}, nil)
-		g.release(a.ID, grp)
+	if !g.calls.add(s, g.cfg.MaxCalls) { // another took the last place meanwhile
+		d = overloaded(d)
+		g.report(a, d)
+		tx.Respond(d.Status, "", "", refusalHeaders(a, d), nil)
+		g.refusedPass(grp, a, d)
 		return
 	}
 	g.begin(s)
@@ -75,6 +96,12 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(0) })
 	go s.run()
+}
+
+// overloaded: the table of calls or of transactions is full.
+func overloaded(was call.Decision) call.Decision {
+	return call.Decision{Verdict: call.Reject, Status: 503, Rule: "base/overload", Severity: call.High, Action: call.CallRejected,
+		Reason: "too many calls at a time", RetryAfter: 5 * time.Second, Trace: was.Trace}
 }
 
 func (g *Gateway) refuseInvite(r *sipx.Request, a *call.Attempt, d call.Decision) {
@@ -173,13 +200,55 @@ func (g *Gateway) claim(r *sipx.Request, a *call.Attempt, id identity) (call.Dec
 			Subject: call.Subject{Kind: "user", Value: id.aors[0].user}}, true
 	case call.PBX:
 		a.User = unescape(r.From().URI.User)
-		if v := r.Header("P-Asserted-Identity"); v != "" {
-			if n, err := sipx.ParseNameAddr(v); err == nil && n.URI.User != "" {
-				a.User = unescape(n.URI.User)
-			}
+		if user := asserted(r.Headers("P-Asserted-Identity")); user != "" {
+			a.User = user
 		}
 	}
 	return call.Decision{}, false
+}
+
+// asserted is the user of the first P-Asserted-Identity that has one. There
+// may be a sip and a tel URI, in one header line or two (RFC 3325 §9.1).
+func asserted(values []string) string {
+	for _, line := range values {
+		for _, v := range splitAddresses(line) {
+			n, err := sipx.ParseNameAddr(v)
+			if err != nil {
+				continue
+			}
+			user := n.URI.User
+			if n.URI.Scheme == "tel" {
+				user, _, _ = strings.Cut(n.URI.Raw(), ";")
+			}
+			if user != "" {
+				return unescape(user)
+			}
+		}
+	}
+	return ""
+}
+
+// splitAddresses cuts a header line at the commas that are in no quotes and
+// no brackets.
+func splitAddresses(v string) (out []string) {
+	quoted, inside, start := false, false, 0
+	for i := 0; i < len(v); i++ {
+		switch c := v[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '<':
+			inside = true
+		case c == '>':
+			inside = false
+		case c == ',' && !inside:
+			out = append(out, strings.TrimSpace(v[start:i]))
+			start = i + 1
+		}
+	}
+	return append(out, strings.TrimSpace(v[start:]))
 }
 
 // direct finds the call this pass belongs to and its direction.
@@ -187,14 +256,26 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 	switch a.PeerKind {
 	case call.Carrier:
 		a.Direction = call.Inbound
+		a.Account = g.peers.pbxOrder()[0].Name
 	case call.Phone:
 		a.Direction = call.Internal
-		if a.To.Kind == call.National || a.To.Kind == call.International {
+		if outside(a.To) {
 			a.Direction = call.Outbound
 		}
 	case call.PBX:
-		_, toPhone := g.bindings.get(a.To.User, a.At)
-		grp := g.calls.join(a, sessionID(r))
+		numbers := []string{numberOf(a)}
+		b, toPhone := g.called(r.URI(), a.At)
+		if toPhone {
+			// The token says nothing; To names whom the call is for, unless
+			// the PBX writes the token there too.
+			g.number(&a.To, r.To().URI, call.Phone)
+			if _, token := g.bindings.get(a.To.User, a.At); token {
+				a.To.User, a.To.Host = b.aor.user, b.aor.domain
+				g.deps.Plan.Normalise(b.aor.user, number.Dialled).Fill(&a.To)
+			}
+			numbers = []string{numberOf(a), b.aor.user}
+		}
+		grp := g.calls.join(a, sessionID(r), numbers)
 		if grp != nil {
 			a.ID = grp.id
 			a.Pass = g.calls.count(grp) + 1
@@ -203,13 +284,10 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 				a.User = grp.attempt.User
 			}
 		}
-		if toPhone {
-			// The token says nothing; To names whom the call is for.
-			g.number(&a.To, r.To().URI, call.Phone)
-			if grp == nil && (a.From.Kind == call.National || a.From.Kind == call.International) {
-				a.Direction = call.Inbound
-			}
-		} else {
+		switch {
+		case toPhone && grp == nil && (a.From.Kind == call.National || a.From.Kind == call.International):
+			a.Direction = call.Inbound
+		case !toPhone && outside(a.To):
 			a.Direction = call.Outbound
 		}
 		if grp != nil {
@@ -218,7 +296,26 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 	}
 	a.ID = newID()
 	a.Pass = 1
-	return &group{id: a.ID, attempt: a}
+	return &group{id: a.ID, attempt: a, live: 1}
+}
+
+// called finds the registered phone that the PBX calls: by its token, else by
+// its address of record.
+func (g *Gateway) called(u sipx.URI, now time.Time) (binding, bool) {
+	if b, ok := g.bindings.get(u.User, now); ok {
+		return b, true
+	}
+	if g.ours(u.Host) {
+		if bs := g.bindings.of(aorOf(u), now); len(bs) > 0 {
+			return bs[0], true
+		}
+	}
+	return binding{}, false
+}
+
+// outside: the other end is in the public network.
+func outside(p call.Party) bool {
+	return p.Kind == call.National || p.Kind == call.International || p.Kind == call.Emergency
 }
 
 // sessionID is the local UUID of RFC 7989 §5.

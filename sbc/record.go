@@ -94,7 +94,7 @@ func (g *Gateway) close(grp *group, now time.Time) {
 	if !g.calls.closePass(grp) {
 		return
 	}
-	g.release(grp.id, nil)
+	g.release(grp.id)
 	g.outcome(grp.attempt, grp.passes[0].Code)
 	r := grp.record(g.cfg.Node, now)
 	g.deps.Reporter.Record(r)
@@ -144,7 +144,7 @@ func (g *Gateway) refusedRecord(a *call.Attempt, d call.Decision) {
 	if a.Pass == 0 {
 		a.Pass = 1
 	}
-	g.refusedPass(&group{id: a.ID, attempt: a}, a, d)
+	g.refusedPass(&group{id: a.ID, attempt: a, live: 1}, a, d)
 }
 
 // refusedPass adds a refused pass to its call; a first pass is the call.
@@ -160,10 +160,7 @@ func (g *Gateway) refusedPass(grp *group, a *call.Attempt, d call.Decision) {
 }
 
 // release tells the guards that count that a call is over.
-func (g *Gateway) release(id string, grp *group) {
-	if grp != nil && g.calls.living(grp) {
-		return // another pass of the call goes on
-	}
+func (g *Gateway) release(id string) {
 	for _, gd := range *g.guards.Load() {
 		if r, ok := gd.(Releaser); ok {
 			r.Done(id)

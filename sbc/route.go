@@ -57,7 +57,7 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 		return out, d
 	}
 	uri := r.URI()
-	if b, ok := g.bindings.get(uri.User, a.At); ok {
+	if b, ok := g.called(uri, a.At); ok {
 		if b.flow == nil || !b.flow.Alive() {
 			return no(430, "base/flow-failed", "the connection of "+b.aor.String()+" is gone")
 		}
@@ -65,12 +65,6 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 	}
 	if strings.HasPrefix(uri.User, "rp") && len(uri.User) == 26 {
 		return no(480, "base/not-registered", "no such registration any more")
-	}
-	if bs := g.bindings.of(aorOf(uri), a.At); len(bs) > 0 && g.ours(strings.ToLower(uri.Host)) {
-		if bs[0].flow == nil || !bs[0].flow.Alive() {
-			return no(430, "base/flow-failed", "the connection of "+bs[0].aor.String()+" is gone")
-		}
-		return []route{{kind: call.Phone, phone: bs[0]}}, d
 	}
 	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
@@ -86,6 +80,18 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 			}
 		}
 		return out, d
+	}
+	if a.Emergency() {
+		// Any way out is better than none.
+		var out []route
+		for i := range g.cfg.Peers {
+			if p := &g.cfg.Peers[i]; p.Host != "" {
+				out = append(out, route{kind: call.Carrier, peer: p})
+			}
+		}
+		if len(out) > 0 {
+			return out, d
+		}
 	}
 	return no(404, "base/no-route", "no route to "+a.To.Number)
 }
@@ -152,6 +158,9 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.
 		user := u.User
 		if u.Scheme == "tel" || u.Scheme == "urn" {
 			user, host = g.dialable(a), domain
+			if user == "" { // tel:*72 and the like: the PBX may know it
+				user, _, _ = strings.Cut(u.Raw(), ";")
+			}
 		}
 		uri = sipURI(user, host)
 		to = nameAddr("", sipURI(user, host))

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,9 @@ type session struct {
 	decision call.Decision
 	mailbox  chan input
 	quit     chan struct{} // closed when run has ended
+
+	door sync.RWMutex // held to post; closed under the lock
+	shut bool
 
 	state  b2bua.State
 	legs   [2]leg
@@ -132,11 +136,14 @@ func (g *Gateway) reconnect(l *leg) func(context.Context) (*sipx.Flow, error) {
 
 // post puts an input into the mailbox; false when it is full.
 func (s *session) post(in input) bool {
+	s.door.RLock()
+	defer s.door.RUnlock()
+	if s.shut {
+		return false
+	}
 	select {
 	case s.mailbox <- in:
 		return true
-	case <-s.quit:
-		return false
 	default:
 		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
 		return false
@@ -146,7 +153,7 @@ func (s *session) post(in input) bool {
 // run is the owner: one input at a time until the call has ended.
 func (s *session) run() {
 	defer s.g.calls.remove(s)
-	defer close(s.quit)
+	defer s.close()
 	defer func() {
 		// A panic ends this call and nothing else.
 		if p := recover(); p != nil {
@@ -164,6 +171,28 @@ func (s *session) run() {
 			s.handle(in)
 		case <-s.g.ctx.Done():
 			s.abandon()
+			return
+		}
+	}
+}
+
+// close ends the mailbox. What was posted before is taken all the same: a
+// request that came too late gets its 481, nobody waits for an answer.
+func (s *session) close() {
+	s.door.Lock()
+	s.shut = true
+	s.door.Unlock()
+	close(s.quit)
+	defer func() {
+		if p := recover(); p != nil {
+			s.g.log.Error("ended call failed", "call", s.group.id, "panic", fmt.Sprint(p))
+		}
+	}()
+	for {
+		select {
+		case in := <-s.mailbox:
+			s.handle(in)
+		default:
 			return
 		}
 	}
