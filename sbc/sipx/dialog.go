@@ -40,10 +40,12 @@ func (d *Dialog) Request(method string, seq uint32, hs []HeaderField, body []byt
 		seq = d.LocalSeq
 	}
 	uri, routes := d.Target, d.Routes
-	if len(routes) > 0 && !strings.Contains(routes[0], ";lr") {
-		// A strict router wants itself as Request-URI (RFC 3261 §12.2.1.1).
-		uri = strings.Trim(routes[0], "<>")
-		routes = append(append([]string{}, routes[1:]...), "<"+d.Target+">")
+	if len(routes) > 0 {
+		if first, err := ParseNameAddr(routes[0]); err == nil && !looseRouter(first.URI) {
+			// A strict router wants itself as Request-URI (RFC 3261 §12.2.1.1).
+			uri = targetOf(first.URI)
+			routes = append(append([]string{}, routes[1:]...), "<"+d.Target+">")
+		}
 	}
 	o := &Out{Method: method, URI: uri, Body: body}
 	for _, r := range routes {
@@ -59,6 +61,15 @@ func (d *Dialog) Request(method string, seq uint32, hs []HeaderField, body []byt
 	}
 	o.Headers = append(o.Headers, hs...)
 	return o
+}
+
+func looseRouter(u URI) bool {
+	for _, p := range u.UriParams {
+		if strings.EqualFold(p.K, "lr") {
+			return true
+		}
+	}
+	return false
 }
 
 func withTag(nameAddr, tag string) string {
@@ -77,7 +88,7 @@ func (r *Request) Accept(localTag, contact string) Dialog {
 	d.Local = NameAddrText(to.Display, to.URI.String())
 	d.Routes = r.RecordRoutes()
 	if c, ok := r.Contact(); ok {
-		d.Target = c.URI.String()
+		d.Target = targetOf(c.URI)
 	}
 	return d
 }
@@ -92,7 +103,7 @@ func (d *Dialog) Established(res *Response) {
 		d.Routes = append(d.Routes, rr[i])
 	}
 	if c, ok := res.Contact(); ok {
-		d.Target = c.URI.String()
+		d.Target = targetOf(c.URI)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sipx
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -55,10 +56,9 @@ func carry(headers func(string) []string, to call.Side) (out []HeaderField) {
 			continue
 		}
 		for _, v := range headers(c.name) {
-			if c.name == "Authorization" || c.name == "Proxy-Authorization" || c.name == "WWW-Authenticate" || c.name == "Proxy-Authenticate" {
-				v = withoutAuthInt(v)
+			if v = cleaned(c.name, v); v != "" {
+				out = append(out, HeaderField{c.name, v})
 			}
-			out = append(out, HeaderField{c.name, v})
 		}
 	}
 	if s := filterTags(headers("Supported")); s != "" {
@@ -73,8 +73,26 @@ func carry(headers func(string) []string, to call.Side) (out []HeaderField) {
 // Carry returns the header fields of the request that may cross to that side.
 func (r *Request) Carry(to call.Side) []HeaderField { return carry(r.Headers, to) }
 
-// Carry returns the header fields of the response that may cross to that side.
-func (r *Response) Carry(to call.Side) []HeaderField { return carry(r.Headers, to) }
+// Carry returns the header fields of the response that may cross to that
+// side. A Retry-After of 503 may not: it would keep the other side from
+// sending us anything at all (RFC 3261 §21.5.4), however many ways are left.
+func (r *Response) Carry(to call.Side) []HeaderField {
+	hs := carry(r.Headers, to)
+	if r.Code() == 503 {
+		hs = slices.DeleteFunc(hs, func(h HeaderField) bool { return h.Name == "Retry-After" })
+	}
+	return hs
+}
+
+// Reasons returns the Reason fields (RFC 3326) as they may cross.
+func (r *Request) Reasons() (out []HeaderField) {
+	for _, v := range r.Headers("Reason") {
+		if v = cleanReason(v); v != "" {
+			out = append(out, HeaderField{"Reason", v})
+		}
+	}
+	return out
+}
 
 func filterTags(values []string) string {
 	var keep []string
@@ -100,29 +118,139 @@ func (r *Request) UnsupportedTags() []string {
 	return bad
 }
 
-// withoutAuthInt takes auth-int out of a challenge's qop: it covers the body,
-// which we rewrite (RFC 3261 §22.4).
+// withoutAuthInt takes auth-int out of qop: it covers the body, which we
+// rewrite (RFC 3261 §22.4). The rest stays as it came, to the octet.
 func withoutAuthInt(v string) string {
-	low := strings.ToLower(v)
-	i := strings.Index(low, "qop=\"")
-	if i < 0 {
-		return v
+	_, rest, _ := strings.Cut(v, " ")
+	for at := len(v) - len(rest); at < len(v); {
+		for at < len(v) && (v[at] == ' ' || v[at] == '\t' || v[at] == ',') {
+			at++
+		}
+		eq := strings.IndexByte(v[at:], '=')
+		if eq < 0 {
+			return v
+		}
+		name := strings.TrimSpace(v[at : at+eq])
+		at += eq + 1
+		for at < len(v) && (v[at] == ' ' || v[at] == '\t') {
+			at++
+		}
+		start, end := at, at
+		if at < len(v) && v[at] == '"' {
+			start++
+			for end = start; end < len(v) && v[end] != '"'; end++ {
+				if v[end] == '\\' {
+					end++
+				}
+			}
+			if end >= len(v) {
+				return v
+			}
+			at = end + 1
+		} else {
+			for end < len(v) && v[end] != ',' {
+				end++
+			}
+			at = end
+		}
+		if strings.EqualFold(name, "qop") {
+			return v[:start] + qopWithoutInt(v[start:end]) + v[end:]
+		}
 	}
-	start := i + len("qop=\"")
-	end := strings.IndexByte(v[start:], '"')
-	if end < 0 {
+	return v
+}
+
+func qopWithoutInt(v string) string {
+	if !strings.Contains(strings.ToLower(v), "auth-int") {
 		return v
 	}
 	var keep []string
-	for q := range strings.SplitSeq(v[start:start+end], ",") {
+	for q := range strings.SplitSeq(v, ",") {
 		if q = strings.TrimSpace(q); q != "" && !strings.EqualFold(q, "auth-int") {
 			keep = append(keep, q)
 		}
 	}
 	if len(keep) == 0 {
-		keep = []string{"auth"}
+		return "auth"
 	}
-	return v[:start] + strings.Join(keep, ",") + v[start+end:]
+	return strings.Join(keep, ",")
+}
+
+// cleaned rewrites the values of free form in which the other side's hosts
+// may hide; "" leaves the field out.
+func cleaned(name, v string) string {
+	switch name {
+	case "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate":
+		return withoutAuthInt(v)
+	case "Reason":
+		return cleanReason(v)
+	case "Retry-After":
+		n := 0
+		for n < len(v) && isDigit(v[n]) {
+			n++
+		}
+		return v[:n] // without comment and parameters (RFC 3261 §20.33)
+	}
+	return v
+}
+
+// cleanReason keeps protocol, cause and a text that names no host (RFC 3326
+// §2). Only the first of several values is kept.
+func cleanReason(v string) string {
+	end := 0
+	for end < len(v) && charClass[v[end]]&classToken != 0 {
+		end++
+	}
+	rest := strings.TrimSpace(v[end:])
+	if end == 0 || rest != "" && rest[0] != ';' && rest[0] != ',' {
+		return ""
+	}
+	out := v[:end]
+	for strings.HasPrefix(rest, ";") {
+		name, after, has := strings.Cut(rest[1:], "=")
+		if !has || strings.ContainsAny(name, ";,") {
+			return out
+		}
+		name, after = strings.TrimSpace(name), strings.TrimSpace(after)
+		var val string
+		if strings.HasPrefix(after, `"`) {
+			q, _, why := quoted([]byte(after), 0)
+			if why != "" {
+				return out
+			}
+			val, rest = after[1:q-1], strings.TrimSpace(after[q:])
+		} else {
+			n := strings.IndexAny(after, ";,")
+			if n < 0 {
+				n = len(after)
+			}
+			val, rest = strings.TrimSpace(after[:n]), after[n:]
+		}
+		switch {
+		case strings.EqualFold(name, "cause") && digits([]byte(val)):
+			out += ";cause=" + val
+		case strings.EqualFold(name, "text") && plainWords(val):
+			out += `;text="` + val + `"`
+		}
+	}
+	return out
+}
+
+// plainWords: text that cannot be an address: letters, digits, spaces and
+// punctuation, a stop only at the end of a word.
+func plainWords(s string) bool {
+	if len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case lower(c) >= 'a' && lower(c) <= 'z', isDigit(c), strings.IndexByte(" -_,;!?()/'", c) >= 0:
+		case c == '.' && (i+1 == len(s) || s[i+1] == ' '):
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // AuthUser is the username of the first Authorization or
@@ -203,8 +331,8 @@ func (r *Request) Attempt() *call.Attempt {
 	a := &call.Attempt{
 		At: r.At, Method: r.Method(), Side: f.Side,
 		Source: call.Source{Addr: f.Remote, Local: f.Local, Transport: f.Transport},
-		From:   call.Party{User: from.URI.User, Host: from.URI.Host, Display: from.Display},
-		To:     call.Party{User: u.User, Host: u.Host, Display: to.Display},
+		From:   call.Party{User: userOf(from.URI), Host: from.URI.Host, Display: from.Display},
+		To:     call.Party{User: userOf(u), Host: u.Host, Display: to.Display},
 
 		SIPCallID: r.CallID(), RequestURI: u.String(), UserAgent: r.UserAgent(),
 		Hops: r.MaxForwards(), Size: r.Size, Expires: -1,
@@ -229,7 +357,7 @@ func (r *Request) Attempt() *call.Attempt {
 	for _, name := range []string{"Diversion", "History-Info"} {
 		if v := r.Header(name); v != "" && a.Diversion == "" {
 			if n, err := ParseNameAddr(v); err == nil {
-				a.Diversion = n.URI.User
+				a.Diversion = userOf(n.URI)
 			}
 		}
 	}

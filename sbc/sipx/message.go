@@ -42,8 +42,8 @@ func (n NameAddr) Get(name string) string {
 func ParseNameAddr(s string) (NameAddr, error) {
 	var n NameAddr
 	var ps sip.HeaderParams
-	d, err := sip.ParseAddressValue(s, &n.URI, &ps)
-	n.Display = strings.Trim(d, `"`)
+	var err error
+	n.Display, err = sip.ParseAddressValue(s, &n.URI, &ps)
 	for _, kv := range ps {
 		n.Params = append(n.Params, Param{kv.K, kv.V})
 	}
@@ -55,7 +55,48 @@ func NameAddrText(display, uri string) string {
 	if display == "" {
 		return "<" + uri + ">"
 	}
-	return `"` + display + `" <` + uri + ">"
+	return `"` + inQuotes(display) + `" <` + uri + ">"
+}
+
+// inQuotes makes text fit between quotes. Escapes in it stay as they came;
+// what would end the quotes early, and let the rest pass for an address, is
+// escaped, and control characters are left out.
+func inQuotes(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\' && i+1 < len(s) && s[i+1] >= 0x20 && s[i+1] < 0x7f:
+			b.WriteByte(c)
+			i++
+			b.WriteByte(s[i])
+		case c == '\\' || c < 0x20 || c == 0x7f:
+		case c == '"':
+			b.WriteString(`\"`)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// userOf is the user of a URI; that of a tel URI is its number (RFC 3966 §3).
+func userOf(u URI) string {
+	if u.Scheme == "tel" {
+		number, _, _ := strings.Cut(u.Raw(), ";")
+		return number
+	}
+	return u.User
+}
+
+// targetOf writes the URI of a Contact as a Request-URI, without what may not
+// stand there: headers and method (RFC 3261 §19.1.1).
+func targetOf(u URI) string {
+	if u.Headers != nil || u.UriParams.Has("method") {
+		u.Headers = nil
+		u.UriParams = u.UriParams.Clone()
+		u.UriParams.Remove("method")
+	}
+	return u.String()
 }
 
 // message is what requests and responses share.
@@ -142,7 +183,7 @@ func (r *Response) RecordRoutes() []string { return splitRoutes(r.Headers("Recor
 func (r *Request) RecordRoutes() []string { return splitRoutes(r.Headers("Record-Route")) }
 
 func nameAddr(display string, u URI, ps sip.HeaderParams) NameAddr {
-	n := NameAddr{Display: strings.Trim(display, `"`), URI: u}
+	n := NameAddr{Display: display, URI: u}
 	for _, kv := range ps {
 		n.Params = append(n.Params, Param{kv.K, kv.V})
 	}
@@ -269,10 +310,9 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 	for i, h := range r.msg.GetHeaders("Via") {
 		if v, ok := h.(*sip.ViaHeader); ok && i == 0 {
 			v = v.Clone()
+			// A client's own idea of where it was received from never stays.
 			src := r.Flow.Remote
-			if v.Host != src.Addr().String() || v.Params.Has("rport") {
-				v.Params.Add("received", src.Addr().String())
-			}
+			v.Params.Add("received", src.Addr().WithZone("").String())
 			if v.Params.Has("rport") {
 				v.Params.Add("rport", strconv.Itoa(int(src.Port())))
 			}
