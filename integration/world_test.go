@@ -77,7 +77,7 @@ func (w *world) start(pbx, more string) {
 	w.tb.Cleanup(func() {
 		if w.tb.Failed() {
 			for _, f := range []string{"alerts.jsonl", "cdr.jsonl"} {
-				w.tb.Logf("%s:\n%s", f, w.read(f))
+				w.tb.Logf("end of %s:\n%s", f, last(w.read(f), 4000))
 			}
 		}
 	})
@@ -136,15 +136,22 @@ func (w *world) read(file string) string {
 // record is a line of alerts.jsonl, cdr.jsonl or events.jsonl.
 type record map[string]any
 
-// str reads a value by its path, "rule.id"; what is no text is shown as JSON.
+// str reads a value by its path, "rule.id", "passes.0.code"; what is no text is shown as JSON.
 func (r record) str(path string) string {
 	var v any = map[string]any(r)
 	for name := range strings.SplitSeq(path, ".") {
-		m, ok := v.(map[string]any)
-		if !ok {
+		switch x := v.(type) {
+		case map[string]any:
+			v = x[name]
+		case []any:
+			i, err := strconv.Atoi(name)
+			if err != nil || i >= len(x) {
+				return ""
+			}
+			v = x[i]
+		default:
 			return ""
 		}
-		v = m[name]
 	}
 	switch v := v.(type) {
 	case nil:
@@ -213,9 +220,11 @@ func (w *world) get(path string) string {
 }
 
 // idle waits until no call is left anywhere in the gateway.
-func (w *world) idle() {
+func (w *world) idle() { w.tb.Helper(); w.idleIn(soon) }
+
+func (w *world) idleIn(limit time.Duration) {
 	w.tb.Helper()
-	peers.Eventually(w.tb, soon, "a gateway without calls", func() bool {
+	peers.Eventually(w.tb, limit, "a gateway without calls", func() bool {
 		var list struct{ Items []any }
 		if err := json.Unmarshal([]byte(w.get("/api/v1/calls")), &list); err != nil {
 			w.tb.Fatalf("/api/v1/calls: %v", err)
@@ -223,3 +232,5 @@ func (w *world) idle() {
 		return len(list.Items) == 0 && w.gw.Usage(w.net).UDPSockets <= 2
 	})
 }
+
+func last(s string, n int) string { return s[max(0, len(s)-n):] }
