@@ -350,3 +350,6 @@ func (g *Gateway) Active() int {
 	defer g.calls.mu.Unlock()
 	return len(g.calls.groups)
 }
+
+// Transactions is the number of SIP transactions alive.
+func (g *Gateway) Transactions() int { return g.stack.Transactions() }

@@ -1,0 +1,30 @@
+package sbc
+
+// Tables counts the entries of every table of the gateway, for tests of what
+// is left behind.
+func (g *Gateway) Tables() map[string]int {
+	c := &g.calls
+	c.mu.Lock()
+	out := map[string]int{"attempts": len(c.attempts), "dialogs": len(c.dialogs), "sessions": len(c.all), "groups": len(c.groups),
+		"inside": len(c.inside), "session-ids": len(c.sessID), "recent": len(c.recent)}
+	c.mu.Unlock()
+	g.ids.mu.Lock()
+	out["flows"], out["addresses"] = len(g.ids.flows), len(g.ids.addrs)
+	g.ids.mu.Unlock()
+	g.challenges.mu.Lock()
+	out["challenges"] = len(g.challenges.open)
+	g.challenges.mu.Unlock()
+	out["bindings"] = g.bindings.len()
+	out["transactions"] = g.Transactions()
+	return out
+}
+
+// MaxChallenges is the cap of challenges without an answer.
+const MaxChallenges = maxChallenges
+
+// Reason and Display are what may cross of such text.
+func Reason(v string) string  { return reason(v) }
+func Display(v string) string { return display(v) }
+
+// Asserted is the user of P-Asserted-Identity lines.
+func Asserted(lines ...string) string { return asserted(lines) }
