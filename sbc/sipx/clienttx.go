@@ -72,10 +72,14 @@ func (s *Stack) Send(f *Flow, o *Out, notify func(Outcome)) (*ClientTx, error) {
 func (s *Stack) sendBranch(f *Flow, o *Out, branch string, notify func(Outcome)) (*ClientTx, error) {
 	tx := &ClientTx{stack: s, flow: f, out: o, branch: branch, key: branch + "|" + o.Method,
 		invite: o.Method == "INVITE", notify: notify, interval: s.cfg.T1, deadline: time.Now().Add(64 * s.cfg.T1)}
+	if err := o.safe(); err != nil {
+		return nil, err
+	}
 	tx.raw = o.serialize(f.via(branch))
 	if !s.tx.addClient(tx) {
 		return nil, ErrTooBusy
 	}
+	f.wait(tx)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if err := f.send(tx.raw); err != nil {
@@ -103,7 +107,18 @@ func (tx *ClientTx) set(d time.Duration, f func()) {
 	if tx.timer != nil {
 		tx.timer.Stop()
 	}
-	tx.timer = time.AfterFunc(max(d, 0), f)
+	tx.timer = time.AfterFunc(max(d, 0), func() { tx.stack.safely("client transaction", f) })
+}
+
+// flowEnded gives an INVITE that rings as long as one that nobody answers:
+// the peer may come back over another connection, but need not.
+func (tx *ClientTx) flowEnded() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.state == cProceeding && tx.deadline.IsZero() {
+		tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
+		tx.arm()
+	}
 }
 
 // tick is Timer A or E, B or F.
@@ -148,7 +163,7 @@ func (tx *ClientTx) receive(res *Response) {
 			tx.state = cProceeding
 			if tx.invite {
 				// Timer C is the owner's (RFC 3261 §16.6 step 11).
-				if !tx.cancel {
+				if !tx.cancel && tx.flow.Alive() {
 					tx.deadline = time.Time{}
 					tx.timer.Stop()
 				}
@@ -214,6 +229,7 @@ func (tx *ClientTx) end() {
 	if tx.timer != nil {
 		tx.timer.Stop()
 	}
+	tx.flow.forget(tx)
 	tx.stack.tx.dropClient(tx)
 }
 
@@ -257,6 +273,9 @@ func (tx *ClientTx) derived(method string) *Out {
 // Ack sends the ACK of a 2xx with that To tag, and again for each time the
 // 2xx is repeated (RFC 3261 §13.2.2.4).
 func (tx *ClientTx) Ack(f *Flow, toTag string, o *Out) error {
+	if err := o.safe(); err != nil {
+		return err
+	}
 	b := o.serialize(f.via(newBranch()))
 	tx.mu.Lock()
 	if tx.acks == nil {
@@ -269,12 +288,12 @@ func (tx *ClientTx) Ack(f *Flow, toTag string, o *Out) error {
 	return f.send(b)
 }
 
-// Cancel sends a CANCEL (RFC 3261 §9.1); the owner calls it only after a
+// Cancel sends a CANCEL (RFC 3261 §9.1), once; the owner calls it only after a
 // provisional response. The final response still comes through notify, or
 // ErrTimeout after 64·T1.
 func (tx *ClientTx) Cancel(extra []HeaderField) {
 	tx.mu.Lock()
-	if tx.state != cProceeding && tx.state != cCalling {
+	if tx.state != cProceeding && tx.state != cCalling || tx.cancel {
 		tx.mu.Unlock()
 		return
 	}
@@ -282,7 +301,7 @@ func (tx *ClientTx) Cancel(extra []HeaderField) {
 	tx.cancel = true
 	o := tx.derived("CANCEL")
 	o.Headers = append(o.Headers, extra...)
-	tx.set(64*tx.stack.cfg.T1, tx.tick)
+	tx.arm()
 	tx.mu.Unlock()
 	tx.stack.sendBranch(tx.flow, o, tx.branch, nil)
 }

@@ -63,6 +63,10 @@ func (d *Dialog) Request(method string, seq uint32, hs []HeaderField, body []byt
 	return o
 }
 
+// maxRoutes bounds a route set: every request of a dialog repeats it. A
+// message with more Record-Route values is not taken.
+const maxRoutes = 16
+
 func looseRouter(u URI) bool {
 	for _, p := range u.UriParams {
 		if strings.EqualFold(p.K, "lr") {

@@ -2,8 +2,10 @@ package sipx
 
 import (
 	"errors"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,9 @@ type Flow struct {
 	udp       *net.UDPConn
 	stream    *streamConn
 	known     atomic.Bool
+
+	mu      sync.Mutex
+	waiting map[*ClientTx]struct{} // of a stream: our requests without a final response
 }
 
 // ErrFlowClosed is returned by sends on a connection that is gone.
@@ -65,6 +70,35 @@ func (f *Flow) Known() bool { return f.known.Load() }
 func (f *Flow) Close() {
 	if f.stream != nil {
 		f.stream.close()
+	}
+}
+
+// wait notes a request of ours on a stream, forget strikes it off.
+func (f *Flow) wait(tx *ClientTx) {
+	if f.stream == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.waiting == nil {
+		f.waiting = map[*ClientTx]struct{}{}
+	}
+	f.waiting[tx] = struct{}{}
+}
+
+func (f *Flow) forget(tx *ClientTx) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.waiting, tx)
+}
+
+// ended tells the requests that wait on a stream that it has gone.
+func (f *Flow) ended() {
+	f.mu.Lock()
+	txs := slices.Collect(maps.Keys(f.waiting))
+	f.mu.Unlock()
+	for _, tx := range txs {
+		tx.flowEnded()
 	}
 }
 

@@ -1,6 +1,8 @@
 package sipx
 
 import (
+	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 	"time"
@@ -341,6 +343,9 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 		}
 	}
 	for _, h := range hs {
+		if !h.safe() {
+			continue // the answer must go out; see Out.safe
+		}
 		res.AppendHeader(sip.NewHeader(h.Name, h.Value))
 	}
 	res.SetBody(body)
@@ -355,6 +360,46 @@ type Out struct {
 	MaxForwards int
 	Headers     []HeaderField
 	Body        []byte
+}
+
+// ErrUnsafe is returned for a message that would not be one message, or not
+// the one that was meant, on the wire.
+var ErrUnsafe = errors.New("message not sent: a line break or the like in a header or URI")
+
+// safe is the last look at what is sent. Values were checked where they came
+// in; this stops those that were decoded or put together since.
+func (o *Out) safe() error {
+	if o.URI == "" {
+		return fmt.Errorf("%s without Request-URI: %w", o.Method, ErrUnsafe)
+	}
+	for i := range len(o.URI) {
+		if c := o.URI[i]; c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '"' {
+			return fmt.Errorf("%s, Request-URI: %w", o.Method, ErrUnsafe)
+		}
+	}
+	for _, h := range o.Headers {
+		if !h.safe() {
+			return fmt.Errorf("%s, header %q: %w", o.Method, h.Name, ErrUnsafe)
+		}
+	}
+	return nil
+}
+
+func (h HeaderField) safe() bool {
+	if h.Name == "" {
+		return false
+	}
+	for i := range len(h.Name) {
+		if charClass[h.Name[i]]&classToken == 0 {
+			return false
+		}
+	}
+	for i := range len(h.Value) {
+		if c := h.Value[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // serialize writes the request with the given Via.

@@ -128,7 +128,7 @@ func (tx *ServerTx) arm(d time.Duration, f func()) {
 	if tx.timer != nil {
 		tx.timer.Stop()
 	}
-	tx.timer = time.AfterFunc(d, f)
+	tx.timer = time.AfterFunc(d, func() { tx.stack.safely("server transaction", f) })
 }
 
 func (tx *ServerTx) end() {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -198,15 +199,23 @@ func (s *Stack) Close() {
 	s.tx.stop()
 }
 
+// safely runs what a message or timer gives rise to: neither may end the
+// process; what it broke is ours.
+func (s *Stack) safely(what string, f func()) {
+	defer s.recovered(what)
+	f()
+}
+
+func (s *Stack) recovered(what string) {
+	if p := recover(); p != nil {
+		s.Stats.Panics.Add(1)
+		s.log.Error("failed", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
+}
+
 // handle takes one whole message of a flow, in order.
 func (s *Stack) handle(f *Flow, b []byte) {
-	defer func() {
-		// One message must never end the process; what it broke is ours.
-		if p := recover(); p != nil {
-			s.Stats.Panics.Add(1)
-			s.log.Error("message handler failed", "panic", fmt.Sprint(p), "source", f.Remote.String())
-		}
-	}()
+	defer s.recovered("message handler")
 	now := time.Now()
 	n, bad := Check(b, f.Reliable(), s.cfg.Limits)
 	if bad != nil {
@@ -226,10 +235,15 @@ func (s *Stack) handle(f *Flow, b []byte) {
 			s.malformed(f, b, &Malformed{Status: 400, Reason: "mandatory header unreadable"})
 			return
 		}
+		if len(m.GetHeaders("Record-Route")) > maxRoutes {
+			s.malformed(f, b, &Malformed{Status: 513, Header: "Record-Route", Reason: "too many routes"})
+			return
+		}
 		s.request(&Request{message: message{f, now, n}, msg: m, stack: s})
 	case *sip.Response:
 		s.Stats.Responses.Add(1)
-		if m.CallID() == nil || m.From() == nil || m.To() == nil || m.CSeq() == nil || m.Via() == nil {
+		if m.CallID() == nil || m.From() == nil || m.To() == nil || m.CSeq() == nil || m.Via() == nil || len(m.GetHeaders("Record-Route")) > maxRoutes {
+			s.malformed(f, b, &Malformed{Status: 400, Reason: "mandatory header unreadable, or too many routes", Response: true})
 			return
 		}
 		s.response(&Response{message: message{f, now, n}, msg: m})
@@ -287,8 +301,11 @@ func (s *Stack) cancel(r *Request) {
 }
 
 func (s *Stack) response(res *Response) {
+	// It must come the way the request went: not a datagram, whose source
+	// anybody can write, for a request on a connection. Another connection
+	// or port of the same host will do (RFC 3261 §18.2.2).
 	tx := s.tx.client(clientKey(res.msg))
-	if tx == nil || tx.flow.Side != res.Flow.Side || tx.flow.Remote.Addr() != res.Flow.Remote.Addr() {
+	if tx == nil || tx.flow.Side != res.Flow.Side || tx.flow.Transport != res.Flow.Transport || tx.flow.Remote.Addr() != res.Flow.Remote.Addr() {
 		s.Stats.Strays.Add(1)
 		return
 	}

@@ -125,6 +125,7 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn, whenKnown func()) {
 		s.mu.Lock()
 		delete(s.conns, f)
 		s.mu.Unlock()
+		f.ended()
 		s.handler.FlowClosed(f)
 	}()
 

@@ -19,6 +19,7 @@ type txTable struct {
 	seed   maphash.Seed
 	shards [64]txShard
 	n      atomic.Int64
+	closed atomic.Bool
 	max    int64
 	secret []byte // for tags of stateless replies
 }
@@ -57,7 +58,8 @@ func (t *txTable) client(key string) *ClientTx {
 	return sh.clients[key]
 }
 
-// addServer reports false when the table is full or the key is taken.
+// addServer and addClient report false when the table is full or closed, or
+// the key is taken.
 func (t *txTable) addServer(tx *ServerTx) bool {
 	if t.n.Load() >= t.max {
 		return false
@@ -65,7 +67,7 @@ func (t *txTable) addServer(tx *ServerTx) bool {
 	sh := t.shard(tx.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if sh.servers[tx.key] != nil {
+	if sh.servers[tx.key] != nil || t.closed.Load() {
 		return false
 	}
 	sh.servers[tx.key] = tx
@@ -80,6 +82,9 @@ func (t *txTable) addClient(tx *ClientTx) bool {
 	sh := t.shard(tx.key)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	if sh.clients[tx.key] != nil || t.closed.Load() {
+		return false
+	}
 	sh.clients[tx.key] = tx
 	t.n.Add(1)
 	return true
@@ -105,12 +110,14 @@ func (t *txTable) dropClient(tx *ClientTx) {
 	}
 }
 
-// stop ends every transaction's timers.
+// stop ends every transaction's timers; none begins any more.
 func (t *txTable) stop() {
+	t.closed.Store(true)
 	for i := range t.shards {
 		sh := &t.shards[i]
 		sh.mu.Lock()
 		servers, clients := sh.servers, sh.clients
+		t.n.Add(-int64(len(servers) + len(clients)))
 		sh.servers, sh.clients = map[string]*ServerTx{}, map[string]*ClientTx{}
 		sh.mu.Unlock()
 		for _, tx := range servers {
@@ -120,7 +127,6 @@ func (t *txTable) stop() {
 			tx.stop()
 		}
 	}
-	t.n.Store(0)
 }
 
 // Transactions is the number of transactions alive.
