@@ -30,10 +30,13 @@ type Flow struct {
 	Hop       string         // name of the configured hop, when we opened it
 	TLS       *cryptotls.ConnectionState
 
-	advertise string // host:port for Via and Contact
+	advertise string       // host:port for Via and Contact; of UDP see HostPort
+	listener  *udpListener // of UDP
 	udp       *net.UDPConn
 	stream    *streamConn
 	known     atomic.Bool
+	onKnown   func()        // once: it no longer counts as a stranger's
+	idle      time.Duration // that a stranger's connection may be
 
 	mu      sync.Mutex
 	waiting map[*ClientTx]struct{} // of a stream: our requests without a final response
@@ -55,11 +58,17 @@ func (f *Flow) Secure() bool { return f.Transport == "tls" || f.Transport == "ws
 // Alive reports whether messages can still be sent.
 func (f *Flow) Alive() bool { return f.stream == nil || !f.stream.closed.Load() }
 
-// MarkKnown lifts the deadlines that strangers have.
+// MarkKnown lifts the deadlines and caps that strangers have, or brings the
+// deadline back. A reader that waits under a stranger's deadline looks again
+// when it has passed.
 func (f *Flow) MarkKnown(known bool) {
-	f.known.Store(known)
-	if known && f.stream != nil {
-		f.stream.conn.SetReadDeadline(time.Time{})
+	was := f.known.Swap(known)
+	switch {
+	case known == was || f.stream == nil:
+	case !known:
+		f.stream.conn.SetReadDeadline(time.Now().Add(f.idle))
+	case f.onKnown != nil:
+		f.onKnown()
 	}
 }
 
@@ -103,7 +112,12 @@ func (f *Flow) ended() {
 }
 
 // HostPort is our address on this flow as the other side should see it.
-func (f *Flow) HostPort() string { return f.advertise }
+func (f *Flow) HostPort() string {
+	if f.listener != nil {
+		return f.listener.hostPort(f.Remote.Addr())
+	}
+	return f.advertise
+}
 
 // send queues or writes one message. It never blocks on the other side.
 func (f *Flow) send(b []byte) error {
@@ -111,13 +125,20 @@ func (f *Flow) send(b []byte) error {
 		_, err := f.udp.WriteToUDPAddrPort(b, f.Remote)
 		return err
 	}
-	return f.stream.send(b)
+	limit := strangerQueue
+	switch {
+	case f.Outbound:
+		limit = outboundQueue
+	case f.Known():
+		limit = knownQueue
+	}
+	return f.stream.send(b, limit)
 }
 
 // via is the Via value of a request sent on this flow (RFC 3261 §18.1.1,
 // RFC 3581 §3).
 func (f *Flow) via(branch string) string {
-	return "SIP/2.0/" + strings.ToUpper(f.Transport) + " " + f.advertise + ";branch=" + branch + ";rport"
+	return "SIP/2.0/" + strings.ToUpper(f.Transport) + " " + f.HostPort() + ";branch=" + branch + ";rport"
 }
 
 // ContactURI is our own contact with the given user on this flow.
@@ -126,7 +147,7 @@ func (f *Flow) ContactURI(user string) string {
 	if user != "" {
 		u += user + "@"
 	}
-	u += f.advertise
+	u += f.HostPort()
 	if f.Transport != "udp" {
 		u += ";transport=" + f.Transport
 	}
@@ -134,63 +155,87 @@ func (f *Flow) ContactURI(user string) string {
 }
 
 const (
-	sendQueue    = 64
-	writeTimeout = 5 * time.Second
+	strangerQueue = 64 << 10 // octets that wait for a peer that does not read
+	knownQueue    = 1 << 20
+	outboundQueue = 8 << 20 // shared by all calls to a PBX or carrier
+	writeTimeout  = 5 * time.Second
 )
 
 // streamConn is a TCP or TLS connection with its writer. Reads happen in the
 // accepting goroutine; writes in one of our own, so that a peer that does not
-// read blocks nobody.
+// read blocks nobody. What waits is written in one piece.
 type streamConn struct {
 	conn   net.Conn
-	out    chan []byte
+	wake   chan struct{}
 	done   chan struct{}
 	closed atomic.Bool
 	once   sync.Once
+
+	mu  sync.Mutex
+	out []byte // waits to be written
 }
 
 func newStreamConn(c net.Conn) *streamConn {
-	return &streamConn{conn: c, out: make(chan []byte, sendQueue), done: make(chan struct{})}
+	return &streamConn{conn: c, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-func (s *streamConn) send(b []byte) error {
+// send queues one message, up to limit octets in all.
+func (s *streamConn) send(b []byte, limit int) error {
 	if s.closed.Load() {
 		return ErrFlowClosed
 	}
-	select {
-	case s.out <- b:
-		return nil
-	default:
+	s.mu.Lock()
+	if len(s.out) > 0 && len(s.out)+len(b) > limit {
+		s.mu.Unlock()
 		s.close()
 		return ErrFlowStuck
 	}
+	s.out = append(s.out, b...)
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return nil
 }
 
+// take exchanges what waits for an empty buffer.
+func (s *streamConn) take(empty []byte) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.out
+	s.out = empty[:0]
+	return b
+}
+
+// writeLoop ends when the connection is closed or cannot be written to, and
+// closes the socket: nobody else does.
 func (s *streamConn) writeLoop() {
+	defer s.conn.Close()
+	var b []byte
 	for {
 		select {
-		case b := <-s.out:
-			s.conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		case <-s.wake:
+		case <-s.done:
+		}
+		// What was queued before the close still goes out: a refusal is
+		// queued and the connection closed right after it.
+		timeout, last := writeTimeout, s.closed.Load()
+		if last {
+			timeout = time.Second
+		}
+		if b = s.take(b); len(b) > 0 {
+			s.conn.SetWriteDeadline(time.Now().Add(timeout))
 			if _, err := s.conn.Write(b); err != nil {
 				s.close()
 				return
 			}
-		case <-s.done:
-			// What was queued before the close still goes out: a refusal
-			// is queued and the connection closed right after it.
-			for {
-				select {
-				case b := <-s.out:
-					s.conn.SetWriteDeadline(time.Now().Add(time.Second))
-					if _, err := s.conn.Write(b); err != nil {
-						s.conn.Close()
-						return
-					}
-				default:
-					s.conn.Close()
-					return
-				}
-			}
+		}
+		if last {
+			return
+		}
+		if cap(b) > 16<<10 {
+			b = nil // a burst is over; idle connections hold nothing
 		}
 	}
 }

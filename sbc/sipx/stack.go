@@ -1,6 +1,7 @@
 package sipx
 
 import (
+	"context"
 	"crypto/rand"
 	cryptotls "crypto/tls"
 	"encoding/hex"
@@ -116,9 +117,13 @@ type Stack struct {
 
 	tx txTable
 
+	life context.Context // ends with Close: handshakes and dialling
+	end  context.CancelFunc
+
 	mu       sync.Mutex
 	conns    map[*Flow]struct{}
-	perIP    map[netip.Addr]int
+	accepted int                 // connections from outside, handshakes included
+	perIP    map[netip.Addr]int  // of strangers, by hostOf
 	outbound map[string]*dialing // pooled connections we opened, by side, transport, address and hop name
 }
 
@@ -131,6 +136,7 @@ func New(cfg Config, h Handler) (*Stack, error) {
 		perIP:    map[netip.Addr]int{},
 		outbound: map[string]*dialing{},
 	}
+	s.life, s.end = context.WithCancel(context.Background())
 	s.tx.init(cfg.MaxTransactions)
 	for _, l := range cfg.Listeners {
 		if err := s.listen(l); err != nil {
@@ -182,6 +188,7 @@ func (s *Stack) Addrs(side call.Side, transport string) (out []netip.AddrPort) {
 // Close stops listening, closes every connection and waits for the readers.
 func (s *Stack) Close() {
 	s.closing.Store(true)
+	s.end()
 	for _, u := range s.udp {
 		for _, c := range u.conns {
 			c.Close()
@@ -338,9 +345,7 @@ func (s *Stack) sendResponse(r *Request, b []byte) {
 			port = 5060
 		}
 		if port != int(f.Remote.Port()) {
-			g := &Flow{Side: f.Side, Transport: "udp", Local: f.Local, udp: f.udp, advertise: f.advertise,
-				Remote: netip.AddrPortFrom(f.Remote.Addr(), uint16(port))}
-			s.send(g, b)
+			s.send(f.listener.flow(f.udp, netip.AddrPortFrom(f.Remote.Addr(), uint16(port))), b)
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -47,28 +48,48 @@ func (sl *streamListener) accept() {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		remote := foldAddrPort(c.RemoteAddr())
-		if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(remote.Addr()) {
-			s.Stats.ConnsRefused.Add(1)
-			c.Close()
-			continue
-		}
-		s.wg.Go(func() { sl.serve(c, remote) })
+		s.safely("accept", func() { sl.admit(c) })
 	}
 }
 
-// reserve counts a connection against the caps; release gives it back.
+func (sl *streamListener) admit(c net.Conn) {
+	s := sl.s
+	remote := foldAddrPort(c.RemoteAddr())
+	if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(remote.Addr()) {
+		s.Stats.ConnsRefused.Add(1)
+		c.Close()
+		return
+	}
+	s.wg.Go(func() { s.safely("connection", func() { sl.serve(c, remote) }) })
+}
+
+// hostOf is what a stranger's connections are counted by: an IPv6 host has a
+// whole /64 of addresses.
+func hostOf(a netip.Addr) netip.Addr {
+	a = a.WithZone("")
+	if a.Is6() {
+		p, _ := a.Prefix(64)
+		return p.Addr()
+	}
+	return a
+}
+
+// reserve counts a connection against both caps, from before its handshake.
+// release takes it off its host's, left off the whole.
 func (s *Stack) reserve(a netip.Addr) bool {
+	a = hostOf(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() || len(s.perIP) >= s.cfg.MaxConns && s.perIP[a] == 0 || s.perIP[a] >= s.cfg.MaxConnsPerSource || len(s.conns) >= s.cfg.MaxConns {
+	if s.closing.Load() || s.accepted >= s.cfg.MaxConns || s.perIP[a] >= s.cfg.MaxConnsPerSource {
 		return false
 	}
+	s.accepted++
 	s.perIP[a]++
 	return true
 }
 
 func (s *Stack) release(a netip.Addr) {
+	a = hostOf(a)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.perIP[a]--; s.perIP[a] <= 0 {
@@ -76,22 +97,23 @@ func (s *Stack) release(a netip.Addr) {
 	}
 }
 
+func (s *Stack) left() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accepted--
+}
+
 func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
 	s := sl.s
-	held := true
-	free := func() {
-		if held {
-			held = false
-			s.release(remote.Addr())
-		}
-	}
+	defer s.left()
+	free := sync.OnceFunc(func() { s.release(remote.Addr()) })
 	defer free()
 	f := &Flow{ID: s.nextID.Add(1), Side: sl.l.Side, Transport: sl.l.Transport, Remote: remote,
 		Local: foldAddrPort(c.LocalAddr())}
 	f.advertise = advertise(sl.l, f.Local, remote.Addr())
 	if sl.l.Transport == "tls" {
 		tc := cryptotls.Server(c, s.cfg.ServerTLS)
-		ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HandshakeTimeout)
+		ctx, cancel := context.WithTimeout(s.life, s.cfg.HandshakeTimeout)
 		err := tc.HandshakeContext(ctx)
 		cancel()
 		if err != nil {
@@ -104,15 +126,16 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
 		c = tc
 	}
 	f.stream = newStreamConn(c)
-	s.serveFlow(f, c, free)
+	f.onKnown, f.idle = free, s.cfg.IdleTimeout
+	s.serveFlow(f, c)
 }
 
-// serveFlow reads a stream until it ends. whenKnown is called once when the
-// flow belongs to somebody known: it then no longer counts as a stranger's.
-func (s *Stack) serveFlow(f *Flow, c net.Conn, whenKnown func()) {
+// serveFlow reads a stream until it ends.
+func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 	s.mu.Lock()
 	if s.closing.Load() {
 		s.mu.Unlock()
+		f.stream.close()
 		c.Close()
 		return
 	}
@@ -129,44 +152,57 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn, whenKnown func()) {
 		s.handler.FlowClosed(f)
 	}()
 
-	buf := make([]byte, 0, 4096)
-	chunk := make([]byte, 16384)
+	buf := make([]byte, 0, readBuffer)
+	now := time.Now()
+	last := now           // when a stranger's time to be idle began
 	var partial time.Time // when the first byte of the unfinished message came
 	for {
 		switch {
 		case len(buf) > 0:
 			c.SetReadDeadline(partial.Add(s.cfg.MessageTimeout))
 		case !f.Known() && !f.Outbound:
-			c.SetReadDeadline(time.Now().Add(s.cfg.IdleTimeout))
+			c.SetReadDeadline(last.Add(s.cfg.IdleTimeout))
 		default:
 			c.SetReadDeadline(time.Time{})
 		}
 		if f.stream.closed.Load() {
 			return
 		}
-		n, err := c.Read(chunk)
+		if len(buf) == cap(buf) {
+			// Frame refuses what is too large before this is out of hand.
+			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
+		}
+		n, err := c.Read(buf[len(buf):cap(buf)])
+		now = time.Now()
 		if n > 0 {
 			if len(buf) == 0 {
-				partial = time.Now()
+				partial = now
 			}
-			buf = append(buf, chunk[:n]...)
-			rest, ok := s.messages(f, buf)
+			buf = buf[:len(buf)+n]
+			rest, messages, ok := s.messages(f, buf)
 			if !ok {
 				return
 			}
+			if messages > 0 || f.Known() {
+				last = now
+			}
 			if len(rest) < len(buf) {
-				partial = time.Now()
+				partial = now
 			}
-			buf = append(buf[:0], rest...)
-			if cap(buf) > 32768 && len(buf) == 0 {
-				buf = make([]byte, 0, 4096)
-			}
-			if f.Known() {
-				whenKnown()
+			switch full := n > cap(buf)/2; {
+			case len(rest) > 0:
+				buf = buf[:copy(buf, rest)]
+			case full && cap(buf) < 16*readBuffer:
+				buf = make([]byte, 0, 4*cap(buf)) // a busy trunk
+			case !full && cap(buf) > readBuffer:
+				buf = make([]byte, 0, readBuffer)
+			default:
+				buf = buf[:0]
 			}
 		}
 		if err != nil {
 			if errors.Is(err, os.ErrDeadlineExceeded) && f.Known() && len(buf) == 0 && !f.stream.closed.Load() {
+				last = now
 				continue // became known while we waited with a stranger's deadline
 			}
 			return
@@ -174,31 +210,40 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn, whenKnown func()) {
 	}
 }
 
+// readBuffer is what an idle connection holds.
+const readBuffer = 4096
+
 // messages handles every whole message at the head of buf and returns the
-// rest; false ends the connection.
-func (s *Stack) messages(f *Flow, buf []byte) ([]byte, bool) {
+// rest and their number; false ends the connection.
+func (s *Stack) messages(f *Flow, buf []byte) (rest []byte, n int, ok bool) {
+	pinged := false
 	for len(buf) > 0 {
-		n, kind, bad := Frame(buf, s.cfg.Limits)
+		size, kind, bad := Frame(buf, s.cfg.Limits)
 		switch {
 		case bad != nil:
 			// Where one message ends cannot be known any more.
 			s.malformed(f, buf, bad)
-			return nil, false
-		case n == 0:
-			return buf, true
+			return nil, n, false
+		case size == 0:
+			return buf, n, true
 		case kind == FramePing:
-			// RFC 5626 §4.4.1: a double CRLF is answered by a single one.
-			s.send(f, []byte("\r\n"))
-		case kind == FrameMessage:
-			if !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), n) && !f.Known() {
-				s.Stats.Dropped.Add(1)
-				return nil, false
+			// RFC 5626 §4.4.1: a double CRLF is answered by a single one;
+			// many that come at once are one question.
+			if !pinged {
+				pinged = true
+				s.send(f, []byte("\r\n"))
 			}
-			s.handle(f, buf[:n])
+		case kind == FrameMessage:
+			n++
+			if !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), size) && !f.Known() {
+				s.Stats.Dropped.Add(1)
+				return nil, n, false
+			}
+			s.handle(f, buf[:size])
 		}
-		buf = buf[n:]
+		buf = buf[size:]
 	}
-	return nil, true
+	return nil, n, true
 }
 
 // Hop is where a request goes when there is no flow yet.
@@ -226,6 +271,10 @@ func (s *Stack) Connect(ctx context.Context, h Hop) (*Flow, error) {
 	}
 	key := fmt.Sprintf("%d %s %s %s", h.Side, h.Transport, h.Addr, h.Name)
 	s.mu.Lock()
+	if s.closing.Load() {
+		s.mu.Unlock()
+		return nil, fmt.Errorf("connect %s %s: %w", h.Transport, h.Addr, ErrFlowClosed)
+	}
 	d := s.outbound[key]
 	if d != nil {
 		select {
@@ -239,7 +288,7 @@ func (s *Stack) Connect(ctx context.Context, h Hop) (*Flow, error) {
 	if d == nil {
 		d = &dialing{done: make(chan struct{})}
 		s.outbound[key] = d
-		go s.dial(h, d)
+		s.wg.Go(func() { s.dial(h, d, key) })
 	}
 	s.mu.Unlock()
 	select {
@@ -250,9 +299,25 @@ func (s *Stack) Connect(ctx context.Context, h Hop) (*Flow, error) {
 	}
 }
 
-func (s *Stack) dial(h Hop, d *dialing) {
+// forget takes a connection, or the attempt, out of the pool.
+func (s *Stack) forget(key string, d *dialing) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.outbound[key] == d {
+		delete(s.outbound, key)
+	}
+}
+
+func (s *Stack) dial(h Hop, d *dialing, key string) {
 	defer close(d.done)
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.HandshakeTimeout)
+	defer func() {
+		if d.err != nil {
+			s.forget(key, d)
+		}
+	}()
+	d.err = ErrFlowClosed // should the rest panic
+	defer s.recovered("dial")
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.HandshakeTimeout)
 	defer cancel()
 	dialer := net.Dialer{KeepAlive: 15 * time.Second}
 	c, err := dialer.DialContext(ctx, "tcp", h.Addr.String())
@@ -275,9 +340,13 @@ func (s *Stack) dial(h Hop, d *dialing) {
 		c = tc
 	}
 	f.known.Store(true)
-	d.flow = f
 	f.stream = newStreamConn(c)
-	s.wg.Go(func() { s.serveFlow(f, c, func() {}) })
+	f.idle = s.cfg.IdleTimeout
+	d.flow, d.err = f, nil
+	s.wg.Go(func() {
+		defer s.forget(key, d)
+		s.safely("connection", func() { s.serveFlow(f, c) })
+	})
 }
 
 // streamAdvertise shows our listener of the same transport, so that the other

@@ -20,6 +20,7 @@ type udpListener struct {
 	s     *Stack
 	l     Listener
 	conns []*net.UDPConn
+	shown string // host:port for Via and Contact; "" on a wildcard address
 }
 
 // udpBuffer is the receive buffer asked for; the kernel may give less.
@@ -60,6 +61,9 @@ func (s *Stack) listenUDP(l Listener) error {
 		c.SetWriteBuffer(udpBuffer)
 		u.conns = append(u.conns, c)
 		u.l.Bind = foldAddrPort(c.LocalAddr())
+	}
+	if l.Advertise.IsValid() || !u.l.Bind.Addr().IsUnspecified() {
+		u.shown = advertise(l, u.l.Bind, netip.Addr{})
 	}
 	s.udp = append(s.udp, u)
 	return nil
@@ -103,15 +107,20 @@ func (u *udpListener) read(c *net.UDPConn) {
 			continue
 		}
 		from = call.FoldAddr(from)
-		if !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), n) {
-			u.s.Stats.Dropped.Add(1)
-			continue
-		}
-		if n < 12 || isKeepAlive(buf[:n]) {
-			continue // CRLF keep-alives and runts need no answer on UDP
-		}
-		u.s.handle(u.flow(c, from), buf[:n])
+		u.datagram(c, from, buf[:n])
 	}
+}
+
+func (u *udpListener) datagram(c *net.UDPConn, from netip.AddrPort, b []byte) {
+	defer u.s.recovered("datagram")
+	if from.Port() == 0 || !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), len(b)) {
+		u.s.Stats.Dropped.Add(1) // nothing can be answered to port 0
+		return
+	}
+	if len(b) < 12 || isKeepAlive(b) {
+		return // CRLF keep-alives and runts need no answer on UDP
+	}
+	u.s.handle(u.flow(c, from), b)
 }
 
 func isTransient(err error) bool {
@@ -128,8 +137,16 @@ func isKeepAlive(b []byte) bool {
 }
 
 func (u *udpListener) flow(c *net.UDPConn, remote netip.AddrPort) *Flow {
-	return &Flow{Side: u.l.Side, Transport: "udp", Local: u.l.Bind, Remote: remote,
-		udp: c, advertise: advertise(u.l, u.l.Bind, remote.Addr())}
+	return &Flow{Side: u.l.Side, Transport: "udp", Local: u.l.Bind, Remote: remote, udp: c, listener: u}
+}
+
+// hostPort is what the remote should know us by. On a wildcard address that
+// takes a look at the routes, so it is not asked before it is needed.
+func (u *udpListener) hostPort(remote netip.Addr) string {
+	if u.shown != "" {
+		return u.shown
+	}
+	return advertise(u.l, u.l.Bind, remote)
 }
 
 // advertise is host:port for Via and Contact. A wildcard socket asks the
