@@ -91,8 +91,12 @@ func (g *Gateway) admit(a *call.Attempt) call.Decision {
 
 func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
 	if a.Method == "INVITE" && a.Emergency() {
-		return call.Decision{Verdict: call.Allow, Rule: "base/emergency", Reason: "emergency call", Severity: call.High,
-			Action: call.EmergencyCall, Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
+		d = call.Decision{Verdict: call.Allow, Rule: "base/emergency", Reason: "emergency call", Severity: call.High,
+			Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
+		if a.Pass <= 1 { // one alert for the call, not one for each pass
+			d.Action = call.EmergencyCall
+		}
+		return d
 	}
 	var trace []string
 	var also []call.Decision
