@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -28,6 +29,8 @@ type world struct {
 	net            *peers.Net
 	dir            string
 	public, inside netip.Addr
+	hosts          map[string]netip.Addr // names that the gateway can resolve
+	media          string                // the key media, when it is not the usual one
 	gw             *peers.Gateway
 }
 
@@ -40,8 +43,11 @@ func newWorld(tb testing.TB) *world {
 // config fills in what nearly all tests have in common. pbx is the value of
 // the key pbx; more is added as it is.
 func (w *world) config(pbx, more string) string {
+	media := w.media
+	if media == "" {
+		media = fmt.Sprintf("media: {public: [%s], inside: [%s], ports: 20000-23999, inactivity: 20s}\n", quote(w.public), quote(w.inside))
+	}
 	c := fmt.Sprintf(`domain: %s
-media: {public: [%s], inside: [%s], ports: 20000-23999, inactivity: 20s}
 pbx: %s
 home: {country: FR}
 admin: {listen: %q}
@@ -50,7 +56,7 @@ cdr: [{file: cdr.jsonl}]
 events: [{file: events.jsonl}]
 store: {path: state}
 drain_timeout: 2s
-`, peers.Domain, quote(w.public), quote(w.inside), pbx, w.admin())
+`, peers.Domain, pbx, w.admin()) + media
 	for _, key := range []struct{ key, line string }{
 		{"listen:", fmt.Sprintf("listen: {tls: [%q]}\n", w.tls())},
 		{"inside:", fmt.Sprintf("inside: {udp: [%q], tcp: [%[1]q]}\n", w.udp())},
@@ -73,7 +79,7 @@ func (w *world) admin() string       { return netip.AddrPortFrom(w.inside, 8080)
 // its peers go, so that it has nothing to wait for.
 func (w *world) start(pbx, more string) {
 	w.tb.Helper()
-	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), nil)
+	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), w.hosts)
 	w.tb.Cleanup(func() {
 		if w.tb.Failed() {
 			for _, f := range []string{"alerts.jsonl", "cdr.jsonl"} {
@@ -233,4 +239,25 @@ func (w *world) idleIn(limit time.Duration) {
 	})
 }
 
+// limited is a context for one step.
+func limited(t *testing.T, d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
+
+// script copies one of the scripts of peers with replacements, for Scenario.
+func (w *world) script(name string, replace ...string) string {
+	w.tb.Helper()
+	b, err := os.ReadFile(filepath.Join("..", "internal", "peers", "sipp", name+".xml"))
+	if err != nil {
+		w.tb.Fatalf("a script: %v", err)
+	}
+	file := filepath.Join(w.tb.TempDir(), name+".xml")
+	if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(string(b))), 0o600); err != nil {
+		w.tb.Fatalf("a script: %v", err)
+	}
+	return file
+}
