@@ -1,5 +1,11 @@
 package sbc
 
+import (
+	"strconv"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
 // Tables counts the entries of every table of the gateway, for tests of what
 // is left behind.
 func (g *Gateway) Tables() map[string]int {
@@ -28,3 +34,13 @@ func Display(v string) string { return display(v) }
 
 // Asserted is the user of P-Asserted-Identity lines.
 func Asserted(lines ...string) string { return asserted(lines) }
+
+// HoldChallenges holds n challenges and reports how many there was room for.
+func (g *Gateway) HoldChallenges(n int) (held int) {
+	for i := range n {
+		if g.challenges.hold(strconv.Itoa(i), call.Event{Kind: call.EventRegister}) {
+			held++
+		}
+	}
+	return held
+}
