@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -36,6 +37,13 @@ type report struct {
 	broken                  []string
 	notices                 []string
 }
+
+// A notice is what a test logs itself: "    torture_test.go:32: NOTICE: …".
+var notice = regexp.MustCompile(`^\s*\w+_test\.go:\d+: NOTICE: (.*)`)
+
+// longest is how many lines of an unfinished test are shown: a time-out prints
+// every goroutine.
+const longest = 400
 
 func main() {
 	total := flag.Bool("total", false, "print one line with totals")
@@ -60,6 +68,10 @@ func main() {
 	}
 	for _, p := range r.broken {
 		fmt.Printf("\n--- %s\n%s", p, strings.Join(r.text[key{pkg: p}], ""))
+		for _, k := range r.unfinished(p) {
+			l := r.text[k]
+			fmt.Printf("\n--- %s %s has not ended\n%s", k.pkg, k.test, strings.Join(l[:min(len(l), longest)], ""))
+		}
 	}
 	for _, n := range r.notices {
 		fmt.Println(n)
@@ -95,8 +107,8 @@ func (r *report) add(e event) {
 	switch e.Action {
 	case "output", "build-output":
 		r.text[k] = append(r.text[k], e.Output)
-		if _, n, ok := strings.Cut(e.Output, "NOTICE:"); ok {
-			r.notices = append(r.notices, "notice: "+strings.TrimSpace(n))
+		if m := notice.FindStringSubmatch(e.Output); m != nil {
+			r.notices = append(r.notices, "notice: "+strings.TrimSpace(m[1]))
 		}
 	case "pass", "fail", "skip":
 		if e.Test == "" {
@@ -117,6 +129,19 @@ func (r *report) add(e event) {
 	case "build-fail":
 		r.broken = append(r.broken, e.Package)
 	}
+}
+
+// unfinished are the tests of a package that had begun and neither passed nor
+// failed, those with the most to say (a panic) first.
+func (r *report) unfinished(pkg string) []key {
+	var out []key
+	for k := range r.text {
+		if k.pkg == pkg && k.test != "" && !slices.Contains(r.bad, k) {
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, func(a, b key) int { return len(r.text[b]) - len(r.text[a]) })
+	return out[:min(len(out), 5)]
 }
 
 func (r *report) pkg(e event) {

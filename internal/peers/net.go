@@ -53,12 +53,13 @@ func (n *Net) Prefix() netip.Prefix {
 }
 
 // FreePort finds a port of addr that is free for UDP and TCP now, for peers that
-// must share an address (IPv6 has only ::1). Even numbers only, so that RTCP
-// has its neighbour.
+// must share an address (IPv6 has only ::1). It is even, so that RTCP has its
+// neighbour, and from 16000 to 31999: below the ports that the kernel gives to
+// connections, and away from media ranges that tests put at 40000 and above.
 func FreePort(tb testing.TB, addr netip.Addr) uint16 {
 	tb.Helper()
 	for range 500 {
-		ap := netip.AddrPortFrom(addr, uint16(30000+2*rand.IntN(15000)))
+		ap := netip.AddrPortFrom(addr, uint16(16000+2*rand.IntN(8000)))
 		u, err := net.ListenPacket("udp", ap.String())
 		if err != nil {
 			continue
