@@ -259,11 +259,12 @@ func (g *gateway) reloadCertificates() {
 	e := call.SystemEvent{At: time.Now(), Action: call.CertificateLoaded, Severity: call.Info, Rule: "tls/certificate-reloaded",
 		Reason: "certificates loaded again; connections that are up go on", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
 	if err != nil {
-		e.Severity, e.Reason = call.High, "certificates not loaded, the old ones stay: "+err.Error()
+		e.Severity, e.Rule, e.Reason = call.High, "tls/certificate-not-loaded", "certificates not loaded, the old ones stay: "+err.Error()
 		g.log.Error("certificates not loaded, the old ones stay", "error", err)
-	} else {
-		g.log.Info("certificates loaded again")
+		g.rep.Failed(e)
+		return
 	}
+	g.log.Info("certificates loaded again")
 	g.rep.System(e)
 }
 
@@ -275,8 +276,9 @@ func (g *gateway) reload() {
 	}
 	e := call.SystemEvent{At: time.Now(), Action: call.PolicyReloaded, Severity: call.Info, Rule: "policy/reloaded", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
 	if err != nil {
-		e.Severity, e.Reason = call.High, "policy not loaded, the old one stays in force: "+err.Error()
+		e.Severity, e.Rule, e.Reason = call.High, "policy/not-loaded", "policy not loaded, the old one stays in force: "+err.Error()
 		g.log.Error("policy not loaded, the old one stays in force", "error", err)
+		g.rep.Failed(e)
 	} else {
 		g.sbc.SetGuards([]sbc.Guard{g.counts, rules})
 		m := *g.rep.meta.Load()
@@ -284,8 +286,8 @@ func (g *gateway) reload() {
 		g.rep.meta.Store(&m)
 		e.Reason = "policy " + m.PolicyRevision
 		g.log.Info("policy loaded", "revision", m.PolicyRevision)
+		g.rep.System(e)
 	}
-	g.rep.System(e)
 	g.reloadCertificates()
 	if g.geo != nil {
 		if err := g.geo.Reload(); err != nil {
@@ -502,6 +504,12 @@ func (r *reporter) Decision(a *call.Attempt, d call.Decision) {
 }
 
 func (r *reporter) System(e call.SystemEvent) { r.bus.Publish(alert.FromSystem(e, *r.meta.Load())) }
+
+// Failed is a System event whose outcome is failure. It has a rule of its own,
+// so that it is never folded into a success.
+func (r *reporter) Failed(e call.SystemEvent) {
+	r.bus.Publish(alert.FromSystem(e, *r.meta.Load()).Failed())
+}
 
 // Record: what the PBX sends is known even where it names no user.
 func (r *reporter) Record(x call.Record) {
