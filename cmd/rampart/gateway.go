@@ -57,9 +57,10 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	g = &gateway{cfg: cfg, log: log}
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
+	begun := g // returning an error sets g to nil
 	defer func() {
 		if err != nil {
-			g.close(time.Second)
+			begun.close(time.Second)
 		}
 	}()
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
