@@ -200,6 +200,7 @@ func (s *session) close() {
 
 // abandon is the end when the process ends: what BYE could do was tried.
 func (s *session) abandon() {
+	s.state.Phase, s.state.Finished = b2bua.Ended, true
 	s.closeMedia()
 	if !s.finished {
 		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 503, By: call.ByGateway, Cause: "shutdown"})
@@ -340,6 +341,9 @@ func (s *session) callerLost(f *sipx.Flow) {
 // crash ends a call whose owner failed: nobody is left waiting, nothing open.
 func (s *session) crash(reason string) {
 	defer func() { recover() }() // the second failure is the first one's
+	// Whatever still waits in the mailbox finds a call that is over.
+	s.state.Phase, s.state.Finished = b2bua.Ended, true
+	defer func() { s.finished = true }()
 	s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.CallFailed, Severity: call.Critical, Rule: "base/call-failed",
 		Reason: reason, CallID: s.group.id, Subject: call.Subject{Kind: "account", Value: s.a.Account}})
 	a := &s.legs[b2bua.A]

@@ -1,0 +1,5 @@
+//go:build race
+
+package sbc_test
+
+const race = true
