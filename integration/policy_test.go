@@ -52,7 +52,7 @@ func rampart(tb testing.TB, args ...string) (string, int) {
 func TestCountryIsOpened(t *testing.T) {
 	t.Parallel()
 	files := "policy: {use: [base, countries, scanners], files: [\"policy/*.yaml\"]}\n"
-	w := newSuburb(t, files, map[string]string{"policy/site.yaml": "version: 1\ncountries: {allow: [GB]}\n"})
+	w := newSuburb(t, files, map[string]string{"policy/site.yaml": "version: 1\ncountries: {allow: [GB]}\n"}, nil)
 	if out, code := rampart(t, "check", "-c", w.gw.Config); code != 0 {
 		t.Errorf("rampart check: exit code %d\n%s", code, out)
 	}
@@ -126,7 +126,7 @@ func TestCertificateIsRenewed(t *testing.T) {
 	}
 	first, second := ca.Issue(peers.Leaf{DNS: []string{peers.Domain}}), ca.Issue(peers.Leaf{DNS: []string{peers.Domain}})
 	w := newSuburb(t, "tls: {certificate: {cert: server.pem, key: server.key}}\n",
-		map[string]string{"server.pem": read(first.CertFile), "server.key": read(first.KeyFile), "state/ca.pem": read(ca.File)})
+		map[string]string{"server.pem": read(first.CertFile), "server.key": read(first.KeyFile), "state/ca.pem": read(ca.File)}, nil)
 	phone := w.telephone("1001")
 	live := w.dial(phone, siptest.ExtTone)
 	shown := func() *x509.Certificate {

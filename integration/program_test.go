@@ -44,7 +44,7 @@ func (p *tape) text() (sent, received string) {
 	return string(p.sent), string(p.received)
 }
 
-func newSuburb(t *testing.T, more string, files map[string]string) *suburb {
+func newSuburb(t *testing.T, more string, files map[string]string, kamailio *peers.PBX) *suburb {
 	t.Helper()
 	w := &suburb{t: t, trunks: &trunks{world: newWorld(t)}, heard: map[string]*tape{"pbx": {}, "carrier": {}}}
 	for name, text := range files {
@@ -53,11 +53,18 @@ func newSuburb(t *testing.T, more string, files map[string]string) *suburb {
 	w.pbxAddr = w.net.Addr(t)
 	w.carriers = []netip.Addr{w.net.Addr(t)}
 	var err error
-	if w.pbx, err = siptest.NewPBX(t.Context(), siptest.PBXConfig{Domain: peers.Domain, Users: map[string]string{"1001": "pw1001", "1002": "pw1002"},
-		DIDs: map[string]string{"+33199001001": "1001"}, Trunk: w.udp(), Listen: netip.AddrPortFrom(w.pbxAddr, 5060), Trace: w.heard["pbx"].trace}); err != nil {
-		t.Fatal(err)
+	if kamailio != nil { // telephones that know no SHA-256 need it
+		kamailio.Addr = w.pbxAddr
+		kamailio.DIDs = map[string]string{"+33199001001": "1001"}
+		w.trunks.world.pbx(*kamailio)
+	} else {
+		w.pbx, err = siptest.NewPBX(t.Context(), siptest.PBXConfig{Domain: peers.Domain, Users: map[string]string{"1001": "pw1001", "1002": "pw1002"},
+			DIDs: map[string]string{"+33199001001": "1001"}, Trunk: w.udp(), Listen: netip.AddrPortFrom(w.pbxAddr, 5060), Trace: w.heard["pbx"].trace})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(w.pbx.Close)
 	}
-	t.Cleanup(w.pbx.Close)
 	w.start(fmt.Sprintf(`"sip:%s:5060;transport=udp"`, w.pbxAddr), fmt.Sprintf(`
 listen: {tls: [%q], udp: [%q]}
 peers:
