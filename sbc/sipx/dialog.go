@@ -92,7 +92,7 @@ func (r *Request) Accept(localTag, contact string) Dialog {
 	d.Local = NameAddrText(to.Display, to.URI.String())
 	d.Routes = r.RecordRoutes()
 	if c, ok := r.Contact(); ok {
-		d.Target = targetOf(c.URI)
+		d.Refresh(c)
 	}
 	return d
 }
@@ -107,9 +107,13 @@ func (d *Dialog) Established(res *Response) {
 		d.Routes = append(d.Routes, rr[i])
 	}
 	if c, ok := res.Contact(); ok {
-		d.Target = targetOf(c.URI)
+		d.Refresh(c)
 	}
 }
+
+// Refresh takes the Contact of a request or 2xx inside the dialog as the new
+// target (RFC 3261 §12.2).
+func (d *Dialog) Refresh(c NameAddr) { d.Target = targetOf(c.URI) }
 
 // InOrder checks and takes the CSeq of a request inside the dialog (RFC 3261
 // §12.2.2): false means it is old and gets 500.

@@ -193,11 +193,9 @@ func nameAddr(display string, u URI, ps sip.HeaderParams) NameAddr {
 }
 
 func header(m sip.Message, name string) string {
-	for _, h := range m.GetHeaders(name) {
-		return h.Value()
-	}
-	if short := compactName(name); short != "" {
-		for _, h := range m.GetHeaders(short) {
+	short := compactName(name)
+	for _, h := range ordered(m) {
+		if isNamed(h.Name(), name, short) {
 			return h.Value()
 		}
 	}
@@ -205,32 +203,46 @@ func header(m sip.Message, name string) string {
 }
 
 func allHeaders(m sip.Message, name string) (out []string) {
-	for _, h := range m.GetHeaders(name) {
-		out = append(out, h.Value())
-	}
-	if short := compactName(name); short != "" {
-		for _, h := range m.GetHeaders(short) {
+	short := compactName(name)
+	for _, h := range ordered(m) {
+		if isNamed(h.Name(), name, short) {
 			out = append(out, h.Value())
 		}
 	}
 	return out
 }
 
+// ordered lists the headers as they came. Asking sipgo for one name at a time
+// lowers the case of every name every time.
+func ordered(m sip.Message) []sip.Header {
+	switch m := m.(type) {
+	case *sip.Request:
+		return m.Headers()
+	case *sip.Response:
+		return m.Headers()
+	}
+	return nil
+}
+
+func isNamed(got, name, short string) bool {
+	return len(got) == len(name) && strings.EqualFold(got, name) || len(got) == 1 && strings.EqualFold(got, short)
+}
+
 // compactName is the one-letter form of the headers that sipgo keeps under
 // the name they came with (RFC 3261 §7.3.3).
 func compactName(name string) string {
-	switch strings.ToLower(name) {
-	case "content-encoding":
+	switch name {
+	case "Content-Encoding":
 		return "e"
-	case "supported":
+	case "Supported":
 		return "k"
-	case "subject":
+	case "Subject":
 		return "s"
-	case "event":
+	case "Event":
 		return "o"
-	case "allow-events":
+	case "Allow-Events":
 		return "u"
-	case "session-expires":
+	case "Session-Expires":
 		return "x"
 	}
 	return ""

@@ -45,7 +45,8 @@ const (
 )
 
 // Begin makes the server transaction of the request. It returns nil when the
-// table is full, after refusing the request with 503.
+// table is full, after refusing the request with 503, and when the same
+// request began one a moment ago, on another socket: that one is answered.
 func (r *Request) Begin() *ServerTx {
 	if r.tx != nil {
 		return r.tx
@@ -55,7 +56,9 @@ func (r *Request) Begin() *ServerTx {
 		tx.tag = NewTag()
 	}
 	if !r.stack.tx.addServer(tx) {
-		r.Refuse(503, nil)
+		if r.stack.tx.server(tx.key) == nil {
+			r.Refuse(503, nil)
+		}
 		return nil
 	}
 	r.tx = tx
