@@ -10,8 +10,10 @@ import (
 
 // TestConcurrent commands sessions from several goroutines while packets flow
 // and the plane is read; the race detector is the judge.
-func TestConcurrent(t *testing.T) {
-	p := testPlane(t, nil)
+func TestConcurrent(t *testing.T) { onEngines(t, testConcurrent) }
+
+func testConcurrent(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	got := make(events, 1000)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup

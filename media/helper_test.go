@@ -15,6 +15,7 @@ import (
 	"github.com/pion/srtp/v3"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media/bind"
 )
 
 // clock is a time that tests move.
@@ -41,6 +42,32 @@ var (
 	loop4 = netip.MustParseAddr("127.0.0.1")
 	loop6 = netip.MustParseAddr("::1")
 )
+
+// planeFunc makes a plane on some engine.
+type planeFunc func(t testing.TB, change func(*Config)) *Plane
+
+// engines are what this system has; elsewhere than on Linux both are one.
+var engines = map[string]func(bind.Options) (bind.Engine, error){
+	"default": bind.New,
+	"net":     func(o bind.Options) (bind.Engine, error) { return bind.NewNet(o), nil },
+}
+
+// onEngines runs a test on every engine.
+func onEngines(t *testing.T, test func(t *testing.T, plane planeFunc)) {
+	for name, engine := range engines {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(t testing.TB, change func(*Config)) *Plane {
+				t.Helper()
+				return testPlane(t, func(c *Config) {
+					c.Engine = engine
+					if change != nil {
+						change(c)
+					}
+				})
+			})
+		})
+	}
+}
 
 func testPlane(t testing.TB, change func(*Config)) *Plane {
 	t.Helper()

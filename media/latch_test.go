@@ -9,8 +9,10 @@ import (
 // TestSRTPLatch: media goes to the SDP address until a packet authenticates,
 // then to its source; a newer authentic packet moves it, an older one or a
 // copy does not.
-func TestSRTPLatch(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, 0}})
+func TestSRTPLatch(t *testing.T) { onEngines(t, testSRTPLatch) }
+
+func testSRTPLatch(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, 0}})
 	ph, moved := r.ph[A], newPhone(t, loop4)
 	moved.in, moved.out = ph.in, ph.out
 
@@ -57,8 +59,10 @@ func TestSRTPLatch(t *testing.T) {
 
 // TestPlainSource: plain RTP comes from the SDP's address and port or is
 // dropped; it never moves where media goes.
-func TestPlainSource(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{})
+func TestPlainSource(t *testing.T) { onEngines(t, testPlainSource) }
+
+func testPlainSource(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{})
 	stranger := newPhone(t, loop4)
 	send(t, stranger.rtp, rtpPacket(1, 1, "x"), r.rtp[A])
 	send(t, stranger.rtcp, rrPacket(1), r.rtcp[A])
@@ -68,8 +72,10 @@ func TestPlainSource(t *testing.T) {
 }
 
 // TestNATLatch: the first plausible packet wins, once.
-func TestNATLatch(t *testing.T) {
-	p := testPlane(t, nil)
+func TestNATLatch(t *testing.T) { onEngines(t, testNATLatch) }
+
+func testNATLatch(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	private := netip.MustParseAddrPort("192.0.2.7:4000")
 	r := newRig(t, p, rigSpec{rem: func(leg Leg, rem *Remote) {
 		if leg == A {
@@ -102,8 +108,10 @@ func TestNATLatch(t *testing.T) {
 }
 
 // TestOldHold: 0.0.0.0 stops what is sent there, and the latch survives it.
-func TestOldHold(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestOldHold(t *testing.T) { onEngines(t, testOldHold) }
+
+func testOldHold(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	behind := newPhone(t, loop4)
 	behind.in, behind.out = r.ph[A].in, r.ph[A].out
 	b := rtpPacket(1, 1, "x")
@@ -123,8 +131,10 @@ func TestOldHold(t *testing.T) {
 
 // TestUnspecifiedAddresses: whatever the family of a held leg's 0.0.0.0, and
 // wherever it stands, nothing is sent to it.
-func TestUnspecifiedAddresses(t *testing.T) {
-	p := testPlane(t, nil)
+func TestUnspecifiedAddresses(t *testing.T) { onEngines(t, testUnspecifiedAddresses) }
+
+func testUnspecifiedAddresses(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	for _, v6 := range []bool{false, true} {
 		for _, hold := range []string{"0.0.0.0:9", "[::]:9"} {
 			r := newRig(t, p, rigSpec{v6: v6})
@@ -165,9 +175,11 @@ func (e events) all() (list []Event) {
 	}
 }
 
-func TestInactivity(t *testing.T) {
+func TestInactivity(t *testing.T) { onEngines(t, testInactivity) }
+
+func testInactivity(t *testing.T, plane planeFunc) {
 	clk := newClock()
-	p := testPlane(t, func(c *Config) { c.Clock = clk.Now })
+	p := plane(t, func(c *Config) { c.Clock = clk.Now })
 	got := make(events, 100)
 	r := newRig(t, p, rigSpec{spec: func(s *Spec) { s.Inactivity, s.Notify = 30*time.Second, got.notify }})
 	step := func(d time.Duration, want int) {
@@ -220,9 +232,11 @@ func TestInactivity(t *testing.T) {
 
 // TestInactivityNeedsBothLegs: while only the offer is known (ringing),
 // silence is nobody's fault.
-func TestInactivityNeedsBothLegs(t *testing.T) {
+func TestInactivityNeedsBothLegs(t *testing.T) { onEngines(t, testInactivityNeedsBothLegs) }
+
+func testInactivityNeedsBothLegs(t *testing.T, plane planeFunc) {
 	clk := newClock()
-	p := testPlane(t, func(c *Config) { c.Clock = clk.Now })
+	p := plane(t, func(c *Config) { c.Clock = clk.Now })
 	got := make(events, 10)
 	s, err := p.Open(Spec{ID: "x", Streams: 1, Legs: [2]LegSpec{{}, {Side: 1}}, Inactivity: time.Second, Notify: got.notify})
 	if err != nil {
@@ -248,9 +262,11 @@ func TestInactivityNeedsBothLegs(t *testing.T) {
 	}
 }
 
-func TestInjectionEvent(t *testing.T) {
+func TestInjectionEvent(t *testing.T) { onEngines(t, testInjectionEvent) }
+
+func testInjectionEvent(t *testing.T, plane planeFunc) {
 	clk := newClock()
-	p := testPlane(t, func(c *Config) { c.Clock = clk.Now })
+	p := plane(t, func(c *Config) { c.Clock = clk.Now })
 	got := make(events, 100)
 	r := newRig(t, p, rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}, spec: func(s *Spec) { s.Notify = got.notify }})
 	x := newPhone(t, loop4)

@@ -53,7 +53,8 @@ type Config struct {
 	PacketBurst      int              // 0: 500
 	Clock            func() time.Time // nil: time.Now
 	Log              *slog.Logger     // nil: silent
-	// Engine makes the sockets of one shard; nil: the portable one.
+	// Engine makes the sockets of one shard; nil: bind.New, the best one
+	// this system has.
 	Engine func(bind.Options) (bind.Engine, error)
 }
 
@@ -106,7 +107,7 @@ func New(cfg Config) (*Plane, error) {
 		return nil, fmt.Errorf("media: DSCP %d: must be 0 to 63", cfg.DSCP)
 	}
 	if cfg.Engine == nil {
-		cfg.Engine = func(o bind.Options) (bind.Engine, error) { return bind.NewNet(o), nil }
+		cfg.Engine = bind.New
 	}
 	p := &Plane{cfg: cfg, clock: cfg.Clock, log: cfg.Log, stop: make(chan struct{})}
 	if err := p.addLocals(); err != nil {

@@ -8,8 +8,10 @@ import (
 
 // TestRelay: every suite on either leg, plain, both families, with and
 // without MKI, both directions.
-func TestRelay(t *testing.T) {
-	p := testPlane(t, nil)
+func TestRelay(t *testing.T) { onEngines(t, testRelay) }
+
+func testRelay(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	all := append([]Suite{0}, Suites()...)
 	for _, a := range all {
 		for _, b := range all {
@@ -43,8 +45,10 @@ func TestRelay(t *testing.T) {
 	}
 }
 
-func TestNothingBeforeSet(t *testing.T) {
-	p := testPlane(t, nil)
+func TestNothingBeforeSet(t *testing.T) { onEngines(t, testNothingBeforeSet) }
+
+func testNothingBeforeSet(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	r := newRig(t, p, rigSpec{})
 	s, err := p.Open(Spec{ID: "x", Streams: 1, Legs: r.s.legs})
 	if err != nil {
@@ -62,8 +66,10 @@ func TestNothingBeforeSet(t *testing.T) {
 	waitRefused(t, s, A, Unready, 2)
 }
 
-func TestDisabled(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestDisabled(t *testing.T) { onEngines(t, testDisabled) }
+
+func testDisabled(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	r.pass(A, rtpPacket(1, 1, "x"))
 	if err := r.s.Set(B, 0, Remote{Disabled: true}); err != nil {
 		t.Fatal(err)
@@ -74,8 +80,10 @@ func TestDisabled(t *testing.T) {
 	r.pass(A, rtpPacket(1, 3, "x"))
 }
 
-func TestHeaderChecks(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{})
+func TestHeaderChecks(t *testing.T) { onEngines(t, testHeaderChecks) }
+
+func testHeaderChecks(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{})
 	padded := append(rtpPacket(1, 5, "abcd"), 9, 200)
 	padded[0] |= 0x20
 	long := rtpPacket(1, 1, "")
@@ -110,17 +118,21 @@ func TestHeaderChecks(t *testing.T) {
 	r.pass(A, good)
 }
 
-func TestSecuredHeaderExtension(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM}})
+func TestSecuredHeaderExtension(t *testing.T) { onEngines(t, testSecuredHeaderExtension) }
+
+func testSecuredHeaderExtension(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, AEAD_AES_256_GCM}})
 	b := append(rtpPacket(9, 1, ""), 0xbe, 0xde, 0, 1, 0x10, 0xff, 0, 0, 's', 'o', 'u', 'n', 'd')
 	b[0] |= 0x10
 	r.pass(A, b)
 	r.pass(B, b)
 }
 
-func TestRateCap(t *testing.T) {
+func TestRateCap(t *testing.T) { onEngines(t, testRateCap) }
+
+func testRateCap(t *testing.T, plane planeFunc) {
 	clk := newClock()
-	p := testPlane(t, func(c *Config) { c.Clock, c.PacketRate, c.PacketBurst = clk.Now, 100, 20 })
+	p := plane(t, func(c *Config) { c.Clock, c.PacketRate, c.PacketBurst = clk.Now, 100, 20 })
 	r := newRig(t, p, rigSpec{})
 	for seq := range uint16(20) {
 		r.pass(A, rtpPacket(1, seq, "x"))
@@ -140,8 +152,10 @@ func TestRateCap(t *testing.T) {
 }
 
 // TestTwice: a call that passes through the same gateway twice.
-func TestTwice(t *testing.T) {
-	p := testPlane(t, nil)
+func TestTwice(t *testing.T) { onEngines(t, testTwice) }
+
+func testTwice(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	r := newRig(t, p, rigSpec{suite: [2]Suite{AEAD_AES_256_GCM, 0}})
 	s := newRig(t, p, rigSpec{suite: [2]Suite{0, AES_CM_128_HMAC_SHA1_80}})
 	r.rem[B] = Remote{RTP: s.rtp[A], RTCP: s.rtcp[A]}
@@ -158,8 +172,10 @@ func TestTwice(t *testing.T) {
 	}
 }
 
-func TestPanicCostsOnePacket(t *testing.T) {
-	p := testPlane(t, nil)
+func TestPanicCostsOnePacket(t *testing.T) { onEngines(t, testPanicCostsOnePacket) }
+
+func testPanicCostsOnePacket(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	r := newRig(t, p, rigSpec{})
 	e := r.s.streams[0][A]
 	r.s.shard.engine.Do(func() { e.peer = nil })

@@ -118,8 +118,10 @@ func TestRTCPGrowth(t *testing.T) {
 	}
 }
 
-func TestRTCPRelay(t *testing.T) {
-	p := testPlane(t, nil)
+func TestRTCPRelay(t *testing.T) { onEngines(t, testRTCPRelay) }
+
+func testRTCPRelay(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	in := marshal(t, report, sdes(1, cname("alice@10.0.0.5")))
 	for _, mux := range [][2]bool{{false, false}, {true, false}, {false, true}, {true, true}} {
 		for _, suite := range []Suite{0, AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_32} {

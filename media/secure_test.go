@@ -5,10 +5,12 @@ import (
 	"testing"
 )
 
-func TestReplay(t *testing.T) {
+func TestReplay(t *testing.T) { onEngines(t, testReplay) }
+
+func testReplay(t *testing.T, plane planeFunc) {
 	for _, suite := range Suites() {
 		t.Run(suite.String(), func(t *testing.T) {
-			r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{suite, 0}})
+			r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{suite, 0}})
 			ph := r.ph[A]
 			one := ph.seal(rtpPacket(1, 10, "one"))
 			late := ph.seal(rtpPacket(1, 11, "late"))
@@ -36,10 +38,12 @@ func TestReplay(t *testing.T) {
 
 // TestForged: what does not authenticate moves no latch, makes no state and
 // does not reach the other side, on either port.
-func TestForged(t *testing.T) {
+func TestForged(t *testing.T) { onEngines(t, testForged) }
+
+func testForged(t *testing.T, plane planeFunc) {
 	for _, suite := range Suites() {
 		t.Run(suite.String(), func(t *testing.T) {
-			r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{suite, 0}})
+			r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{suite, 0}})
 			r.pass(A, rtpPacket(1, 10, "x"))
 			stranger := newPhone(t, loop4)
 			stranger.out = phoneContext(t, newKeys(t, suite, nil))
@@ -70,8 +74,10 @@ func TestForged(t *testing.T) {
 
 // TestRollover: 70,000 packets both ways, over the wrap of the sequence
 // number, with the packets at the wrap out of order.
-func TestRollover(t *testing.T) {
-	p := testPlane(t, func(c *Config) { c.PacketRate, c.PacketBurst = 1<<30, 1<<30 })
+func TestRollover(t *testing.T) { onEngines(t, testRollover) }
+
+func testRollover(t *testing.T, plane planeFunc) {
+	p := plane(t, func(c *Config) { c.PacketRate, c.PacketBurst = 1<<30, 1<<30 })
 	r := newRig(t, p, rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_32, AEAD_AES_128_GCM}})
 	for seq := 65000; seq < 65536+300; seq++ {
 		s := uint16(seq)
@@ -91,8 +97,10 @@ func TestRollover(t *testing.T) {
 
 // TestHoldKeepsState: the same keys again go on with window and ROC; other
 // keys start fresh; going back to the former ones goes on where they were.
-func TestHoldKeepsState(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_256_GCM, 0}})
+func TestHoldKeepsState(t *testing.T) { onEngines(t, testHoldKeepsState) }
+
+func testHoldKeepsState(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_256_GCM, 0}})
 	ph := r.ph[A]
 	for _, seq := range []uint16{65534, 65535, 0, 1} {
 		r.pass(A, rtpPacket(1, seq, "a"))
@@ -143,16 +151,20 @@ func TestHoldKeepsState(t *testing.T) {
 
 // TestNoIndexTwice: two packets of plain RTP with one sequence number do not
 // both leave protected.
-func TestNoIndexTwice(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestNoIndexTwice(t *testing.T) { onEngines(t, testNoIndexTwice) }
+
+func testNoIndexTwice(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	r.pass(B, rtpPacket(5, 100, "the one"))
 	send(t, r.ph[B].rtp, rtpPacket(5, 100, "another"), r.rtp[B])
 	waitRefused(t, r.s, B, Repeat, 1)
 	r.pass(B, rtpPacket(5, 101, "next"))
 }
 
-func TestSourcesCap(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestSourcesCap(t *testing.T) { onEngines(t, testSourcesCap) }
+
+func testSourcesCap(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	for i := range uint32(maxSources) {
 		r.pass(A, rtpPacket(i, 1, "x"))
 		r.pass(B, rtpPacket(i, 1, "x"))
@@ -173,9 +185,11 @@ func TestSourcesCap(t *testing.T) {
 	waitRefused(t, r.s, A, Sources, 6)
 }
 
-func TestMKI(t *testing.T) {
+func TestMKI(t *testing.T) { onEngines(t, testMKI) }
+
+func testMKI(t *testing.T, plane planeFunc) {
 	for _, suite := range Suites() {
-		r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{suite, 0}, mki: []byte{1, 2, 3, 4}})
+		r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{suite, 0}, mki: []byte{1, 2, 3, 4}})
 		r.pass(A, rtpPacket(1, 1, "x"))
 		send(t, r.ph[A].rtcp, r.ph[A].seal(rrPacket(1)), r.rtcp[A])
 		r.ph[B].expect(r.ph[B].rtcp, rrPacket(1))
@@ -191,8 +205,10 @@ func TestMKI(t *testing.T) {
 
 // TestRelabel: the same key and salt with another MKI and tag length go on
 // with their state, whichever way the labels change.
-func TestRelabel(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, 0}})
+func TestRelabel(t *testing.T) { onEngines(t, testRelabel) }
+
+func testRelabel(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AES_CM_128_HMAC_SHA1_80, 0}})
 	for _, seq := range []uint16{65535, 0, 1} {
 		r.pass(A, rtpPacket(1, seq, "a"))
 		r.pass(B, rtpPacket(2, seq, "b"))

@@ -15,8 +15,10 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
-func TestSetRefuses(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{})
+func TestSetRefuses(t *testing.T) { onEngines(t, testSetRefuses) }
+
+func testSetRefuses(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{})
 	ap := netip.MustParseAddrPort
 	k, l := newKeys(t, AEAD_AES_128_GCM, nil), newKeys(t, AEAD_AES_128_GCM, nil)
 	ok := ap("192.0.2.1:4000")
@@ -64,16 +66,20 @@ func TestSetRefuses(t *testing.T) {
 }
 
 // TestMappedAddress: a v4-mapped address in SDP is an IPv4 address.
-func TestMappedAddress(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{rem: func(_ Leg, rem *Remote) {
+func TestMappedAddress(t *testing.T) { onEngines(t, testMappedAddress) }
+
+func testMappedAddress(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{rem: func(_ Leg, rem *Remote) {
 		rem.RTP = netip.AddrPortFrom(netip.AddrFrom16(rem.RTP.Addr().As16()), rem.RTP.Port())
 		rem.RTCP = netip.AddrPort{}
 	}})
 	r.pass(A, rtpPacket(1, 1, "x"))
 }
 
-func TestOpenRefuses(t *testing.T) {
-	p := testPlane(t, func(c *Config) {
+func TestOpenRefuses(t *testing.T) { onEngines(t, testOpenRefuses) }
+
+func testOpenRefuses(t *testing.T, plane planeFunc) {
+	p := plane(t, func(c *Config) {
 		c.Inside, c.PortMin, c.PortMax, c.MaxStreams = c.Inside[:1], 28001, 28020, 3
 	})
 	legs := [2]LegSpec{{Side: call.Public}, {Side: call.Inside}}
@@ -102,8 +108,10 @@ func TestOpenRefuses(t *testing.T) {
 
 // TestPortsRunOut: the last pair is used, the next open fails whole, and a
 // pair held by another program is passed over.
-func TestPortsRunOut(t *testing.T) {
-	p := testPlane(t, func(c *Config) { c.PortMin, c.PortMax = 28100, 28109 }) // five pairs
+func TestPortsRunOut(t *testing.T) { onEngines(t, testPortsRunOut) }
+
+func testPortsRunOut(t *testing.T, plane planeFunc) {
+	p := plane(t, func(c *Config) { c.PortMin, c.PortMax = 28100, 28109 }) // five pairs
 	alien, err := listenOn(netip.AddrPortFrom(loop4, 28105))
 	if err != nil {
 		t.Fatal(err)
@@ -175,8 +183,10 @@ func TestPool(t *testing.T) {
 	}
 }
 
-func TestGrow(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{})
+func TestGrow(t *testing.T) { onEngines(t, testGrow) }
+
+func testGrow(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{})
 	before, _ := r.s.Local(A, 0)
 	if err := r.s.Grow(3); err != nil {
 		t.Fatal(err)
@@ -222,9 +232,11 @@ func TestNewRefuses(t *testing.T) {
 	}
 }
 
-func TestAdvertiseAndDSCP(t *testing.T) {
+func TestAdvertiseAndDSCP(t *testing.T) { onEngines(t, testAdvertiseAndDSCP) }
+
+func testAdvertiseAndDSCP(t *testing.T, plane planeFunc) {
 	adv := netip.MustParseAddr("203.0.113.9")
-	p := testPlane(t, func(c *Config) {
+	p := plane(t, func(c *Config) {
 		c.Public = []Address{{Bind: loop4, Advertise: adv}, {Bind: loop6}}
 		c.DSCP = 46
 	})
@@ -241,8 +253,10 @@ func TestAdvertiseAndDSCP(t *testing.T) {
 	}
 }
 
-func TestCloseIsIdempotent(t *testing.T) {
-	p := testPlane(t, nil)
+func TestCloseIsIdempotent(t *testing.T) { onEngines(t, testCloseIsIdempotent) }
+
+func testCloseIsIdempotent(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	r := newRig(t, p, rigSpec{suite: [2]Suite{AEAD_AES_256_GCM, 0}})
 	r.pass(A, rtpPacket(1, 1, "x"))
 	first := r.s.Close()
@@ -258,16 +272,19 @@ func TestCloseIsIdempotent(t *testing.T) {
 	}
 }
 
-// TestNoLeak opens and closes 10,000 sessions, some with packets, and looks
+// TestNoLeak opens and closes 10,000 sessions in all, some with packets, and looks
 // for what stayed.
-func TestNoLeak(t *testing.T) {
+func TestNoLeak(t *testing.T) { onEngines(t, testNoLeak) }
+
+func testNoLeak(t *testing.T, plane planeFunc) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Log("descriptors cannot be counted on this system; goroutines and ports are")
 	}
-	p := testPlane(t, nil)
+	p := plane(t, nil)
+	sessions := 10000 / len(engines)
 	goroutines, files := runtime.NumGoroutine(), openFiles()
 	ph := newPhone(t, loop4)
-	for i := range 10000 {
+	for i := range sessions {
 		s, err := p.Open(Spec{ID: fmt.Sprint(i), Streams: 1, Legs: [2]LegSpec{{}, {Side: call.Inside, IPv6: i%2 == 0}}})
 		if err != nil {
 			t.Fatal(i, err)
@@ -331,8 +348,10 @@ func TestQuality(t *testing.T) {
 }
 
 // TestSecretsDoNotPrint: no way of printing or logging shows a key.
-func TestSecretsDoNotPrint(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestSecretsDoNotPrint(t *testing.T) { onEngines(t, testSecretsDoNotPrint) }
+
+func testSecretsDoNotPrint(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	k := Keys{Suite: AEAD_AES_128_GCM, Key: []byte("sixteen byte key"), Salt: []byte("twelve bytes")}
 	r.rem[A].Recv = &k
 	r.set(A)

@@ -13,13 +13,15 @@ import (
 // TestTakeover: a session is snapshotted in the middle of its streams, right
 // before a sequence number wraps, sent as JSON, and goes on in another plane:
 // same ports, latch, keys, ROC, replay window, CNAME, counters.
-func TestTakeover(t *testing.T) {
+func TestTakeover(t *testing.T) { onEngines(t, testTakeover) }
+
+func testTakeover(t *testing.T, plane planeFunc) {
 	for _, suite := range append(Suites(), 0) {
 		for _, mki := range [][]byte{nil, {1, 2}} {
 			if suite == 0 && mki != nil {
 				continue
 			}
-			first := testPlane(t, nil)
+			first := plane(t, nil)
 			r := newRig(t, first, rigSpec{suite: [2]Suite{suite, 0}, mki: mki})
 			moved := newPhone(t, loop4) // not where the SDP said, where SRTP allows
 			if suite != 0 {
@@ -45,7 +47,7 @@ func TestTakeover(t *testing.T) {
 			r.s.Close()
 			first.Close()
 
-			second := testPlane(t, nil)
+			second := plane(t, nil)
 			s, err := second.Restore(snap, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -121,8 +123,10 @@ func roundTrip(t *testing.T, s Snapshot) Snapshot {
 
 // TestTakeoverSkipsIndices: what the other gateway sent after the snapshot
 // was under SRTCP indices that are not used again.
-func TestTakeoverSkipsIndices(t *testing.T) {
-	r := newRig(t, testPlane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+func TestTakeoverSkipsIndices(t *testing.T) { onEngines(t, testTakeoverSkipsIndices) }
+
+func testTakeoverSkipsIndices(t *testing.T, plane planeFunc) {
+	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	index := func() uint32 {
 		send(t, r.ph[B].rtcp, rrPacket(2), r.rtcp[B])
 		b, _ := read(t, r.ph[A].rtcp, time.Second)
@@ -148,8 +152,10 @@ func TestTakeoverSkipsIndices(t *testing.T) {
 	s.Close()
 }
 
-func TestRestoreRefuses(t *testing.T) {
-	p := testPlane(t, nil)
+func TestRestoreRefuses(t *testing.T) { onEngines(t, testRestoreRefuses) }
+
+func testRestoreRefuses(t *testing.T, plane planeFunc) {
+	p := plane(t, nil)
 	r := newRig(t, p, rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	r.pass(A, rtpPacket(1, 1, "x"))
 	if _, err := p.Restore(r.s.Snapshot(), nil); !errors.Is(err, ErrNoPorts) {

@@ -4,5 +4,5 @@ package bind
 
 import "syscall"
 
-// setDSCP does nothing where the system has its own policy for marks.
-func setDSCP(syscall.RawConn, bool, int) error { return nil }
+// control does nothing where the system has its own policy for marks.
+func control(syscall.RawConn, bool, int) error { return nil }

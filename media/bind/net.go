@@ -45,7 +45,7 @@ func (n *Net) Listen(addr netip.AddrPort, sink Sink) (Socket, error) {
 		network = "udp6" // IPv6 only: an IPv4 packet never arrives here mapped
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		return setDSCP(c, network == "udp6", n.opt.DSCP)
+		return control(c, network == "udp6", n.opt.DSCP)
 	}}
 	pc, err := lc.ListenPacket(context.Background(), network, addr.String())
 	if err != nil {
