@@ -10,7 +10,9 @@
 // it. Time comes from the runtime's timers here: this is a shell, tested with
 // real sockets. What a stranger can grow (connections, transactions, buffers)
 // is capped by [Config]; beyond a cap new work is refused and counted, old
-// work goes on. Messages that do not pass [Check] never reach the parser.
+// work goes on. Messages that do not pass [Check] never reach the parser, and
+// what would not be one message on the wire is not sent ([ErrUnsafe]). A
+// handler or callback that panics loses its message and nothing else.
 //
 // Start reading at [Stack.handle], then [Request] and [Dialog].
 package sipx

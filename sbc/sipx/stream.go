@@ -55,11 +55,17 @@ func (sl *streamListener) accept() {
 func (sl *streamListener) admit(c net.Conn) {
 	s := sl.s
 	remote := foldAddrPort(c.RemoteAddr())
+	served := false
+	defer func() {
+		if !served { // refused, or the handler failed
+			s.Stats.ConnsRefused.Add(1)
+			c.Close()
+		}
+	}()
 	if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(remote.Addr()) {
-		s.Stats.ConnsRefused.Add(1)
-		c.Close()
 		return
 	}
+	served = true
 	s.wg.Go(func() { s.safely("connection", func() { sl.serve(c, remote) }) })
 }
 

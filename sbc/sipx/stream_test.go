@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -315,3 +316,89 @@ func TestWildcardListener(t *testing.T) {
 		t.Errorf("a datagram costs %v allocations before it is read", n)
 	}
 }
+
+// TestDrip: a message that comes octet by octet has as long as one that
+// stops in the middle, in its headers and in its body.
+func TestDrip(t *testing.T) {
+	body := strings.Repeat("b", 500)
+	m := tcp(strings.Replace(msg("INVITE", "127.0.0.1:9", "dr", "dr", "", 1), "Content-Length: 0\r\n\r\n", "Content-Type: text/plain\r\nContent-Length: 500\r\n\r\n"+body, 1))
+	for _, at := range []int{10, len(m) - 490} {
+		h := newRecorder()
+		s := startStack(t, Config{MessageTimeout: 120 * time.Millisecond}, h)
+		c, _ := dialTCP(t, s, "127.0.0.1:0")
+		fmt.Fprint(c, m[:at])
+		tick := time.NewTicker(10 * time.Millisecond)
+		closed := false
+		for i := at; i < len(m) && !closed; i++ {
+			select {
+			case <-h.closed:
+				closed = true
+			case <-tick.C:
+				fmt.Fprint(c, m[i:i+1])
+			}
+		}
+		tick.Stop()
+		if !closed {
+			t.Errorf("from octet %d on: the connection was never closed", at)
+		}
+	}
+}
+
+// TestAcceptGoesOn: running out of descriptors ends no listener, and neither
+// does a handler that fails.
+func TestAcceptGoesOn(t *testing.T) {
+	h := newRecorder()
+	s := startStack(t, Config{}, h)
+	asked := 0
+	h.admit = func(netip.Addr) bool {
+		if asked++; asked == 1 {
+			panic("admission")
+		}
+		return true
+	}
+	ln := &flaky{closed: make(chan struct{}), conns: make(chan net.Conn, 3)}
+	sl := &streamListener{s: s, l: Listener{Side: call.Public, Transport: "tcp"}, ln: ln}
+	done := make(chan struct{})
+	go func() { sl.accept(); close(done) }()
+	var far net.Conn
+	for range 2 {
+		a, b := net.Pipe()
+		ln.conns <- a
+		far = b
+	}
+	go fmt.Fprint(far, tcp(msg("OPTIONS", "127.0.0.1:9", "ag", "ag", "", 1)))
+	select {
+	case <-h.requests:
+	case <-time.After(3 * time.Second):
+		t.Error("nothing is accepted any more")
+	}
+	if n := s.Stats.ConnsRefused.Load(); n != 1 {
+		t.Errorf("%d connections refused, want the one whose admission failed", n)
+	}
+	far.Close()
+	close(ln.closed)
+	<-done
+}
+
+// flaky fails twice before each connection.
+type flaky struct {
+	closed chan struct{}
+	conns  chan net.Conn
+	failed int
+}
+
+func (l *flaky) Accept() (net.Conn, error) {
+	if l.failed < 2 {
+		l.failed++
+		return nil, syscall.EMFILE
+	}
+	select {
+	case c := <-l.conns:
+		l.failed = 1
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+func (l *flaky) Close() error   { return nil }
+func (l *flaky) Addr() net.Addr { return &net.TCPAddr{} }
