@@ -16,7 +16,7 @@ import (
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
-const carrierIP = publicNet + "77"
+var carrierIP = publicNet + "77"
 
 // udpCarrier is a carrier that has nothing but UDP and RTP, and the peer entry
 // that allows it.

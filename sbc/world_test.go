@@ -27,10 +27,13 @@ import (
 
 // The two sides have networks of their own on loopback, so that an address of
 // one side is easy to find on the other.
-const (
-	publicNet = "127.0.2."
-	insideNet = "127.0.3."
-	domain    = "sip.example.test"
+const domain = "sip.example.test"
+
+// Two runs of these tests at the same time, in other checkouts say, are apart.
+var (
+	block     = 10 + os.Getpid()%200
+	publicNet = fmt.Sprintf("127.%d.2.", block)
+	insideNet = fmt.Sprintf("127.%d.3.", block)
 )
 
 // reports keeps what the gateway tells.
