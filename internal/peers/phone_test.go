@@ -148,3 +148,27 @@ func TestServicesAndTrunk(t *testing.T) {
 	own := StartSIPp(t, n, Scenario{Name: "uac_auth", Addr: in.Addr, To: pbx.Addr, From: "1002", Service: "600"})
 	own.Success()
 }
+
+// One user with two telephones and one that registers over TCP: all ring, the
+// first to answer has the call, the others stop.
+func TestForking(t *testing.T) {
+	t.Parallel()
+	n := NewNet(t)
+	pbx := StartPBX(t, n, PBX{})
+	a := StartPhone(t, n, Phone{User: "1001", Server: pbx.Addr, Tone: 440})
+	b := StartPhone(t, n, Phone{User: "1002", Server: pbx.Addr, Tone: 800})
+	c := StartPhone(t, n, Phone{User: "1002", Server: pbx.Addr, Transport: "tcp", Tone: 950})
+	for _, p := range []*Baresip{a, b, c} {
+		p.WaitRegistered(soon)
+	}
+	a.Dial("1002")
+	b.Incoming(soon)
+	c.Incoming(soon)
+	c.Answer()
+	a.Established(soon)
+	b.Closed(soon)
+	a.Hears(950, soon)
+	c.Hears(440, soon)
+	a.Hangup()
+	c.Closed(soon)
+}

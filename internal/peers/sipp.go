@@ -130,7 +130,7 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 		"-trace_stat", "-stf", filepath.Join(dir, "stat.csv"), "-fd", "1",
 		"-trace_err", "-error_file", filepath.Join(dir, "error.log"), "-trace_logs", "-log_file", filepath.Join(dir, "notes.log"),
 		"-trace_msg", "-message_file", filepath.Join(dir, "messages.log"),
-		"-timeout", fmt.Sprintf("%.0fs", c.Limit.Seconds()), "-timeout_error", "-cid_str", "%u-%p@%s"}
+		"-timeout", fmt.Sprintf("%.0fs", c.Limit.Seconds()), "-timeout_error", "-watchdog_interval", "0", "-cid_str", "%u-%p@%s"}
 	if c.TCP {
 		args = append(args, "-t", "t1")
 	}
