@@ -300,6 +300,7 @@ func TestWhatCrosses(t *testing.T) {
 		{`Reason: SIP;cause=480;text="ask \"bob\"@host"`, `Reason: SIP;cause=480`},
 		{`Reason: SIP;cause=480;x-host="10.0.0.5";text=gone`, `Reason: SIP;cause=480;text="gone"`},
 		{`Reason: SIP;cause=abc`, `Reason: SIP`},
+		{`Reason: Q.850;cause=16;text="a, b",SIP;cause=200;text="at 10.0.0.5", <x>`, `Reason: Q.850;cause=16;text="a, b", SIP;cause=200`},
 		{`reason: q.850 ; cause = 16`, `Reason: q.850;cause=16`},
 		{`Reason: <sip:10.0.0.5>`, ``},
 		{`Retry-After: 18 (ask pbx7) ;duration=60`, `Retry-After: 18`},

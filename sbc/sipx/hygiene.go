@@ -87,7 +87,7 @@ func (r *Response) Carry(to call.Side) []HeaderField {
 // Reasons returns the Reason fields (RFC 3326) as they may cross.
 func (r *Request) Reasons() (out []HeaderField) {
 	for _, v := range r.Headers("Reason") {
-		if v = cleanReason(v); v != "" {
+		if v = cleanReasons(v); v != "" {
 			out = append(out, HeaderField{"Reason", v})
 		}
 	}
@@ -183,7 +183,7 @@ func cleaned(name, v string) string {
 	case "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate":
 		return withoutAuthInt(v)
 	case "Reason":
-		return cleanReason(v)
+		return cleanReasons(v)
 	case "Retry-After":
 		n := 0
 		for n < len(v) && isDigit(v[n]) {
@@ -194,8 +194,19 @@ func cleaned(name, v string) string {
 	return v
 }
 
+// cleanReasons rewrites a Reason field of one or more values.
+func cleanReasons(v string) string {
+	var keep []string
+	for _, one := range splitRoutes([]string{v}) {
+		if one = cleanReason(one); one != "" {
+			keep = append(keep, one)
+		}
+	}
+	return strings.Join(keep, ", ")
+}
+
 // cleanReason keeps protocol, cause and a text that names no host (RFC 3326
-// §2). Only the first of several values is kept.
+// §2).
 func cleanReason(v string) string {
 	end := 0
 	for end < len(v) && charClass[v[end]]&classToken != 0 {
