@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
@@ -141,7 +142,11 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.sdp = s.g.calleeLeg(t, f)
 	b.sdp.TolerateRTP = s.a.Emergency()
 	if err := s.openMedia(s.offer.Streams(), f); err != nil {
-		refused(500, err)
+		code := 500
+		if errors.Is(err, media.ErrNoAddress) {
+			code = 488 // IPv6 media where we have none, or the other way round
+		}
+		refused(code, err)
 		return
 	}
 	body, err := s.offer.Write(&b.sdp, s.endpoints(b2bua.B), random)
