@@ -211,7 +211,7 @@ func (g *Gateway) answer(r *sipx.Request, a *call.Attempt, d call.Decision) {
 	}
 }
 
-// refusalHeaders: Allow for 405, Retry-After for 503, Warning to the known.
+// refusalHeaders: Allow for 405, Accept for 415, Retry-After for 503, Warning to the known.
 func refusalHeaders(a *call.Attempt, d call.Decision) (hs []sipx.HeaderField) {
 	if d.Status == 405 || d.Status == 501 {
 		hs = append(hs, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
@@ -310,7 +310,6 @@ func (g *Gateway) FlowClosed(f *sipx.Flow) {
 	if !f.Known() {
 		return // a stranger's: nothing of ours hangs on it, however often it comes
 	}
-	g.ids.closed(f)
-	g.bindings.closed(f)
+	g.bindings.closed(f, g.ids.closed(f))
 	g.calls.closed(f)
 }

@@ -3,6 +3,7 @@ package sipx
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -322,18 +323,27 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 	res := sip.NewResponse(code, reason)
 	res.SipVersion = "SIP/2.0"
 	for i, h := range r.msg.GetHeaders("Via") {
-		if v, ok := h.(*sip.ViaHeader); ok && i == 0 {
-			v = v.Clone()
-			// A client's own idea of where it was received from never stays.
+		v, ok := h.(*sip.ViaHeader)
+		if !ok {
+			res.AppendHeader(sip.HeaderClone(h))
+			continue
+		}
+		v = v.Clone()
+		if i == 0 {
 			src := r.Flow.Remote
-			v.Params.Add("received", src.Addr().WithZone("").String())
+			if v.Host != src.Addr().String() || v.Params.Has("rport") {
+				v.Params.Add("received", src.Addr().String())
+			}
 			if v.Params.Has("rport") {
 				v.Params.Add("rport", strconv.Itoa(int(src.Port())))
 			}
-			res.AppendHeader(v)
-			continue
 		}
-		res.AppendHeader(sip.HeaderClone(h))
+		// The parser takes the brackets off and puts them back only around what
+		// is not v4-mapped.
+		if a, err := netip.ParseAddr(v.Host); err == nil && a.Is4In6() {
+			v.Host = "[" + v.Host + "]"
+		}
+		res.AppendHeader(v)
 	}
 	if code > 100 && code < 300 && r.Method() == "INVITE" {
 		// The proxies on the way stay in the dialog (RFC 3261 §12.1.1).
