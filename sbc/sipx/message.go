@@ -330,10 +330,9 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 		}
 		v = v.Clone()
 		if i == 0 {
+			// A client's own idea of where it was received from never stays.
 			src := r.Flow.Remote
-			if v.Host != src.Addr().String() || v.Params.Has("rport") {
-				v.Params.Add("received", src.Addr().String())
-			}
+			v.Params.Add("received", src.Addr().WithZone("").String())
 			if v.Params.Has("rport") {
 				v.Params.Add("rport", strconv.Itoa(int(src.Port())))
 			}
