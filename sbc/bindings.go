@@ -174,12 +174,16 @@ func (b *bindings) of(a aor, now time.Time) (out []binding) {
 
 // closed takes the connection from its bindings; they stay until they expire,
 // so that a call for them is told that the flow failed.
-func (b *bindings) closed(f *sipx.Flow) {
+// Only the AoRs that the flow had registered are looked at: a whole office may
+// lose its connections at once.
+func (b *bindings) closed(f *sipx.Flow, who []aor) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, p := range b.byToken {
-		if p.flow == f {
-			p.flow = nil
+	for _, a := range who {
+		for _, p := range b.byAoR[a] {
+			if p.flow == f {
+				p.flow = nil
+			}
 		}
 	}
 }

@@ -189,7 +189,7 @@ func sourceSubject(f *sipx.Flow) call.Subject {
 // identities remembers which flow registered what, and from which addresses
 // good registrations came.
 type identities struct {
-	mu    sync.Mutex
+	mu    sync.RWMutex // read for every packet
 	flows map[uint64]*flowIdentity
 	addrs map[netip.Addr]time.Time // until when the address counts as known
 }
@@ -259,15 +259,22 @@ func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time)
 	}
 }
 
-func (ids *identities) closed(f *sipx.Flow) {
+// closed forgets a flow and lists whom it had registered.
+func (ids *identities) closed(f *sipx.Flow) (who []aor) {
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
+	if fi := ids.flows[f.ID]; fi != nil {
+		for a := range fi.until {
+			who = append(who, a)
+		}
+	}
 	delete(ids.flows, f.ID)
+	return who
 }
 
 func (ids *identities) registeredAddr(a netip.Addr) bool {
-	ids.mu.Lock()
-	defer ids.mu.Unlock()
+	ids.mu.RLock()
+	defer ids.mu.RUnlock()
 	return !ids.addrs[a].IsZero()
 }
 

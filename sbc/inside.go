@@ -153,7 +153,7 @@ func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
 	}
 	s.offer = offer
 	if c, ok := r.Contact(); ok {
-		x.dialog.Target = c.URI.String() // target refresh, RFC 3261 §12.2.2
+		x.dialog.Refresh(c) // RFC 3261 §12.2.2
 	}
 	return true
 }
@@ -296,7 +296,7 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 				return
 			}
 			if c, ok := in.res.Contact(); ok {
-				other.dialog.Target = c.URI.String()
+				other.dialog.Refresh(c)
 			}
 		}
 		for _, h := range tidyReasons(in.res.Carry(x.side)) {

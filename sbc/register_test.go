@@ -442,3 +442,33 @@ func TestBehindB2BUA(t *testing.T) {
 		})
 	}
 }
+
+// TestForkToPhones: the PBX calls two phones with one Call-ID and From tag.
+func TestForkToPhones(t *testing.T) {
+	w := newRawWorld(t)
+	silent := make(chan *siptest.Incoming, 1)
+	a := w.phone("1001", func(c *siptest.PhoneConfig) {
+		c.OnInvite = func(in *siptest.Incoming) { in.Ring(); silent <- in; <-in.Cancelled() }
+	})
+	b := w.phone("1002")
+	one, two := siptest.URIOf(w.in(a).Get("Contact")), siptest.URIOf(w.in(b).Get("Contact"))
+	first := w.ring(one)
+	w.b.code(180)
+	<-silent
+	second := w.ring(two, set("Call-ID", first.Get("Call-ID")), set("From", first.Get("From")))
+	ok := w.b.code(200)
+	w.b.send(w.b.within("ACK", 1, second, ok))
+	w.b.cancel(first)
+	w.b.answer("CANCEL", 200)
+	w.b.ackFailure(first, w.b.code(487))
+	eventually(t, "one call", func() bool { return w.gw.Live() == 1 })
+	info := w.b.within("INFO", 2, second, ok)
+	w.b.send(info)
+	w.b.answer("INFO", 200)
+	w.b.send(w.b.within("BYE", 3, second, ok))
+	w.b.answer("BYE", 200)
+	w.quiet()
+	if len(b.Answered()) != 1 {
+		t.Error("the second phone got no call")
+	}
+}

@@ -1,0 +1,224 @@
+package sbc_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/siptest"
+)
+
+// walker is a raw end that does anything that the protocol allows, and some
+// that it does not, with a seed.
+type walker struct {
+	*raw
+	rnd    *rand.Rand
+	pbx    bool
+	mu     sync.Mutex
+	finals map[string]int // final code by branch
+	twice  []string
+}
+
+func (w *walker) chance(percent int) bool { return w.rnd.IntN(100) < percent }
+
+func (w *walker) run(done <-chan struct{}) {
+	for {
+		m := w.take(func(*siptest.Message) bool { return true })
+		if m == nil {
+			select {
+			case <-w.more:
+			case <-done:
+				return
+			}
+			continue
+		}
+		switch {
+		case m.Method == "INVITE" && siptest.Param(m.Get("To"), "tag") == "":
+			w.offered(m)
+		case m.Method == "INVITE":
+			w.modified(m)
+		case m.Method == "BYE", m.Method == "INFO":
+			if w.chance(90) {
+				w.reply(m, []int{200, 200, 200, 481}[w.rnd.IntN(4)], "", nil)
+			}
+		case m.Method == "CANCEL":
+			w.reply(m, 200, "", nil)
+			if w.chance(90) {
+				inv := m.Clone()
+				inv.Method = "INVITE"
+				n, _ := m.CSeq()
+				inv.Set("CSeq", fmt.Sprint(n, " INVITE"))
+				if w.chance(30) {
+					w.reply(inv, 200, "late", w.sdp())
+				}
+				w.reply(inv, 487, "late", nil)
+			}
+		case m.Method == "":
+			w.answered(m)
+		}
+	}
+}
+
+// offered: the PBX is called.
+func (w *walker) offered(m *siptest.Message) {
+	for range w.rnd.IntN(5) {
+		tag := fmt.Sprint("t", w.rnd.IntN(2))
+		switch w.rnd.IntN(8) {
+		case 0:
+			w.reply(m, 100, "", nil)
+		case 1:
+			w.reply(m, 180, tag, nil)
+		case 2:
+			w.reply(m, 183, tag, w.sdp())
+		case 3:
+			w.reply(m, 183, tag, []byte("v=0\r\nnonsense\r\n"))
+		case 4:
+			w.reply(m, 200, tag, w.sdp())
+			if w.chance(40) {
+				w.send(w.back("BYE", 1, m, tag))
+			}
+			if w.chance(40) {
+				w.send(withSDP(w.back("INVITE", 2, m, tag), w.sdp()))
+			}
+		case 5:
+			w.reply(m, 200, tag, nil)
+		case 6:
+			w.reply(m, []int{302, 404, 486, 503, 603}[w.rnd.IntN(5)], tag, nil)
+		case 7:
+			w.reply(m, 407, tag, nil, siptest.Field{Name: "Proxy-Authenticate", Value: `Digest realm="r", nonce="n"`})
+		}
+	}
+}
+
+// modified: a re-INVITE came.
+func (w *walker) modified(m *siptest.Message) {
+	switch w.rnd.IntN(5) {
+	case 0, 1:
+		w.reply(m, 200, "", w.sdp())
+	case 2:
+		w.reply(m, []int{488, 481, 491, 407}[w.rnd.IntN(4)], "", nil)
+	case 3:
+		w.reply(m, 200, "", nil)
+	}
+}
+
+// answered: the caller, and whoever sent a re-INVITE, got a response.
+func (w *walker) answered(m *siptest.Message) {
+	n, method := m.CSeq()
+	if method != "INVITE" {
+		return
+	}
+	inv := &siptest.Message{Headers: []siptest.Field{{Name: "From", Value: m.Get("From")}, {Name: "Call-ID", Value: m.Get("Call-ID")}}}
+	if m.Code >= 200 {
+		key := m.Branch()
+		w.mu.Lock()
+		if old, ok := w.finals[key]; ok && old != m.Code && !w.pbx {
+			w.twice = append(w.twice, fmt.Sprint(key, ": ", old, " and ", m.Code))
+		}
+		w.finals[key] = m.Code
+		w.mu.Unlock()
+	}
+	switch {
+	case m.Code < 200 && !w.pbx:
+		first := &siptest.Message{URI: "sip:x@" + w.gw.String(), Headers: []siptest.Field{{Name: "Via", Value: m.Get("Via")},
+			{Name: "From", Value: m.Get("From")}, {Name: "To", Value: strings.Split(m.Get("To"), ";tag")[0]},
+			{Name: "Call-ID", Value: m.Get("Call-ID")}, {Name: "CSeq", Value: m.Get("CSeq")}}}
+		if m.Code > 100 && w.chance(20) {
+			w.cancel(first)
+		}
+		if m.Code > 100 && w.chance(5) {
+			w.send(w.within("BYE", n+1, inv, m))
+		}
+	case m.Code >= 300:
+		ack := &siptest.Message{URI: "sip:x@" + w.gw.String(), Headers: []siptest.Field{{Name: "Via", Value: m.Get("Via")},
+			{Name: "From", Value: m.Get("From")}, {Name: "Call-ID", Value: m.Get("Call-ID")}, {Name: "CSeq", Value: m.Get("CSeq")}}}
+		w.ackFailure(ack, m)
+		if m.Code == 407 && w.chance(70) && !w.pbx && siptest.Param(m.Get("To"), "tag") != "" {
+			w.invite("+33123456789", set("Call-ID", m.Get("Call-ID")), set("From", m.Get("From")), set("CSeq", fmt.Sprint(n+1, " INVITE")))
+		}
+	case m.Code >= 200:
+		if w.chance(90) {
+			w.send(w.within("ACK", n, inv, m))
+		}
+		for seq := n + 1; w.chance(50) && seq < n+4; seq++ {
+			switch w.rnd.IntN(3) {
+			case 0:
+				w.send(withSDP(w.within("INVITE", seq, inv, m), w.sdp()))
+			case 1:
+				w.send(w.within("INFO", seq, inv, m))
+			case 2:
+				w.send(w.within("BYE", seq, inv, m))
+			}
+		}
+	}
+}
+
+// TestRandomWalk: whatever the two ends do, every INVITE gets one final
+// answer, every call one record, and nothing is left.
+func TestRandomWalk(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	w := newRawWorld(t, func(c *worldConfig) {
+		c.sbc.MaxCall, c.sbc.SetupTimeout, c.sbc.RetryTimeout = time.Second, 600*time.Millisecond, 600*time.Millisecond
+	})
+	a := &walker{raw: w.a, rnd: rand.New(rand.NewPCG(seed, 1)), finals: map[string]int{}}
+	b := &walker{raw: w.b, rnd: rand.New(rand.NewPCG(seed, 2)), finals: map[string]int{}, pbx: true}
+	done := make(chan struct{})
+	var ends sync.WaitGroup
+	ends.Go(func() { a.run(done) })
+	ends.Go(func() { b.run(done) })
+	const calls = 400
+	var ids []string
+	for range calls {
+		ids = append(ids, w.a.invite("+33123456789").Branch())
+	}
+	eventually(t, "every call begun", func() bool { w.rep.mu.Lock(); defer w.rep.mu.Unlock(); return len(w.rep.events) >= calls })
+	w.quiet()
+	eventually(t, "every table empty", func() bool {
+		for name, n := range w.gw.Tables() {
+			if n != 0 && name != "transactions" { // refused INVITEs stay 32 s, RFC 3261 Timer D
+				return false
+			}
+		}
+		return true
+	})
+	close(done)
+	ends.Wait()
+	if len(a.twice) > 0 {
+		t.Errorf("two final answers: %v", a.twice)
+	}
+	for _, id := range ids {
+		if _, ok := a.finals[id]; !ok {
+			t.Errorf("no final answer to %s", id)
+		}
+	}
+	w.rep.mu.Lock()
+	defer w.rep.mu.Unlock()
+	began, over, records := map[string]int{}, map[string]int{}, map[string]int{}
+	for _, e := range w.rep.events {
+		switch e.Kind {
+		case call.EventInvite:
+			began[e.ID]++
+		case call.EventEnd:
+			over[e.ID]++
+		}
+	}
+	codes := map[int]int{}
+	for _, r := range w.rep.records {
+		records[r.CallID]++
+		codes[r.Code]++
+	}
+	for id := range began {
+		if began[id] != 1 || over[id] != 1 || records[id] != 1 {
+			t.Errorf("call %s: %d begun, %d ended, %d records", id, began[id], over[id], records[id])
+		}
+	}
+	if len(w.rep.systems) > 0 {
+		t.Errorf("alerts %+v", w.rep.systems)
+	}
+	t.Logf("%d calls by final code: %v", len(records), codes)
+}
