@@ -147,7 +147,7 @@ func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
 	if err != nil {
 		d := offerRefusal(s.a, err, call.Decision{})
 		d.Trace = nil
-		s.g.deps.Reporter.Decision(s.a, d)
+		s.g.report(s.a, d)
 		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
 		return false
 	}
@@ -212,7 +212,8 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 	in.tx.OnCancel(func() {
 		go s.force(input{Event: b2bua.Event{Kind: b2bua.ModifyCancel, Leg: to.Other()}})
 	})
-	in.tx.OnNoAck(func() { s.noAck(to.Other()) })
+	tx := in.tx
+	tx.OnNoAck(func() { s.noAck(to.Other(), tx) })
 	refuse := func(code int, err error) {
 		s.g.log.Warn("re-INVITE refused", "call", s.group.id, "code", code, "error", err)
 		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})

@@ -130,6 +130,8 @@ func TestCheckRefuses(t *testing.T) {
 		{"HTTP", I, "SIP/2.0\nVia", "HTTP/1.1\nVia", 400},
 		{"method not a token", I, "INVITE sip", "INV(TE sip", 400},
 		{"lower method", R, "REGISTER sip", "register sip", 400},
+		{"two slashes before the user", I, "INVITE sip:+442079460000@sip.example.com;user=phone", "INVITE sip://bob@example.com", 400},
+		{"bracket in a parameter without a user", I, "INVITE sip:+442079460000@sip.example.com;user=phone", "INVITE sip:example.com;maddr=[::1]", 400},
 		{"method differs", I, "1 INVITE", "1 BYE", 400},
 		{"CSeq too large", I, "1 INVITE", "2147483648 INVITE", 400},
 		{"CSeq negative", I, "1 INVITE", "-1 INVITE", 400},

@@ -92,7 +92,12 @@ func sipURI(b []byte) (headers bool, reason string) {
 		if len(user) == 0 || !escaped(user, classUser) || !escaped(pass, classPass) {
 			return false, "user part of a URI"
 		}
+		if bytes.HasPrefix(user, []byte("//")) {
+			return false, "user part of a URI" // read as "//" and a user by some
+		}
 		b = b[at+1:]
+	} else if i := bytes.IndexByte(b, '['); i > 0 {
+		return false, "[ outside of the host of a URI" // taken for the host by some
 	}
 	i := 0
 	for i < len(b) && b[i] != ';' && b[i] != '?' {
