@@ -216,6 +216,9 @@ func refusalHeaders(a *call.Attempt, d call.Decision) (hs []sipx.HeaderField) {
 	if d.Status == 405 || d.Status == 501 {
 		hs = append(hs, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
 	}
+	if d.Status == 415 { // RFC 3261 §21.4.13
+		hs = append(hs, sipx.HeaderField{Name: "Accept", Value: "application/sdp"})
+	}
 	if d.RetryAfter > 0 {
 		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: strconv.Itoa(int(d.RetryAfter.Seconds() + 0.999))})
 	}
