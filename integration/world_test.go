@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -30,6 +31,7 @@ type world struct {
 	dir            string
 	public, inside netip.Addr
 	hosts          map[string]netip.Addr // names that the gateway can resolve
+	domain         string                // the key domain, when it is not peers.Domain
 	media          string                // the key media, when it is not the usual one
 	gw             *peers.Gateway
 }
@@ -56,7 +58,7 @@ cdr: [{file: cdr.jsonl}]
 events: [{file: events.jsonl}]
 store: {path: state}
 drain_timeout: 2s
-`, peers.Domain, pbx, w.admin()) + media
+`, cmp.Or(w.domain, peers.Domain), pbx, w.admin()) + media
 	for _, key := range []struct{ key, line string }{
 		{"listen:", fmt.Sprintf("listen: {tls: [%q]}\n", w.tls())},
 		{"inside:", fmt.Sprintf("inside: {udp: [%q], tcp: [%[1]q]}\n", w.udp())},
