@@ -19,10 +19,11 @@ type calls struct {
 	attempts map[attemptKey]*session
 	dialogs  map[dialogKey]dialogEnd
 	all      map[*session]struct{}
-	groups   map[string]*group    // by our call id, while a pass lives
-	inside   map[string]*group    // by Call-ID we use towards the inside
-	sessID   map[string]*group    // by Session-ID we sent inside
-	recent   map[recentKey]recent // user and number, 5 s
+	callers  map[*sipx.Flow]map[*session]struct{} // calls that are being set up, by the caller's connection
+	groups   map[string]*group                    // by our call id, while a pass lives
+	inside   map[string]*group                    // by Call-ID we use towards the inside
+	sessID   map[string]*group                    // by Session-ID we sent inside
+	recent   map[recentKey]recent                 // user and number, 5 s
 	wg       sync.WaitGroup
 }
 
@@ -59,6 +60,7 @@ func (c *calls) init() {
 	c.attempts = map[attemptKey]*session{}
 	c.dialogs = map[dialogKey]dialogEnd{}
 	c.all = map[*session]struct{}{}
+	c.callers = map[*sipx.Flow]map[*session]struct{}{}
 	c.groups = map[string]*group{}
 	c.inside = map[string]*group{}
 	c.sessID = map[string]*group{}
@@ -82,12 +84,40 @@ func (c *calls) sessions() (out []*session) {
 
 func (c *calls) wait() { c.wg.Wait() }
 
+// comes notes the connection that a call's INVITE came over; leaves forgets
+// it. UDP has none.
+func (c *calls) comes(s *session, f *sipx.Flow) {
+	if !f.Reliable() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.callers[f] == nil {
+		c.callers[f] = map[*session]struct{}{}
+	}
+	c.callers[f][s] = struct{}{}
+}
+
+func (c *calls) leaves(s *session, f *sipx.Flow) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.callers[f], s)
+	if len(c.callers[f]) == 0 {
+		delete(c.callers, f)
+	}
+}
+
 // closed tells the calls that came over a connection that it is gone.
 func (c *calls) closed(f *sipx.Flow) {
-	for _, s := range c.sessions() {
-		if s.caller.Load() == f {
-			s.callerLost(f)
-		}
+	c.mu.Lock()
+	var lost []*session
+	for s := range c.callers[f] {
+		lost = append(lost, s)
+	}
+	delete(c.callers, f)
+	c.mu.Unlock()
+	for _, s := range lost {
+		s.callerLost(f)
 	}
 }
 

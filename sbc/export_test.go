@@ -12,7 +12,7 @@ func (g *Gateway) Tables() map[string]int {
 	c := &g.calls
 	c.mu.Lock()
 	out := map[string]int{"attempts": len(c.attempts), "dialogs": len(c.dialogs), "sessions": len(c.all), "groups": len(c.groups),
-		"inside": len(c.inside), "session-ids": len(c.sessID), "recent": len(c.recent)}
+		"inside": len(c.inside), "session-ids": len(c.sessID), "recent": len(c.recent), "callers": len(c.callers)}
 	c.mu.Unlock()
 	g.ids.mu.Lock()
 	out["flows"], out["addresses"] = len(g.ids.flows), len(g.ids.addrs)

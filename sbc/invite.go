@@ -7,6 +7,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
@@ -94,7 +95,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	g.begin(s)
 	tx.Respond(100, "", "", nil, nil)
 	tx.OnCancel(s.cancelled)
-	tx.OnNoAck(func() { s.noAck(0) })
+	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
 	go s.run()
 }
 
@@ -123,8 +124,8 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		d, _ := no(503, "base/draining", "the gateway is being stopped")
 		d.RetryAfter = 30 * time.Second
 		return d, true
-	case r.MaxForwards() == 0:
-		return no(483, "base/hops", "Max-Forwards is 0")
+	case !mayForward(r):
+		return no(483, "base/hops", "Max-Forwards is used up")
 	case len(r.UnsupportedTags()) > 0:
 		return no(420, "base/extension", "requires "+strings.Join(r.UnsupportedTags(), ", "))
 	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && !(u.Scheme == "urn" && a.To.Kind == call.Emergency):
@@ -148,6 +149,11 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 	}
 	return call.Decision{}, false
 }
+
+// mayForward: a hop is left for the next one. The stack takes a count of 0 for
+// "not given" and would begin anew, so a request ends here one hop early
+// rather than never.
+func mayForward(r *sipx.Request) bool { return r.MaxForwards() > 1 }
 
 func identityEncoding(v string) bool { return v == "" || strings.EqualFold(v, "identity") }
 

@@ -13,6 +13,7 @@ import (
 // begin opens the pass of an admitted attempt.
 func (g *Gateway) begin(s *session) {
 	a := s.a
+	g.calls.comes(s, s.caller)
 	s.pass = g.calls.open(s.group, s)
 	s.describe(s.pass, a, s.decision)
 	g.calls.index(s, b2bua.A, s.legs[b2bua.A].side, s.legs[b2bua.A].dialog.Key())
@@ -60,6 +61,7 @@ func (s *session) ringing(in input) {
 
 func (s *session) answered() {
 	s.pass.answer = time.Now()
+	s.g.calls.leaves(s, s.caller)
 	s.pass.AnsweredAt = call.At(s.pass.answer)
 	s.g.Counters.Answered.Add(1)
 	if s.a.Pass == 1 {
@@ -73,6 +75,7 @@ func (s *session) answered() {
 func (s *session) finish(act b2bua.Action) {
 	now := time.Now()
 	s.finished = true
+	s.g.calls.leaves(s, s.caller)
 	s.g.calls.forget(s) // a new INVITE with these tags is a new attempt
 	p := s.pass
 	p.Code, p.HangupCause = act.Code, act.Cause

@@ -33,8 +33,8 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	case r.Flow.Side == call.Inside || id.kind == call.Carrier:
 		deny(403, "base/register-side", "REGISTER from "+id.kind.String(), "", call.Low)
 		return
-	case r.MaxForwards() == 0:
-		deny(483, "base/hops", "Max-Forwards is 0", "", call.Info)
+	case !mayForward(r):
+		deny(483, "base/hops", "Max-Forwards is used up", "", call.Info)
 		return
 	case len(r.UnsupportedTags()) > 0 && !onlyOutbound(r.UnsupportedTags()):
 		g.badExtension(r)

@@ -83,8 +83,8 @@ type session struct {
 	sessionUUID string
 	indexed     []dialogKey // guarded by calls.mu
 	view        atomic.Pointer[CallView]
-	caller      atomic.Pointer[sipx.Flow] // A's flow, for whoever asks from outside
-	setups      int                       // outstanding children that connect
+	caller      *sipx.Flow // the connection that calls knows A's INVITE by
+	setups      int        // outstanding children that connect
 }
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {
@@ -98,7 +98,7 @@ func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sip
 		l.token = g.bindings.on(r.Flow, l.aor)
 	}
 	s.firstSeq = r.CSeq()
-	s.caller.Store(r.Flow)
+	s.caller = r.Flow
 	l.connect = g.reconnect(l)
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
 	s.sessionUUID = g.mapped("session", grp.id)
@@ -320,8 +320,14 @@ func (s *session) force(in input) {
 // cancelled, noAck and hangup are called from other goroutines.
 func (s *session) cancelled() { go s.force(input{Event: b2bua.Event{Kind: b2bua.Cancel}}) }
 
-func (s *session) noAck(l b2bua.Leg) {
-	go s.force(input{Event: b2bua.Event{Kind: b2bua.NoAck, Leg: l}})
+// noAck counts only for the answer the leg got last: that of a challenge long
+// answered must not end the call.
+func (s *session) noAck(l b2bua.Leg, tx *sipx.ServerTx) {
+	go s.force(input{do: func() {
+		if s.legs[l].theirs == tx {
+			s.follow(b2bua.Event{Kind: b2bua.NoAck, Leg: l})
+		}
+	}})
 }
 
 func (s *session) hangup(cause string) {

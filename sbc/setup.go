@@ -68,19 +68,22 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	offer, err := sdp.ReadOffer(&from, r.Body())
 	if err != nil {
 		d := offerRefusal(s.a, err, call.Decision{})
+		s.g.report(s.a, d)
 		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
 		return
 	}
 	s.retries++
 	l.flow, l.sdp, l.theirs = r.Flow, from, tx
-	s.caller.Store(r.Flow)
+	s.g.calls.leaves(s, s.caller)
+	s.caller = r.Flow
+	s.g.calls.comes(s, s.caller)
 	s.offer = offer
 	seq := l.dialog.RemoteSeq
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
 	l.dialog.RemoteSeq = seq
 	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
 	tx.OnCancel(s.cancelled)
-	tx.OnNoAck(func() { s.noAck(b2bua.A) })
+	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
 	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes)}, req: r, tx: tx})
 }
 
