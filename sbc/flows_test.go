@@ -33,6 +33,7 @@ func TestCancelCrossesAnswer(t *testing.T) {
 }
 
 func TestCancelWaitsForProvisional(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	inv := w.a.invite("+33123456789")
 	in := w.b.request("INVITE")
@@ -145,6 +146,7 @@ func TestByeBeforeAck(t *testing.T) {
 }
 
 func TestByeCrossesBye(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	c := w.up()
 	w.a.send(w.a.within("BYE", 2, c.inv, c.ok))
@@ -305,6 +307,7 @@ func TestCallerLostWhileRinging(t *testing.T) {
 }
 
 func TestNobodyAnswers(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) { c.sbc.SetupTimeout = 400 * time.Millisecond })
 	inv := w.a.invite("+33123456789")
 	in := w.b.request("INVITE")
@@ -320,6 +323,7 @@ func TestNobodyAnswers(t *testing.T) {
 }
 
 func TestNoAck(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	w.a.invite("+33123456789")
 	in := w.b.request("INVITE")
@@ -335,6 +339,7 @@ func TestNoAck(t *testing.T) {
 }
 
 func TestRetransmissions(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	inv := w.a.invite("+33123456789")
 	in := w.b.request("INVITE")
@@ -363,6 +368,7 @@ func TestRetransmissions(t *testing.T) {
 // TestChallengeAnsweredForAnotherNumber: what answers a challenge and dials
 // something else is another attempt, and judged.
 func TestChallengeAnsweredForAnotherNumber(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) {
 		c.sbc.RetryTimeout = 500 * time.Millisecond
 		c.deps.Guards = append(c.deps.Guards, onlyDID{})
@@ -403,6 +409,7 @@ func (onlyDID) Judge(a *call.Attempt) call.Decision {
 }
 
 func TestChallengeGuessedForEver(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) { c.sbc.RetryTimeout = time.Second })
 	challenge := siptest.Field{Name: "Proxy-Authenticate", Value: `Digest realm="r", nonce="n"`}
 	inv := w.a.invite("+33123456789")
@@ -513,6 +520,7 @@ func TestMailboxFull(t *testing.T) {
 // TestWhoMayEndACall: the right tags are not enough; a request must come the
 // way the call's own do.
 func TestWhoMayEndACall(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, udpCarrier("other", carrierIP, 16099))
 	c := w.up()
 	other := newRaw(t, carrierIP+":16099")
@@ -554,4 +562,49 @@ func TestWhoMayEndACall(t *testing.T) {
 	w.a.send(w.a.within("BYE", 2, c.inv, c.ok))
 	w.b.reply(w.b.request("BYE"), 200, "", nil)
 	w.quiet()
+}
+
+func TestHops(t *testing.T) {
+	w := newRawWorld(t)
+	for hops, code := range map[string]int{"0": 483, "1": 483} {
+		inv := w.a.invite("+33123456789", set("Max-Forwards", hops))
+		w.a.ackFailure(inv, w.a.code(code))
+	}
+	w.b.never("an INVITE", is("INVITE"))
+	inv := w.a.invite("+33123456789", set("Max-Forwards", "2"))
+	in := w.b.request("INVITE")
+	if in.Get("Max-Forwards") != "1" {
+		t.Errorf("Max-Forwards %s", in.Get("Max-Forwards"))
+	}
+	w.b.reply(in, 486, "t", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	w.quiet()
+}
+
+// TestLateNoAck: a challenge that nobody acknowledged must not end the call
+// that its answer became.
+func TestLateNoAck(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789")
+	w.b.reply(w.b.request("INVITE"), 407, "t1", nil, siptest.Field{Name: "Proxy-Authenticate", Value: `Digest realm="r", nonce="n"`})
+	w.a.code(407) // its ACK is lost, all the time
+	again := inv.Clone()
+	again.Set("Via", w.a.via())
+	again.Set("CSeq", "2 INVITE")
+	w.a.send(again)
+	in := w.b.request("INVITE")
+	w.b.reply(in, 180, "t2", nil)
+	w.a.code(180)
+	// The call is answered so that its own ACK is outstanding when the
+	// challenge gives up, 64·T1 after it was sent.
+	tick := time.NewTimer(2900 * time.Millisecond)
+	defer tick.Stop()
+	<-tick.C
+	w.b.reply(in, 200, "t2", w.b.sdp())
+	ok := w.a.code(200)
+	w.a.never("a BYE", is("BYE"))
+	w.a.never("a BYE", is("BYE"))
+	w.a.send(w.a.within("ACK", 2, inv, ok))
+	w.bye(rawCall{inv: inv, ok: ok}, 3)
 }

@@ -155,6 +155,7 @@ func TestHoldResumeInfo(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.registered("1001")
 	w.refused(p, "602", 486) // busy
@@ -181,6 +182,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	p := w.registered("1001")
 	for _, to := range []string{"603", "604"} { // rings for ever; never says a word

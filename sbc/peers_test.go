@@ -292,6 +292,7 @@ func TestBrokenGuardRefuses(t *testing.T) {
 }
 
 func TestGatewayEndsCalls(t *testing.T) {
+	t.Parallel()
 	t.Run("duration", func(t *testing.T) {
 		w := newWorld(t, func(c *worldConfig) { c.sbc.MaxCall = 300 * time.Millisecond })
 		c := w.call(w.registered("1001"), "600")

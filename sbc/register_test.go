@@ -101,6 +101,7 @@ func TestLateAnswer(t *testing.T) {
 // TestUnregisteredElsewhere: once a binding is gone its connection is a
 // stranger's again, whichever connection let it go.
 func TestUnregisteredElsewhere(t *testing.T) {
+	t.Parallel()
 	for _, how := range []string{"contact", "star"} {
 		t.Run(how, func(t *testing.T) {
 			w := newRawWorld(t)
@@ -156,6 +157,7 @@ func (w *rawWorld) registerEvents(n int) []call.Event {
 // TestRegisterEvents: one event for each attempt, the challenge and its
 // answer together.
 func TestRegisterEvents(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) { c.sbc.RetryTimeout = 600 * time.Millisecond })
 	p := w.phone("1001")
 	challenge := siptest.Field{Name: "WWW-Authenticate", Value: `Digest realm="r", nonce="n"`}
@@ -215,6 +217,7 @@ func TestRegisterEvents(t *testing.T) {
 
 // TestRegisterRefused: what never reaches the PBX.
 func TestRegisterRefused(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	for _, c := range []struct {
 		name   string
@@ -250,6 +253,7 @@ func TestRegisterRefused(t *testing.T) {
 // TestRegisterCrossing: what the PBX says about bindings, in the phone's
 // terms and nothing more.
 func TestRegisterCrossing(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	p := w.phone("1001")
 	got := w.ask(p, reg(p, set("Expires", "10")))
@@ -365,6 +369,7 @@ func TestTokenSurvivesRestart(t *testing.T) {
 
 // TestExpiry: what the PBX granted ends when it ends.
 func TestExpiry(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	p := w.phone("1001")
 	got := w.ask(p, reg(p))

@@ -89,6 +89,7 @@ func TestFamilies(t *testing.T) {
 
 // TestNothingCrosses: every place in a message where one side may name itself.
 func TestNothingCrosses(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	leak := func(r *raw) []siptest.Field {
 		h := r.addr().String()
@@ -309,6 +310,7 @@ func TestDirections(t *testing.T) {
 // TestEmergencyWays: every spelling of an emergency call finds a way, even
 // where no route was written for it.
 func TestEmergencyWays(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) {
 		c.sbc.Routes = []sbc.Route{{Countries: []string{"GB"}, Peers: []string{"raw"}}}
 		c.deps.Guards = []sbc.Guard{closed{}}
@@ -383,6 +385,7 @@ func TestURIs(t *testing.T) {
 
 // TestStrangers get no more than the guards allow, whatever they send.
 func TestStrangers(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t)
 	for i, method := range []string{"INVITE", "OPTIONS", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PUBLISH", "REFER", "BYE", "INFO", "UPDATE", "PRACK", "XYZ"} {
 		p := w.phone("1001")
@@ -443,6 +446,7 @@ func TestKnownRefusals(t *testing.T) {
 // TestCapIsRecorded: an attempt that found no place has its record, its alert
 // and its event like any other.
 func TestCapIsRecorded(t *testing.T) {
+	t.Parallel()
 	w := newRawWorld(t, func(c *worldConfig) { c.sbc.MaxCalls = 1 })
 	c := w.up()
 	inv := w.a.invite("+33123456789")
