@@ -130,9 +130,9 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(420, "base/extension", "requires "+strings.Join(r.UnsupportedTags(), ", "))
 	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && !(u.Scheme == "urn" && a.To.Kind == call.Emergency):
 		return no(416, "base/uri-scheme", "Request-URI scheme "+u.Scheme)
-	case u.Scheme == "sips" && !g.insideSecure():
-		d, _ := no(480, "base/sips", "sips: needs TLS on the inside")
-		d.Warning = &call.Warning{Code: 380, Text: "SIPS Not Allowed"}
+	case u.Scheme == "sips" && !(r.Flow.Secure() && g.insideSecure()):
+		d, _ := no(480, "base/sips", "sips: needs TLS on every hop")
+		d.Warning = sipsNotAllowed
 		return d, true
 	case len(r.Headers("Contact")) == 0:
 		return no(400, "base/no-contact", "INVITE without Contact")
@@ -168,6 +168,9 @@ func acceptsSDP(values []string) bool {
 	}
 	return false
 }
+
+// sipsNotAllowed: RFC 5630 §5.1.1.
+var sipsNotAllowed = &call.Warning{Code: 380, Text: "SIPS Not Allowed"}
 
 func (g *Gateway) insideSecure() bool {
 	for _, p := range g.cfg.PBXs {

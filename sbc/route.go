@@ -69,31 +69,41 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
 	}
+	var out []route
+	found := false
 	for _, t := range g.cfg.Routes {
 		if !t.matches(a) {
 			continue
 		}
-		var out []route
+		found = true
 		for _, name := range t.Peers {
 			if p := g.peers.byName(name); p != nil {
 				out = append(out, route{kind: call.Carrier, peer: p})
 			}
 		}
-		return out, d
+		break
 	}
 	if a.Emergency() {
-		// Any way out is better than none.
-		var out []route
+		// Any way out is better than none: the others after those of the route.
 		for i := range g.cfg.Peers {
-			if p := &g.cfg.Peers[i]; p.Host != "" {
-				out = append(out, route{kind: call.Carrier, peer: p})
+			p := &g.cfg.Peers[i]
+			if p.Host != "" && !slices.ContainsFunc(out, func(t route) bool { return t.peer == p }) {
+				found, out = true, append(out, route{kind: call.Carrier, peer: p})
 			}
 		}
-		if len(out) > 0 {
-			return out, d
+	}
+	if !found {
+		return no(404, "base/no-route", "no route to "+a.To.Number)
+	}
+	if uri.Scheme == "sips" {
+		out = slices.DeleteFunc(out, func(t route) bool { return t.peer.Transport != "tls" })
+		if len(out) == 0 {
+			rs, d := no(480, "base/sips", "sips: needs TLS on every hop")
+			d.Warning = sipsNotAllowed
+			return rs, d
 		}
 	}
-	return no(404, "base/no-route", "no route to "+a.To.Number)
+	return out, d
 }
 
 func (t Route) matches(a *call.Attempt) bool {

@@ -520,3 +520,39 @@ func TestAnotherPhoneOfTheUser(t *testing.T) {
 		t.Error("the other phone got the BYE")
 	}
 }
+
+// TestEmergencyTriesEverybody: when the trunk of the route fails, the others.
+func TestEmergencyTriesEverybody(t *testing.T) {
+	w := newRawWorld(t, udpCarrier("broken", carrierIP, 16098), func(c *worldConfig) {
+		c.sbc.Routes = []sbc.Route{{Peers: []string{"broken"}}}
+	})
+	broken := newRaw(t, carrierIP+":16098")
+	broken.gw = w.a.gw
+	inv := w.ring("sip:112@x")
+	in := broken.request("INVITE")
+	broken.reply(in, 503, "t", nil)
+	in = w.a.request("INVITE")
+	w.a.reply(in, 486, "t", nil)
+	w.b.ackFailure(inv, w.b.code(486))
+	w.quiet()
+	if r := w.rep.lastRecord(t, 1); len(r.Passes[0].FailedOver) != 1 || r.Passes[0].RoutedTo != "raw" {
+		t.Errorf("record %+v", r)
+	}
+	// Any other call has the route it has.
+	inv = w.ring("sip:+442079460000@x")
+	broken.reply(broken.request("INVITE"), 503, "t", nil)
+	w.b.ackFailure(inv, w.b.code(503))
+	w.quiet()
+}
+
+// TestSIPSNeedsTLS on the hop it comes by, too.
+func TestSIPSNeedsTLS(t *testing.T) {
+	w := newRawWorld(t, func(c *worldConfig) { c.sbc.PBXs[0].Transport = "tls" })
+	inv := w.a.invite("x", func(m *siptest.Message) { m.URI = "sips:+33123456789@" + domain })
+	res := w.a.code(480)
+	w.a.ackFailure(inv, res)
+	if !strings.HasPrefix(res.Get("Warning"), "380 ") {
+		t.Errorf("Warning %q", res.Get("Warning"))
+	}
+	w.quiet()
+}
