@@ -34,6 +34,7 @@ type world struct {
 	domain         string                // the key domain, when it is not peers.Domain
 	media          string                // the key media, when it is not the usual one
 	gw             *peers.Gateway
+	sockets        int // UDP sockets of the gateway without calls
 }
 
 // newWorld takes a block of addresses, two of them for the gateway.
@@ -82,6 +83,7 @@ func (w *world) admin() string       { return netip.AddrPortFrom(w.inside, 8080)
 func (w *world) start(pbx, more string) {
 	w.tb.Helper()
 	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), w.hosts)
+	w.sockets = w.gw.Usage(w.net).UDPSockets
 	w.tb.Cleanup(func() {
 		if w.tb.Failed() {
 			for _, f := range []string{"alerts.jsonl", "cdr.jsonl"} {
@@ -232,12 +234,29 @@ func (w *world) idle() { w.tb.Helper(); w.idleIn(soon) }
 
 func (w *world) idleIn(limit time.Duration) {
 	w.tb.Helper()
+	var calls, media string
+	var sockets int
+	w.tb.Cleanup(func() {
+		if w.tb.Failed() && (sockets > w.sockets || !strings.Contains(calls, `"total":0`)) {
+			w.tb.Logf("not idle: %d UDP sockets, media metrics:%s, calls %s", sockets, media, last(calls, 2000))
+		}
+	})
 	peers.Eventually(w.tb, limit, "a gateway without calls", func() bool {
 		var list struct{ Items []any }
-		if err := json.Unmarshal([]byte(w.get("/api/v1/calls")), &list); err != nil {
+		calls = w.get("/api/v1/calls")
+		if err := json.Unmarshal([]byte(calls), &list); err != nil {
 			w.tb.Fatalf("/api/v1/calls: %v", err)
 		}
-		return len(list.Items) == 0 && w.gw.Usage(w.net).UDPSockets <= 2
+		sockets = w.gw.Usage(w.net).UDPSockets
+		if sockets > w.sockets {
+			media = ""
+			for line := range strings.Lines(w.get("/metrics")) {
+				if strings.HasPrefix(line, "rampart_media_") && strings.Contains(line, "_active") {
+					media += " " + strings.TrimSpace(line)
+				}
+			}
+		}
+		return len(list.Items) == 0 && sockets <= w.sockets
 	})
 }
 
