@@ -74,8 +74,11 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		return
 	}
 	req := &registration{g: g, r: r, tx: tx, a: a, aor: to, contacts: contacts, star: star}
-	// The PBX may need a connection: that is a child's work.
-	go req.forward()
+	if slices.ContainsFunc(g.cfg.PBXs, func(p PBX) bool { return p.Transport != "udp" }) {
+		go req.forward() // the PBX may need a connection: that is a child's work
+		return
+	}
+	req.forward() // in the order they came, RFC 3261 §10.2
 }
 
 // badContact: not a SIP URI, or parameters that do not go on as they are.
