@@ -39,7 +39,7 @@ func TestCallsLeaveNothing(t *testing.T) {
 		return time.Since(start) > 33*time.Second && w.metric(heap) < memory+4e6
 	})
 	t.Logf("heap back after %v", time.Since(start))
-	if after.Descriptors > before.Descriptors+2 || after.UDPSockets != before.UDPSockets || after.Threads > before.Threads+4 {
+	if after.Descriptors > before.Descriptors+2 || after.UDPSockets > w.sockets || after.Threads > before.Threads+4 {
 		t.Errorf("before %+v, after %+v", before, after)
 	}
 	for _, m := range []string{"rampart_media_ports_active", "rampart_sbc_calls_active", "rampart_media_sessions_active", "rampart_media_streams_active"} {

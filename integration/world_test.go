@@ -83,7 +83,9 @@ func (w *world) admin() string       { return netip.AddrPortFrom(w.inside, 8080)
 func (w *world) start(pbx, more string) {
 	w.tb.Helper()
 	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), w.hosts)
-	w.sockets = w.gw.Usage(w.net).UDPSockets
+	for range 5 { // the kernel's list misses lines while others come and go
+		w.sockets = max(w.sockets, w.gw.Usage(w.net).UDPSockets)
+	}
 	w.tb.Cleanup(func() {
 		if w.tb.Failed() {
 			for _, f := range []string{"alerts.jsonl", "cdr.jsonl"} {
