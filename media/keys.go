@@ -7,7 +7,7 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/pion/srtp/v3"
+	"github.com/rampart-sbc/rampart/media/srtp"
 )
 
 // Suite is an SRTP crypto suite by its registered name (RFC 4568 §6.2,
@@ -25,12 +25,12 @@ const (
 var suites = [...]struct {
 	name      string
 	key, salt int
-	profile   srtp.ProtectionProfile
+	transform srtp.Transform
 }{
-	AEAD_AES_256_GCM:        {"AEAD_AES_256_GCM", 32, 12, srtp.ProtectionProfileAeadAes256Gcm},
-	AEAD_AES_128_GCM:        {"AEAD_AES_128_GCM", 16, 12, srtp.ProtectionProfileAeadAes128Gcm},
-	AES_CM_128_HMAC_SHA1_80: {"AES_CM_128_HMAC_SHA1_80", 16, 14, srtp.ProtectionProfileAes128CmHmacSha1_80},
-	AES_CM_128_HMAC_SHA1_32: {"AES_CM_128_HMAC_SHA1_32", 16, 14, srtp.ProtectionProfileAes128CmHmacSha1_32},
+	AEAD_AES_256_GCM:        {"AEAD_AES_256_GCM", 32, 12, srtp.GCM},
+	AEAD_AES_128_GCM:        {"AEAD_AES_128_GCM", 16, 12, srtp.GCM},
+	AES_CM_128_HMAC_SHA1_80: {"AES_CM_128_HMAC_SHA1_80", 16, 14, srtp.CM80},
+	AES_CM_128_HMAC_SHA1_32: {"AES_CM_128_HMAC_SHA1_32", 16, 14, srtp.CM32},
 }
 
 // Suites lists every suite, strongest first.

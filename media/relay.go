@@ -63,7 +63,7 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 	size, newest := len(b), true
 	if e.recv != nil {
 		var why Cause
-		if b, newest, why = e.recv.openRTP(b); b == nil {
+		if b, newest, why = e.recv.openRTP(b, header); b == nil {
 			return why, false
 		}
 	}
@@ -84,7 +84,7 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 		return why, false
 	}
 	if o.send != nil {
-		if b, why = o.send.sealRTP(b); b == nil {
+		if b, why = o.send.sealRTP(b, header); b == nil {
 			return why, false
 		}
 	}

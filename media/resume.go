@@ -1,9 +1,10 @@
 package media
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/rampart-sbc/rampart/media/srtp"
 )
 
 // srtcpGap is how far a restored SRTCP index is moved on. The other gateway
@@ -33,98 +34,42 @@ func (k *KeySnapshot) open(sending bool) (*secure, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, src := range k.RTP {
-		if err := s.resumeRTP(src, sending); err != nil {
-			return nil, fmt.Errorf("source %08x: %w", src.SSRC, err)
-		}
+	if s.rtp, err = resume(k.RTP, srtp.MaxIndex); err != nil {
+		return nil, err
 	}
-	for _, src := range k.RTCP {
-		if err := s.resumeRTCP(src, sending); err != nil {
-			return nil, fmt.Errorf("source %08x: %w", src.SSRC, err)
+	if s.rtcp, err = resume(k.RTCP, srtp.MaxRTCPIndex); err != nil {
+		return nil, err
+	}
+	if sending {
+		for i := range s.rtcp {
+			w := &s.rtcp[i].win
+			w.top = min(w.top+srtcpGap, srtp.MaxRTCPIndex)
 		}
 	}
 	return s, nil
 }
 
+// resume brings sources to where they were. One that saw nothing is none.
+func resume(list []SourceSnapshot, top uint64) ([]source, error) {
+	var out []source
+	for _, src := range list {
+		if find(out, src.SSRC) != nil || len(src.Bits) != len(window{}.bits) || src.Top > top {
+			return nil, fmt.Errorf("source %08x: %w", src.SSRC, errSnapshot)
+		}
+		if !src.Seen {
+			continue
+		}
+		s := source{ssrc: src.SSRC, win: window{top: src.Top, any: true}}
+		copy(s.win.bits[:], src.Bits)
+		out = append(out, s)
+	}
+	return out, nil
+}
+
 // relabel is the state of s under the same key and salt with another suite or
 // MKI.
 func (s *secure) relabel(k *Keys, sending bool) (*secure, error) {
-	snap := s.snapshot(sending)
+	snap := s.snapshot()
 	snap.Suite, snap.MKI = k.Suite.String(), k.MKI
 	return snap.open(sending)
-}
-
-func (w *window) load(src SourceSnapshot) error {
-	if len(src.Bits) != len(w.bits) || src.Top >= 1<<48 {
-		return errSnapshot
-	}
-	w.top, w.any = src.Top, src.Seen
-	copy(w.bits[:], src.Bits)
-	return nil
-}
-
-// resumeRTP brings the context to an index. Its setters take the ROC but not
-// the sequence number, without which a wrap right after the takeover would be
-// missed; so a packet of that very index is put through it. The packet is
-// made here, empty and never sent: its key stream stays unseen.
-func (s *secure) resumeRTP(src SourceSnapshot, sending bool) error {
-	if find(s.rtp, src.SSRC) != nil {
-		return errSnapshot
-	}
-	if !src.Seen {
-		return nil
-	}
-	var buf [rtpHeader + maxMKI + 32]byte
-	b := buf[:rtpHeader]
-	b[0] = 0x80
-	binary.BigEndian.PutUint16(b[2:], uint16(src.Top))
-	binary.BigEndian.PutUint32(b[8:], src.SSRC)
-	roc := uint32(src.Top >> 16)
-
-	sealer := s.ctx
-	if !sending {
-		other, err := newSecure(s.keys)
-		if err != nil {
-			return err
-		}
-		sealer = other.ctx
-	}
-	sealer.SetROC(src.SSRC, roc)
-	b, err := sealer.EncryptRTP(b[:0], b, nil)
-	if err == nil && !sending {
-		s.ctx.SetROC(src.SSRC, roc)
-		_, err = s.ctx.DecryptRTP(nil, b, nil)
-	}
-	if err != nil {
-		return err
-	}
-	// The receiving context now holds the spare as the detector of this
-	// source; the sending one has none and took nothing but the index.
-	if err := s.spare.load(src); err != nil {
-		return err
-	}
-	s.accepted(&s.rtp, src.SSRC, false)
-	return nil
-}
-
-func (s *secure) resumeRTCP(src SourceSnapshot, sending bool) error {
-	if find(s.rtcp, src.SSRC) != nil {
-		return errSnapshot
-	}
-	if !src.Seen {
-		return nil
-	}
-	if src.Top > 1<<31-1 {
-		return errSnapshot
-	}
-	index := uint32(src.Top)
-	if sending {
-		index = min(index+srtcpGap, 1<<31-1)
-	}
-	s.ctx.SetIndex(src.SSRC, index) // on receipt: only to give the source its detector
-	if err := s.spare.load(src); err != nil {
-		return err
-	}
-	s.accepted(&s.rtcp, src.SSRC, false)
-	return nil
 }

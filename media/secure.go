@@ -3,10 +3,7 @@ package media
 import (
 	"fmt"
 
-	"github.com/pion/rtcp"
-	"github.com/pion/rtp"
-	"github.com/pion/srtp/v3"
-	"github.com/pion/transport/v5/replaydetector"
+	"github.com/rampart-sbc/rampart/media/srtp"
 )
 
 // maxSources is how many synchronisation sources one set of keys may see.
@@ -15,160 +12,126 @@ import (
 // source is refused until the keys change. A call sees a few.
 const maxSources = 128
 
-// source is the state of one synchronisation source under one key.
+// source is the state of one synchronisation source under one key. Of SRTCP
+// that we send, which has indices of our own, only the newest counts.
 type source struct {
 	ssrc uint32
-	win  *window
+	win  window
 }
 
 // secure is one direction of one stream under one set of keys: either what a
 // leg sends to us or what we send to it, never both. It is owned by its shard
 // and holds nothing about a source that has not authenticated.
 type secure struct {
-	keys *Keys
-	ctx  *srtp.Context
-	rtp  []source
-	rtcp []source
-	// spare is the detector that the context uses while it authenticates a
-	// packet of an unknown source. It becomes that source's own if the
-	// packet is good, and is used again if not: strangers cost no state.
-	spare *window
-	hdr   rtp.Header // scratch, so that parsing does not allocate
-	chdr  rtcp.Header
+	keys   *Keys
+	cipher *srtp.Cipher
+	rtp    []source
+	rtcp   []source
+	unseen window // of every source that is new; never written
 }
 
 // newSecure derives the session keys. k is kept.
 func newSecure(k *Keys) (*secure, error) {
-	s := &secure{keys: k, spare: new(window)}
-	detector := func() replaydetector.ReplayDetector { return s.spare }
-	var err error
-	s.ctx, err = srtp.CreateContext(k.Key, k.Salt, suites[k.Suite].profile,
-		srtp.SRTPReplayDetectorFactory(detector),
-		srtp.SRTCPReplayDetectorFactory(detector),
-		srtp.MasterKeyIndicator(k.MKI))
+	c, err := srtp.New(suites[k.Suite].transform, k.Key, k.Salt, k.MKI)
 	if err != nil {
-		return nil, fmt.Errorf("SRTP context for %s: %w", k.Suite, err)
+		return nil, fmt.Errorf("keys for %s: %w", k.Suite, err)
 	}
-	return s, nil
+	return &secure{keys: k, cipher: c}, nil
 }
 
+// find returns the window of a source, nil for one that is new. It is valid
+// until the next source is added.
 func find(list []source, ssrc uint32) *window {
 	for i := range list {
 		if list[i].ssrc == ssrc {
-			return list[i].win
+			return &list[i].win
 		}
 	}
 	return nil
 }
 
-// accepted is the end of authenticating a packet: the spare detector goes to
-// a source that was new.
-func (s *secure) accepted(list *[]source, ssrc uint32, known bool) {
-	if !known {
-		*list = append(*list, source{ssrc, s.spare})
-		s.spare = new(window)
+// lookup returns the window to judge a packet by.
+func (s *secure) lookup(list []source, ssrc uint32) (win *window, known, ok bool) {
+	if win = find(list, ssrc); win != nil {
+		return win, true, true
 	}
+	return &s.unseen, false, len(list) < maxSources
 }
 
-// openRTP authenticates and decrypts in place. newest is false for a packet
-// that was overtaken. The cause is meaningful when out is nil.
-func (s *secure) openRTP(b []byte) (out []byte, newest bool, why Cause) {
-	ssrc := rtpSSRC(b)
-	win := find(s.rtp, ssrc)
-	known := win != nil
+// note records an index. For a source that is new it makes the state.
+func note(list *[]source, win *window, known bool, ssrc uint32, i uint64) (newest bool) {
 	if !known {
-		if len(s.rtp) >= maxSources {
-			return nil, false, Sources
-		}
-		win = s.spare
+		*list = append(*list, source{ssrc: ssrc})
+		win = &(*list)[len(*list)-1].win
 	}
-	if known && !win.fresh(win.estimate(sequence(b))) {
-		return nil, false, Replay // as the context would say, without building an error
+	return win.mark(i)
+}
+
+// openRTP authenticates and decrypts in place. header is the length of the
+// packet's header; newest is false for a packet that was overtaken. The cause
+// is meaningful when out is nil.
+func (s *secure) openRTP(b []byte, header int) (out []byte, newest bool, why Cause) {
+	ssrc := rtpSSRC(b)
+	win, known, ok := s.lookup(s.rtp, ssrc)
+	if !ok {
+		return nil, false, Sources
 	}
-	top, any := win.top, win.any
-	out, err := s.ctx.DecryptRTP(b[:0], b, &s.hdr)
-	if err != nil {
+	i := win.estimate(sequence(b))
+	if i > srtp.MaxIndex || !win.fresh(i) {
+		return nil, false, Replay
+	}
+	if out, ok = s.cipher.OpenRTP(b, header, ssrc, i); !ok {
 		return nil, false, Auth
 	}
-	newest = !any || win.top > top
-	s.accepted(&s.rtp, ssrc, known)
-	return out, newest, 0
+	return out, note(&s.rtp, win, known, ssrc, i), 0
 }
 
 // sealRTP encrypts in place and appends the tag.
-func (s *secure) sealRTP(b []byte) (out []byte, why Cause) {
+func (s *secure) sealRTP(b []byte, header int) (out []byte, why Cause) {
 	ssrc := rtpSSRC(b)
-	win := find(s.rtp, ssrc)
-	if win == nil {
-		if len(s.rtp) >= maxSources {
-			return nil, Sources
-		}
-		win = new(window)
-		s.rtp = append(s.rtp, source{ssrc, win})
+	win, known, ok := s.lookup(s.rtp, ssrc)
+	if !ok {
+		return nil, Sources
 	}
 	i := win.estimate(sequence(b))
-	if !win.fresh(i) {
+	if i > srtp.MaxIndex || !win.fresh(i) {
 		return nil, Repeat
 	}
-	win.mark(i) // before the context moves: on an error the index is spent, never reused
-	out, err := s.ctx.EncryptRTP(b[:0], b, &s.hdr)
-	if err != nil {
-		return nil, Malformed
-	}
-	return out, 0
+	note(&s.rtp, win, known, ssrc, i)
+	return s.cipher.SealRTP(b, header, ssrc, i), 0
 }
 
 func (s *secure) openRTCP(b []byte) (out []byte, newest bool, why Cause) {
 	ssrc := rtcpSSRC(b)
-	win := find(s.rtcp, ssrc)
-	known := win != nil
-	if !known {
-		if len(s.rtcp) >= maxSources {
-			return nil, false, Sources
-		}
-		win = s.spare
+	win, known, ok := s.lookup(s.rtcp, ssrc)
+	if !ok {
+		return nil, false, Sources
 	}
-	if i, ok := s.srtcpIndex(b); !ok {
+	index, ok := s.cipher.RTCPIndex(b)
+	if !ok {
 		return nil, false, Malformed
-	} else if known && !win.fresh(uint64(i)) {
+	}
+	i := uint64(index)
+	if !win.fresh(i) {
 		return nil, false, Replay
 	}
-	top, any := win.top, win.any
-	out, err := s.ctx.DecryptRTCP(b[:0], b, &s.chdr)
-	if err != nil {
+	if out, ok = s.cipher.OpenRTCP(b, ssrc); !ok {
 		return nil, false, Auth
 	}
-	newest = !any || win.top > top
-	s.accepted(&s.rtcp, ssrc, known)
-	return out, newest, 0
+	return out, note(&s.rtcp, win, known, ssrc, i), 0
 }
 
-// srtcpIndex reads the index in the clear (RFC 3711 §3.4, RFC 7714 §9).
-func (s *secure) srtcpIndex(b []byte) (uint32, bool) {
-	tail := 4 + len(s.keys.MKI)
-	if s.keys.Suite == AES_CM_128_HMAC_SHA1_80 || s.keys.Suite == AES_CM_128_HMAC_SHA1_32 {
-		tail += 10 // SRTCP has the long tag in both suites (RFC 4568 §6.2)
-	}
-	at := len(b) - tail
-	if at < rtcpHeader {
-		return 0, false
-	}
-	return uint32(b[at]&0x7f)<<24 | uint32(b[at+1])<<16 | uint32(b[at+2])<<8 | uint32(b[at+3]), true
-}
-
-// sealRTCP encrypts in place and appends index and tag.
+// sealRTCP encrypts in place and appends index and tag. The first index is 1.
 func (s *secure) sealRTCP(b []byte) (out []byte, why Cause) {
 	ssrc := rtcpSSRC(b)
-	if find(s.rtcp, ssrc) == nil {
-		if len(s.rtcp) >= maxSources {
-			return nil, Sources
-		}
-		// The context counts the index itself; only the source is noted.
-		s.rtcp = append(s.rtcp, source{ssrc, new(window)})
+	win, known, ok := s.lookup(s.rtcp, ssrc)
+	if !ok {
+		return nil, Sources
 	}
-	out, err := s.ctx.EncryptRTCP(b[:0], b, &s.chdr)
-	if err != nil {
-		return nil, Malformed
+	i := win.top + 1
+	if i > srtp.MaxRTCPIndex {
+		return nil, Repeat
 	}
-	return out, 0
+	note(&s.rtcp, win, known, ssrc, i)
+	return s.cipher.SealRTCP(b, ssrc, uint32(i)), 0
 }

@@ -246,7 +246,7 @@ func TestSRTCPIndexInTheClear(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i, ok := s.srtcpIndex(b); !ok || i != 0x01020304 {
+			if i, ok := s.cipher.RTCPIndex(b); !ok || i != 0x01020304 {
 				t.Errorf("%s: index %x %t", suite, i, ok)
 			}
 		}

@@ -85,12 +85,11 @@ func (e *end) snapshot() EndSnapshot {
 	r := e.remote
 	r.Recv, r.Send = nil, nil
 	return EndSnapshot{Port: e.port, Set: e.isSet, Remote: r, SDP: e.sdp, Mute: e.mute, Latch: e.latch,
-		Recv: e.recv.snapshot(false), Send: e.send.snapshot(true), Counts: e.counts}
+		Recv: e.recv.snapshot(), Send: e.send.snapshot(), Counts: e.counts}
 }
 
-// snapshot copies keys and state. Only the context knows how many SRTCP
-// packets it has sent.
-func (s *secure) snapshot(sending bool) *KeySnapshot {
+// snapshot copies keys and state.
+func (s *secure) snapshot() *KeySnapshot {
 	if s == nil {
 		return nil
 	}
@@ -100,12 +99,7 @@ func (s *secure) snapshot(sending bool) *KeySnapshot {
 		k.RTP = append(k.RTP, src.snapshot())
 	}
 	for _, src := range s.rtcp {
-		snap := src.snapshot()
-		if sending {
-			i, ok := s.ctx.Index(src.ssrc)
-			snap.Seen, snap.Top = ok, uint64(i)
-		}
-		k.RTCP = append(k.RTCP, snap)
+		k.RTCP = append(k.RTCP, src.snapshot())
 	}
 	return k
 }

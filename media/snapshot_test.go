@@ -130,7 +130,7 @@ func testTakeoverSkipsIndices(t *testing.T, plane planeFunc) {
 	index := func() uint32 {
 		send(t, r.ph[B].rtcp, rrPacket(2), r.rtcp[B])
 		b, _ := read(t, r.ph[A].rtcp, time.Second)
-		i, ok := r.s.streams[0][A].send.srtcpIndex(b)
+		i, ok := r.s.streams[0][A].send.cipher.RTCPIndex(b)
 		if !ok {
 			t.Fatalf("%x", b)
 		}

@@ -1,7 +1,5 @@
 package media
 
-import "github.com/pion/transport/v5/replaydetector"
-
 // windowSize is how far behind the newest index a packet may be and still be
 // told from a replay. RFC 3711 §3.3.2 wants 64 at least; 256 is five seconds
 // of audio.
@@ -13,7 +11,7 @@ const windowSize = 256
 // (RFC 3711 §9.1) and for GCM give away the authentication key.
 //
 // The zero value has seen nothing. It is plain data, so a Snapshot can carry
-// it, and it is the detector that the SRTP contexts use.
+// it.
 type window struct {
 	top  uint64 // newest index; meaningless while !any
 	any  bool
@@ -46,23 +44,6 @@ func (w *window) mark(i uint64) bool {
 	}
 	w.bits[i/64%uint64(len(w.bits))] |= 1 << (i % 64)
 	return newest
-}
-
-// Check, CheckSeq and Accept make a window the replay detector of an SRTP
-// context, which asks before and marks only after authentication.
-func (w *window) Check(seq uint64) (func() bool, bool) {
-	return func() bool { return w.mark(seq) }, w.fresh(seq)
-}
-
-func (w *window) CheckSeq(seq uint64) replaydetector.Token {
-	if w.fresh(seq) {
-		return replaydetector.Passed(seq)
-	}
-	return replaydetector.Rejected(seq)
-}
-
-func (w *window) Accept(tok replaydetector.Token) bool {
-	return tok.Passed() && w.mark(tok.Seq())
 }
 
 // estimate is the 48-bit index of the packet with sequence number seq, given

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,38 +27,28 @@ const (
 	// epollQuota is the most packets one socket may deliver before the
 	// others have had their turn.
 	epollQuota = 16
-	// epollQueue is how many commands may wait; further callers wait to
-	// queue.
-	epollQueue = 64
 )
 
 // Epoll is the engine for Linux: one thread that waits for all its sockets,
-// reads and sends without blocking and without the scheduler. Sinks and
-// commands run on that thread, so nothing is locked for a packet.
+// reads and sends without blocking and without the scheduler. It holds the
+// lock for a batch of packets, not for each of them, and commands run on their
+// caller between two batches: a call that is set up while packets flow waits
+// for a batch at most, and never for the thread to be scheduled.
 //
 // Under load the thread naps for about a millisecond and then handles what
 // came meanwhile; in quiet it wakes at once:
 //
 //	waiting ──(a wake-up brings more than epollFew, or every napTrial-th)──▶ napping
 //	napping ──(a nap brings no more than epollFew)──▶ waiting
-//
-// Commands end a nap and a wait, through an eventfd.
 type Epoll struct {
 	opt  Options
 	poll int // the epoll descriptor
-	bell int // the eventfd that ends a sleep
+	bell int // the eventfd that ends the last sleep
+	done sync.WaitGroup
 
-	queue  chan *command
-	asleep atomic.Bool // set before a sleep; who takes it back rings the bell
+	mu sync.Mutex // held for a batch, and by every command
 
-	// gate: held for reading by every command under way, for writing to end
-	// the thread. Afterwards commands run on their caller, one at a time.
-	gate  sync.RWMutex
-	dead  bool
-	after sync.Mutex
-	done  sync.WaitGroup
-
-	// What follows belongs to the thread.
+	// What follows is guarded by mu.
 	slots  []*epollSocket // by the number that events carry
 	free   []int32
 	closed bool // takes no socket any more
@@ -69,19 +58,12 @@ type Epoll struct {
 	buf    [ReadSize + Tail]byte
 }
 
-// command is what Do hands to the thread.
-type command struct {
-	f        func()
-	done     chan struct{}
-	panicked any
-}
-
 // New returns the best engine this system has.
 func New(opt Options) (Engine, error) { return NewEpoll(opt) }
 
 // NewEpoll returns an engine without sockets and starts its thread.
 func NewEpoll(opt Options) (*Epoll, error) {
-	e := &Epoll{opt: opt, queue: make(chan *command, epollQueue)}
+	e := &Epoll{opt: opt}
 	var err error
 	if e.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("bind: epoll: %w", err)
@@ -173,8 +155,9 @@ func (e *Epoll) add(s *epollSocket) error {
 	return nil
 }
 
-// remove takes s from the thread; the caller closes the descriptor. It runs
-// between batches, so no event that was fetched can still name the slot.
+// remove takes s from the thread; the caller closes the descriptor. An event
+// that was fetched before may still name the slot: it finds it empty, or taken
+// by another socket, which is then read in vain.
 func (e *Epoll) remove(s *epollSocket) (fd int) {
 	if fd = s.fd; fd < 0 {
 		return fd
@@ -186,40 +169,19 @@ func (e *Epoll) remove(s *epollSocket) (fd int) {
 	return fd
 }
 
-// Do runs f on the thread, between batches. A panic in f is the caller's.
+// Do runs f between batches, on its caller. A panic in f is the caller's.
 func (e *Epoll) Do(f func()) {
-	e.gate.RLock()
-	if e.dead {
-		e.gate.RUnlock()
-		e.after.Lock()
-		defer e.after.Unlock()
-		f()
-		return
-	}
-	c := &command{f: f, done: make(chan struct{})}
-	e.queue <- c
-	if e.asleep.Swap(false) {
-		e.ring()
-	}
-	<-c.done
-	e.gate.RUnlock()
-	if c.panicked != nil {
-		panic(c.panicked)
-	}
-}
-
-// ring ends the thread's sleep. The counter cannot overflow: it is rung once
-// per sleep.
-func (e *Epoll) ring() {
-	one := [8]byte{7: 1} // any value that is not zero, in either byte order
-	unix.Write(e.bell, one[:])
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	f()
 }
 
 // Close closes what is still open and ends the thread.
 func (e *Epoll) Close() error {
 	var left []*epollSocket
+	dead := false
 	e.Do(func() {
-		e.closed = true
+		dead, e.closed = e.closed, true
 		for _, s := range e.slots {
 			if s != nil {
 				left = append(left, s)
@@ -230,16 +192,15 @@ func (e *Epoll) Close() error {
 	for _, s := range left {
 		errs = append(errs, s.Close())
 	}
-	e.gate.Lock() // no command is under way and none begins
-	defer e.gate.Unlock()
-	if e.dead {
-		return errors.Join(errs...)
+	if !dead {
+		e.Do(func() { e.stop = true })
+		one := [8]byte{7: 1} // any value that is not zero, in either byte order
+		unix.Write(e.bell, one[:])
 	}
-	e.dead = true
-	e.queue <- &command{f: func() { e.stop = true }, done: make(chan struct{})}
-	e.ring()
 	e.done.Wait()
-	errs = append(errs, unix.Close(e.bell), unix.Close(e.poll))
+	if !dead {
+		errs = append(errs, unix.Close(e.bell), unix.Close(e.poll))
+	}
 	return errors.Join(errs...)
 }
 
@@ -251,7 +212,7 @@ func (e *Epoll) loop() {
 	defer runtime.UnlockOSThread()
 	defer e.done.Done()
 	var p pace
-	for e.commands() {
+	for {
 		n, got := 0, 0
 		if p.napping {
 			e.nap()
@@ -260,17 +221,31 @@ func (e *Epoll) loop() {
 			n = e.wait()
 		}
 		for round := 0; n > 0; round++ {
-			got += e.batch(n, epollQuota>>max(0, 4-2*round))
+			packets, stop := e.turn(n, epollQuota>>max(0, 4-2*round))
+			if got += packets; stop {
+				return
+			}
 			if !p.napping && got <= epollFew {
 				break // wait sees what is left, and it may be nothing
-			}
-			if !e.commands() {
-				return
 			}
 			n = e.ready()
 		}
 		p.next(got)
 	}
+}
+
+// turn handles one batch under the lock.
+func (e *Epoll) turn(n, quota int) (got int, stop bool) {
+	e.mu.Lock()
+	got, failed := e.batch(n, quota)
+	stop = e.stop
+	e.mu.Unlock()
+	if failed && got == 0 {
+		// No memory, or an interface that is down: still ready and still
+		// failing. The processor is left to those who can use it.
+		e.nap()
+	}
+	return got, stop
 }
 
 // pace decides whether the thread waits or naps next.
@@ -290,23 +265,4 @@ func (p *pace) next(got int) {
 	if p.napping {
 		p.quiet = 0
 	}
-}
-
-// commands runs what is queued and reports whether the thread goes on.
-func (e *Epoll) commands() bool {
-	for !e.stop {
-		select {
-		case c := <-e.queue:
-			c.run()
-		default:
-			return true
-		}
-	}
-	return false // nothing is queued behind the command that stops
-}
-
-func (c *command) run() {
-	defer close(c.done)
-	defer func() { c.panicked = recover() }()
-	c.f()
 }

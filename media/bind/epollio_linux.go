@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// epollSocket is one port of an Epoll. All of it but engine belongs to the
-// thread.
+// epollSocket is one port of an Epoll. All of it but engine is guarded by the
+// engine's lock.
 type epollSocket struct {
 	engine *Epoll
 	fd     int // -1 once closed: the number may be another port's by then
@@ -80,40 +80,20 @@ func (s *epollSocket) aim(to netip.AddrPort) error {
 	return nil
 }
 
-// wait sleeps until a socket is ready or a command is queued, and returns how
-// many events there are. Here the scheduler is told: other goroutines use the
-// processor meanwhile.
+// wait sleeps until a socket is ready and returns how many events there are.
+// Here the scheduler is told: other goroutines use the processor meanwhile.
 func (e *Epoll) wait() int {
-	if !e.sleep() {
-		return e.ready()
-	}
 	n, err := unix.EpollWait(e.poll, e.events[:], -1)
-	e.asleep.Store(false)
 	if err != nil && err != unix.EINTR {
 		panic(err) // only a wrong descriptor or array can fail: ours
 	}
 	return max(n, 0)
 }
 
-// nap waits for company, or for a command.
+// nap waits for company, or for the end.
 func (e *Epoll) nap() {
-	if !e.sleep() {
-		return
-	}
 	fds := [1]unix.PollFd{{Fd: int32(e.bell), Events: unix.POLLIN}}
 	unix.Poll(fds[:], napMs) // the bell is answered with the other events
-	e.asleep.Store(false)
-}
-
-// sleep announces a sleep and reports whether it may begin. A command that is
-// queued after the look finds asleep set, and rings.
-func (e *Epoll) sleep() bool {
-	e.asleep.Store(true)
-	if len(e.queue) > 0 {
-		e.asleep.Store(false)
-		return false
-	}
-	return true
 }
 
 // ready returns how many events there are right now.
@@ -132,9 +112,8 @@ func (e *Epoll) ready() int {
 // how many there were. A socket with more to give is ready again at once, so
 // each gets its turn and the usual one, with a single packet, costs no second
 // read that finds nothing.
-func (e *Epoll) batch(n, quota int) (got int) {
+func (e *Epoll) batch(n, quota int) (got int, failed bool) {
 	at := e.opt.Clock()
-	failed := false
 	for i := range e.events[:n] {
 		slot := e.events[i].Fd
 		if slot < 0 {
@@ -156,12 +135,7 @@ func (e *Epoll) batch(n, quota int) (got int) {
 			}
 		}
 	}
-	if failed && got == 0 {
-		// No memory, or an interface that is down: still ready and still
-		// failing. The processor is left to those who can use it.
-		e.nap()
-	}
-	return got
+	return got, failed
 }
 
 // receive reads one datagram and delivers it. Without one it tells whether
