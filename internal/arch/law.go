@@ -57,6 +57,8 @@ func Rampart() Law {
 				Why: "a phone that shares code with the gateway would share its mistakes"},
 			{Path: "internal/peers", Level: 45, Support: true, May: []string{"internal/siptest", "internal/tone", "internal/golden"},
 				Why: "other people's software as peers in tests"},
+			{Path: "integration", Level: 46, Support: true, May: []string{"internal/peers", "internal/siptest", "internal/tone"},
+				Why: "the program among real peers; it knows nothing of the gateway's packages"},
 		},
 		Third: []Third{
 			{Prefix: "github.com/emiago/sipgo", Homes: []string{"sbc/sipx"},
