@@ -84,6 +84,9 @@ func (g *Gateway) identify(r *sipx.Request) identity {
 	f := r.Flow
 	if f.Side == call.Inside {
 		if p := g.peers.pbxAt(f.Remote); p != nil {
+			if p.Transport == "tls" && !f.Secure() {
+				return identity{misfit: "PBX " + p.Name + " is configured with TLS and came over " + f.Transport}
+			}
 			return identity{kind: call.PBX, pbx: p, account: p.Name}
 		}
 		return identity{misfit: "no PBX has the address " + f.Remote.Addr().String()}

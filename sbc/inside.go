@@ -209,7 +209,7 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 		from.theirs.Acknowledged() // a newer request in order says so too
 	}
 	from.theirs = in.tx
-	in.tx.OnCancel(func() {
+	in.tx.OnCancel(func(*sipx.Request) {
 		go s.force(input{Event: b2bua.Event{Kind: b2bua.ModifyCancel, Leg: to.Other()}})
 	})
 	tx := in.tx

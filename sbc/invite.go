@@ -120,7 +120,7 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 	}
 	u := r.URI()
 	switch {
-	case g.draining.Load():
+	case g.draining.Load() && !a.Emergency():
 		d, _ := no(503, "base/draining", "the gateway is being stopped")
 		d.RetryAfter = 30 * time.Second
 		return d, true

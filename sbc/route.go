@@ -173,6 +173,9 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.
 			}
 		}
 		uri = sipURI(user, host)
+		if v, ok := u.UriParams.Get("user"); ok && strings.EqualFold(v, "phone") && u.Scheme != "tel" && u.Scheme != "urn" {
+			uri += ";user=phone" // the caller's digest covers it
+		}
 		to = nameAddr("", sipURI(user, host))
 		fromHost := src.URI.Host
 		if !g.ours(fromHost) || a.PeerKind == call.Carrier {

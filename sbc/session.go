@@ -77,9 +77,10 @@ type session struct {
 	mediaGen    int // counts the sessions that media had
 	timers      [3]*time.Timer
 	timerGen    [3]uint64
-	firstSeq    uint32 // CSeq of A's first INVITE; set at birth
-	retries     int    // answers to challenges so far
-	finished    bool   // finish has been done
+	firstSeq    uint32             // CSeq of A's first INVITE; set at birth
+	retries     int                // answers to challenges so far
+	finished    bool               // finish has been done
+	why         []sipx.HeaderField // Reason of the CANCEL, for when B may be sent one
 	sessionUUID string
 	indexed     []dialogKey // guarded by calls.mu
 	view        atomic.Pointer[CallView]
@@ -318,7 +319,13 @@ func (s *session) force(in input) {
 }
 
 // cancelled, noAck and hangup are called from other goroutines.
-func (s *session) cancelled() { go s.force(input{Event: b2bua.Event{Kind: b2bua.Cancel}}) }
+func (s *session) cancelled(r *sipx.Request) {
+	why := reasons(r)
+	go s.force(input{do: func() {
+		s.why = why // "completed elsewhere": B shows no missed call then (RFC 3326)
+		s.follow(b2bua.Event{Kind: b2bua.Cancel})
+	}})
+}
 
 // noAck counts only for the answer the leg got last: that of a challenge long
 // answered must not end the call.

@@ -390,7 +390,7 @@ func (s *session) ackAndBye(in input) {
 }
 
 func (s *session) sendCancel(in input) {
-	var hs []sipx.HeaderField
+	hs := s.why
 	if in.req != nil {
 		hs = reasons(in.req)
 	}

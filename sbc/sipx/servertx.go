@@ -30,7 +30,7 @@ type ServerTx struct {
 	timer    *time.Timer
 	interval time.Duration
 	deadline time.Time
-	onCancel func()
+	onCancel func(*Request)
 	onNoAck  func()
 }
 
@@ -74,8 +74,8 @@ func (tx *ServerTx) ToTag() string { return tx.tag }
 // OnCancel is called once when a CANCEL for this INVITE arrives before a
 // final response; OnNoAck when a final response to an INVITE was not
 // acknowledged within 64·T1. Both run in a reading or timer goroutine.
-func (tx *ServerTx) OnCancel(f func()) { tx.mu.Lock(); tx.onCancel = f; tx.mu.Unlock() }
-func (tx *ServerTx) OnNoAck(f func())  { tx.mu.Lock(); tx.onNoAck = f; tx.mu.Unlock() }
+func (tx *ServerTx) OnCancel(f func(cancel *Request)) { tx.mu.Lock(); tx.onCancel = f; tx.mu.Unlock() }
+func (tx *ServerTx) OnNoAck(f func())                 { tx.mu.Lock(); tx.onNoAck = f; tx.mu.Unlock() }
 
 // Respond sends a response; reason "" takes the usual phrase. Responses after
 // a final one are dropped. tag "" takes the transaction's own To tag.
@@ -234,7 +234,7 @@ func (tx *ServerTx) Acknowledged() {
 	tx.arm(time.Until(tx.deadline), tx.expire)
 }
 
-func (tx *ServerTx) cancelled() {
+func (tx *ServerTx) cancelled(r *Request) {
 	tx.mu.Lock()
 	f := tx.onCancel
 	if tx.state != txProceeding {
@@ -243,7 +243,7 @@ func (tx *ServerTx) cancelled() {
 	tx.onCancel = nil
 	tx.mu.Unlock()
 	if f != nil {
-		f()
+		f(r)
 	}
 }
 

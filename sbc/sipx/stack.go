@@ -304,7 +304,7 @@ func (s *Stack) cancel(r *Request) {
 		return
 	}
 	ctx.Respond(200, "", tx.ToTag(), nil, nil)
-	tx.cancelled()
+	tx.cancelled(r)
 }
 
 func (s *Stack) response(res *Response) {

@@ -233,7 +233,7 @@ func TestCancelOnlyFromItsSource(t *testing.T) {
 	p.send(msg("INVITE", p.host(), "a4", "c4", "", 1))
 	tx := (<-h.requests).Begin()
 	cancelled := make(chan struct{}, 2)
-	tx.OnCancel(func() { cancelled <- struct{}{} })
+	tx.OnCancel(func(*Request) { cancelled <- struct{}{} })
 	q.send(msg("CANCEL", p.host(), "a4", "c4", "", 1)) // rport brings the answer back
 	q.expect("SIP/2.0 481")
 	p.send(msg("CANCEL", p.host(), "a4", "c4", "", 1))
