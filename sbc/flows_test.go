@@ -38,11 +38,16 @@ func TestCancelWaitsForProvisional(t *testing.T) {
 	inv := w.a.invite("+33123456789")
 	in := w.b.request("INVITE")
 	w.a.code(100)
-	w.a.cancel(inv)
+	elsewhere := hop("CANCEL", inv, inv.Get("To"))
+	elsewhere.Add("Reason", `SIP;cause=200;text="Call completed elsewhere"`)
+	w.a.send(elsewhere)
 	w.a.ackFailure(inv, w.a.code(487))
 	w.b.never("a CANCEL before any response", is("CANCEL")) // RFC 3261 §9.1
 	w.b.reply(in, 100, "", nil)
 	c := w.b.request("CANCEL")
+	if v := c.Get("Reason"); !strings.HasPrefix(v, "SIP;cause=200") { // no missed call then
+		t.Errorf("CANCEL with Reason %q", v)
+	}
 	w.b.reply(c, 200, "", nil)
 	w.b.reply(in, 487, "t1", nil)
 	w.quiet()
