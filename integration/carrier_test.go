@@ -225,3 +225,31 @@ func (w *trunks) carrier(i int, c siptest.CarrierConfig) *siptest.Phone {
 	w.tb.Cleanup(p.Close)
 	return p
 }
+
+// Early media is heard before the answer, in both directions of calls.
+func TestEarlyMedia(t *testing.T) {
+	t.Parallel()
+	w := newTrunks(t, 1, "")
+	seen := peers.StartCapture(t, w.net)
+	pbx := w.pbxAnswers(peers.Scenario{Name: "uas_early", Tone: 700})
+	w.in(peers.Scenario{Name: "uac_call", Hold: time.Second}).Success()
+	pbx.Stop()
+	w.carrierAnswers(0, peers.Scenario{Name: "uas_early", Tone: 700})
+	w.out(peers.Scenario{Name: "uac_call", Hold: time.Second}).Success()
+	for name, caller := range map[string]netip.Addr{"carrier": w.carriers[0], "PBX": w.pbxAddr} {
+		seen.HearsRTP(peers.Received(caller), 700, soon)
+		early := 0
+		for _, p := range seen.Packets(func(p peers.Packet) bool { return !p.TCP && p.To.Addr() == caller }) {
+			if strings.HasPrefix(string(p.Payload), "SIP/2.0 200") {
+				break
+			}
+			if len(p.Payload) == 172 {
+				early++
+			}
+		}
+		if early < 25 {
+			t.Errorf("the %s got %d packets before the answer, want about 50", name, early)
+		}
+	}
+	w.idle()
+}
