@@ -146,6 +146,12 @@ func TestRouteGoesOn(t *testing.T) {
 	w.carrierAnswers(2, peers.Scenario{Name: "uas_answer"})
 	w.out(peers.Scenario{Name: "uac_call", Limit: 90 * time.Second, Args: []string{"-recv_timeout", "60000"}}).Success()
 	w.waitLine("cdr.jsonl", "code", "200", "passes.0.routed_to", "carrier-2")
+	// The next call does not wait for the silent one again.
+	start := time.Now()
+	w.out(peers.Scenario{Name: "uac_call"}).Success()
+	if d := time.Since(start); d > 15*time.Second {
+		t.Errorf("the second call took %v", d)
+	}
 	w.idle()
 }
 

@@ -83,6 +83,7 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 		}
 		break
 	}
+	g.peers.quietLast(out, a.At)
 	if a.Emergency() {
 		// Any way out is better than none: the others after those of the route.
 		for i := range g.cfg.Peers {

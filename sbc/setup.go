@@ -120,6 +120,9 @@ func (s *session) sendInvite() {
 			switch {
 			case err != nil:
 				s.g.log.Warn("route not reachable", "call", s.group.id, "route", t.name(), "error", err)
+				if t.peer != nil {
+					s.g.peers.unanswered(t.peer.Name, time.Now())
+				}
 				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
 			case s.state.Phase != b2bua.Calling:
 				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 487}) // cancelled meanwhile; nothing was sent
@@ -224,6 +227,8 @@ func (s *session) unanswered(in input, seq uint32) {
 	if s.legs[b2bua.B].oursSeq == seq {
 		if t := s.routes[s.state.Route]; t.pbx != nil {
 			s.g.peers.markDown(t.pbx.Name)
+		} else if t.peer != nil {
+			s.g.peers.unanswered(t.peer.Name, time.Now())
 		}
 		s.queue = append(s.queue, in)
 	}
