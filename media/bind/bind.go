@@ -4,8 +4,9 @@
 // An [Engine] owns many UDP sockets and hands every datagram to the [Sink] of
 // its socket. It promises that a Sink and the functions given to Do never run
 // two at a time, so whatever they share needs no lock of its own. That is the
-// whole contract; a loop over epoll keeps it by being one goroutine, [Net]
-// keeps it with a mutex.
+// whole contract. [New] gives the best engine of the system: on Linux a thread
+// over epoll, which locks once for a batch of packets, elsewhere [Net], which
+// has a goroutine for each socket and locks for each packet.
 //
 // It does not know RTP, calls or keys, and takes no decision on a packet. An
 // engine owns its sockets and buffers; the owner of a Sink owns everything
