@@ -279,12 +279,16 @@ func (g *Gateway) malformedLog(f *sipx.Flow, m *sipx.Malformed) {
 		return
 	}
 	g.log.Info("malformed message refused", "source", f.Remote.String(), "transport", f.Transport, "reason", m.Reason,
-		"header", m.Header, "not_logged", g.Counters.skipped.Swap(0))
+		"header", m.Header, "not_logged", g.Counters.skipped.Load())
+	g.deps.Reporter.System(call.SystemEvent{At: time.Unix(now, 0), Action: call.MalformedMessage, Severity: call.Low, Rule: "base/malformed",
+		Reason: m.Reason, Subject: sourceSubject(f), Source: f.Remote,
+		Evidence: []call.Evidence{{Name: "messages.malformed", Value: g.Counters.skipped.Swap(0) + 1, Threshold: 0}}})
 }
 
 // HandshakeFailed implements sipx.Handler. Somebody who speaks plaintext to
 // the TLS port gets an alert of his own.
 func (g *Gateway) HandshakeFailed(side call.Side, remote netip.AddrPort, err error) {
+	g.refused("handshake")
 	first, plain := plaintext(err)
 	if !plain {
 		g.log.Debug("TLS handshake failed", "side", side.String(), "source", remote.String(), "error", err)

@@ -136,7 +136,10 @@ type Deps struct {
 	Plan     *number.Plan
 	Reporter Reporter
 	Geo      Geo // may be nil
-	Log      *slog.Logger
+	// Refused counts a message or connection that was refused before anybody
+	// decided: rate, malformed or handshake. May be nil.
+	Refused func(reason string)
+	Log     *slog.Logger
 }
 
 // Gateway is the running thing.
@@ -291,7 +294,17 @@ func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
 	if side == call.Inside || g.deps.Gate == nil {
 		return true
 	}
-	return g.deps.Gate.Allow(src, time.Now(), n, g.knownAddr(src))
+	if g.deps.Gate.Allow(src, time.Now(), n, g.knownAddr(src)) {
+		return true
+	}
+	g.refused("rate")
+	return false
+}
+
+func (g *Gateway) refused(reason string) {
+	if g.deps.Refused != nil {
+		g.deps.Refused(reason)
+	}
 }
 
 // AdmitConn implements sipx.Handler.
@@ -374,6 +387,7 @@ func (g *Gateway) inDialog(r *sipx.Request) {
 // to a stranger on UDP, a counter for both.
 func (g *Gateway) Malformed(f *sipx.Flow, m *sipx.Malformed) bool {
 	g.Counters.Malformed.Add(1)
+	g.refused("malformed")
 	g.malformedLog(f, m)
 	if f.Side == call.Inside || f.Known() || g.knownAddr(f.Remote.Addr()) {
 		return true

@@ -99,7 +99,8 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 		return nil, err
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
-	deps := sbc.Deps{Media: g.media, Guards: []sbc.Guard{g.counts, rules}, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log}
+	deps := sbc.Deps{Media: g.media, Guards: []sbc.Guard{g.counts, rules}, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log,
+		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
 		deps.Geo = g.geo
 	}
@@ -119,7 +120,29 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	}
 	g.sbc.Start()
 	g.wg.Go(func() { g.watchCertificates(ctx) })
+	g.wg.Go(func() { g.heartbeat(ctx) })
 	return g, nil
+}
+
+// heartbeatEvery is how often an alert says that the gateway lives: its absence
+// is the alarm.
+const heartbeatEvery = 5 * time.Minute
+
+func (g *gateway) heartbeat(ctx context.Context) {
+	tick := time.NewTicker(heartbeatEvery)
+	defer tick.Stop()
+	for {
+		up, all := g.sbc.PBXUp()
+		g.rep.System(call.SystemEvent{At: time.Now(), Action: call.Heartbeat, Severity: call.Info, Rule: "base/heartbeat", Reason: "alive",
+			Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]},
+			Evidence: []call.Evidence{{Name: "calls", Value: g.sbc.Active()}, {Name: "registrations", Value: g.sbc.Bindings()},
+				{Name: "pbx.answering", Value: up, Threshold: all}}})
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // openReports opens the sinks of alerts, CDRs and events.

@@ -57,7 +57,7 @@ func execute(args []string, stdout, stderr io.Writer) (code int) {
 	}()
 	var c cli
 	parser, err := kong.New(&c, kong.Name("rampart"),
-		kong.Description("A security gateway between phones, carriers and any PBX: TLS and SRTP outside, your PBX inside, rules and fraud detection in between."),
+		kong.Description("A security gateway between phones, carriers and any PBX: TLS and SRTP outside, your PBX inside, rules in between."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { panic(exitCode(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
