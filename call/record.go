@@ -25,6 +25,7 @@ type Leg struct {
 	Refused     uint64  `json:"refused"` // dropped: wrong source, failed authentication, replayed, malformed
 	LossPercent float64 `json:"loss_percent"`
 	JitterMs    float64 `json:"jitter_ms"`
+	MOS         float64 `json:"mos,omitempty"` // of what came in, see [MOS]; absent without packets
 }
 
 // Pass is one way of a call through the gateway: phone → PBX is one, the

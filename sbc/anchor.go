@@ -107,6 +107,9 @@ func (s *session) closeMedia() {
 		st, x := stats[l], &s.legs[l]
 		m := call.Leg{Side: x.side.String(), Peer: x.name, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, BytesIn: st.BytesIn,
 			Refused: st.Refused.Total(), LossPercent: st.LossPercent, JitterMs: st.JitterMs}
+		if st.PacketsIn > 0 {
+			m.MOS = call.MOS(st.LossPercent, st.JitterMs)
+		}
 		for _, ln := range x.sdp.Lines() {
 			if ln.Secure() {
 				m.Suite = ln.Recv.Suite
