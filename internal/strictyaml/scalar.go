@@ -56,6 +56,11 @@ func setScalar(n *node, v reflect.Value) (Problem, bool) {
 		}
 		return bad("a date 2027-01-31 or a time 2027-01-31T10:00:00+01:00", "%s is not a time", quote(n.text))
 	case netipTypes[t] != "":
+		if a, err := netip.ParseAddr(n.text); err == nil && a.Zone() == "" && t == reflect.TypeFor[netip.Prefix]() {
+			// One host is the network of that host.
+			v.Set(reflect.ValueOf(netip.PrefixFrom(a.Unmap(), a.Unmap().BitLen())))
+			return Problem{}, true
+		}
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.text)); err != nil || n.text == "" {
 			return bad(netipTypes[t], "%s is not %s", quote(n.text), beforeComma(netipTypes[t]))
 		}
