@@ -63,7 +63,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	var routes []route
 	if d.Permits() {
-		routes, d = g.route(a, r, id, d)
+		routes, d = g.route(a, grp.attempt, r, id, d)
 	}
 	if d.Permits() && g.calls.live() >= g.cfg.MaxCalls {
 		d = overloaded(d)

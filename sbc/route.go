@@ -38,8 +38,9 @@ func (t route) side() call.Side {
 
 // route lists the ways to the callee: everything from the public side goes
 // to the PBX; what comes from the PBX goes to the registered phone its token
-// names, else by the routes to peers. It may still refuse.
-func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.Decision) ([]route, call.Decision) {
+// names, else by the routes to peers. It may still refuse. first is the
+// attempt that the call began with.
+func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d call.Decision) ([]route, call.Decision) {
 	no := func(code int, rule, reason string) ([]route, call.Decision) {
 		return nil, call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Severity: call.Low,
 			Action: call.CallRejected, Subject: call.Subject{Kind: "account", Value: a.Account}, Trace: d.Trace}
@@ -68,6 +69,11 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 	}
 	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
+	}
+	if byAddressAlone(first) {
+		rs, d := no(403, "base/ip-peer-route", "peer "+first.Peer+" is known by its address alone and came over UDP, where anybody can write it: it may reach phones and never another carrier")
+		d.Severity, d.Subject = call.High, call.Subject{Kind: "peer", Value: first.Peer}
+		return rs, d
 	}
 	var out []route
 	found := false
@@ -105,6 +111,12 @@ func (g *Gateway) route(a *call.Attempt, r *sipx.Request, id identity, d call.De
 		}
 	}
 	return out, d
+}
+
+// byAddressAlone: nothing but the source address of a datagram says that a
+// peer sent this. A certificate needs a stream, and a stream proves the address.
+func byAddressAlone(a *call.Attempt) bool {
+	return a.PeerKind == call.Carrier && !a.Source.Verified()
 }
 
 func (t Route) matches(a *call.Attempt) bool {
