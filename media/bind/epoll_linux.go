@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	epollEvents = 256 // sockets handled between two looks at the commands
+	epollEvents = 256 // sockets in one batch
 	// epollFew is how many packets one wake-up must have brought before
 	// waiting for company is worth the delay.
 	epollFew = 8
@@ -27,6 +27,9 @@ const (
 	// epollQuota is the most packets one socket may deliver before the
 	// others have had their turn.
 	epollQuota = 16
+	// epollBatch bounds a batch, and so how long a command waits for it: a
+	// few milliseconds of packets.
+	epollBatch = 512
 )
 
 // Epoll is the engine for Linux: one thread that waits for all its sockets,
@@ -221,7 +224,7 @@ func (e *Epoll) loop() {
 			n = e.wait()
 		}
 		for round := 0; n > 0; round++ {
-			packets, stop := e.turn(n, epollQuota>>max(0, 4-2*round))
+			packets, stop := e.turn(n, quota(n, round))
 			if got += packets; stop {
 				return
 			}
@@ -232,6 +235,13 @@ func (e *Epoll) loop() {
 		}
 		p.next(got)
 	}
+}
+
+// quota is how many packets each of n ready sockets may deliver now: one in
+// the first round after a sleep, more in the following ones, which only those
+// see that have more.
+func quota(n, round int) int {
+	return max(1, min(epollQuota>>max(0, 4-2*round), epollBatch/n))
 }
 
 // turn handles one batch under the lock.

@@ -127,6 +127,55 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestEpollFair: a socket with a flood in its buffer does not keep the others
+// from their turn, and a batch is bounded however many there are.
+func TestEpollFair(t *testing.T) {
+	e := epoll(t, 0)
+	flood, others, before, last := 0, 0, 0, 0
+	hot := free(t, "127.0.0.1")
+	out, err := e.Listen(hot, sinkFunc(func([]byte, netip.AddrPort) { flood++ }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var addrs []netip.AddrPort
+	for range 20 {
+		a := free(t, "127.0.0.1")
+		if _, err := e.Listen(a, sinkFunc(func([]byte, netip.AddrPort) {
+			others++
+			before = flood
+		})); err != nil {
+			t.Fatal(err)
+		}
+		addrs = append(addrs, a)
+	}
+	e.Do(func() { // nothing is read meanwhile
+		for i := range 100 {
+			for _, to := range []netip.AddrPort{hot, addrs[i%len(addrs)]} {
+				if i >= len(addrs) {
+					to = hot
+				}
+				if err := out.Send([]byte("x"), to); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	poll(t, "all packets", func() (ok bool) {
+		e.Do(func() { ok, last = flood == 180 && others == 20, before })
+		return ok
+	})
+	if last > epollQuota {
+		t.Errorf("%d packets of one socket came before the last of the others", last)
+	}
+	for n := 1; n <= epollEvents; n++ {
+		for round := range 100 {
+			if q := quota(n, round); q < 1 || q*n > epollBatch || round == 0 && q != 1 {
+				t.Fatalf("%d sockets in round %d: %d packets", n, round, q)
+			}
+		}
+	}
+}
+
 // TestEpollUnderLoad: many sockets with one packet each at a time. All are
 // delivered, in fewer batches than packets once the thread has found out, and
 // commands are answered meanwhile.
