@@ -84,6 +84,7 @@ func TestCarrierCallsIn(t *testing.T) {
 	call.Success()
 	w.in(peers.Scenario{Name: "uac_reinvite", Hold: 200 * time.Millisecond}).Success()
 	w.waitLine("cdr.jsonl", "direction", "inbound", "peer", "carrier-0", "code", "200", "ended_by", "caller")
+	w.idle()
 	pbx.Stop()
 
 	for _, c := range []struct{ pbx, call string }{
@@ -93,6 +94,7 @@ func TestCarrierCallsIn(t *testing.T) {
 	} {
 		pbx := w.pbxAnswers(peers.Scenario{Name: c.pbx})
 		w.in(peers.Scenario{Name: c.call}).Success()
+		w.idle()
 		pbx.Stop()
 		if st := pbx.Stats(); st.Unexpected > 0 {
 			t.Errorf("%s: unexpected messages: %+v", c.pbx, st)
@@ -105,6 +107,7 @@ func TestCarrierCallsIn(t *testing.T) {
 		if got := w.in(peers.Scenario{Name: "uac_any"}).Success().Final; got[code] != 1 {
 			t.Errorf("%s: the carrier got %v, want %d", script, got, code)
 		}
+		w.idle()
 		pbx.Stop()
 	}
 	w.idle()
@@ -121,6 +124,7 @@ func TestCallOut(t *testing.T) {
 	call.Success()
 	w.out(peers.Scenario{Name: "uac_reinvite", Hold: 200 * time.Millisecond}).Success()
 	w.waitLine("cdr.jsonl", "direction", "outbound", "passes.0.routed_to", "carrier-0", "code", "200", "ended_by", "caller")
+	w.idle()
 	carrier.Stop()
 	for _, c := range []struct{ carrier, call string }{
 		{"uas_bye", "uac_wait"},
@@ -129,6 +133,7 @@ func TestCallOut(t *testing.T) {
 	} {
 		carrier := w.carrierAnswers(0, peers.Scenario{Name: c.carrier})
 		w.out(peers.Scenario{Name: c.call}).Success()
+		w.idle() // also the other leg's BYE has its answer
 		carrier.Stop()
 		if st := carrier.Stats(); st.Unexpected > 0 {
 			t.Errorf("%s: unexpected messages: %+v", c.carrier, st)
