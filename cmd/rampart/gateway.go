@@ -48,6 +48,8 @@ type gateway struct {
 	plan   *number.Plan
 	counts *ratelimit.Engine
 
+	drainFor time.Duration // of the configuration as last read; reload's
+
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
@@ -55,7 +57,7 @@ type gateway struct {
 // startGateway builds and starts everything. What fails is one clear line;
 // nothing is left running then.
 func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) {
-	g = &gateway{cfg: cfg, log: log}
+	g = &gateway{cfg: cfg, log: log, drainFor: cfg.Drain}
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	begun := g // returning an error sets g to nil
@@ -291,37 +293,6 @@ func (g *gateway) reloadCertificates() {
 	}
 	g.log.Info("certificates loaded again")
 	g.rep.System(e)
-}
-
-// reload is SIGHUP: rules, certificates, GeoIP data, log files.
-func (g *gateway) reload() {
-	rules, err := loadRules(g.cfg, g.plan)
-	if err == nil {
-		err = g.counts.Reload(limits(g.cfg, rules))
-	}
-	e := call.SystemEvent{At: time.Now(), Action: call.PolicyReloaded, Severity: call.Info, Rule: "policy/reloaded", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
-	if err != nil {
-		e.Severity, e.Rule, e.Reason = call.High, "policy/not-loaded", "policy not loaded, the old one stays in force: "+err.Error()
-		g.log.Error("policy not loaded, the old one stays in force", "error", err)
-		g.rep.Failed(e)
-	} else {
-		g.sbc.SetGuards([]sbc.Guard{g.counts, rules})
-		m := *g.rep.meta.Load()
-		m.PolicyRevision = rules.Revision()
-		g.rep.meta.Store(&m)
-		e.Reason = "policy " + m.PolicyRevision
-		g.log.Info("policy loaded", "revision", m.PolicyRevision)
-		g.rep.System(e)
-	}
-	g.reloadCertificates()
-	if g.geo != nil {
-		if err := g.geo.Reload(); err != nil {
-			g.log.Error("geoip not loaded, the old data stays", "error", err)
-		}
-	}
-	if err := errors.Join(g.bus.Reopen(), g.cdr.Reopen(), g.event.Reopen()); err != nil {
-		g.log.Error("log files", "error", err)
-	}
 }
 
 // drain refuses new calls and lets live ones finish until the timeout.

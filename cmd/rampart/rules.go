@@ -1,8 +1,6 @@
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
 	"time"
 
@@ -19,11 +17,7 @@ func loadRules(cfg *config.Config, plan *number.Plan) (*policy.Set, error) {
 	if set != nil {
 		return set, nil
 	}
-	errs := []error{fmt.Errorf("%s in the rules", count(len(ps.Errors()), "error"))}
-	for _, p := range ps.Errors() {
-		errs = append(errs, errors.New(p.String()))
-	}
-	return nil, errors.Join(errs...)
+	return nil, listed("rules", ps)
 }
 
 // limits are those of the rules and of the peers' entries.

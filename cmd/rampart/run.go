@@ -20,7 +20,7 @@ type runCmd struct {
 
 // Help is shown under the flags.
 func (runCmd) Help() string {
-	return "Runs the gateway. SIGHUP loads rules, certificates and GeoIP data again and reopens log files; SIGTERM refuses new calls and " +
+	return "Runs the gateway. SIGHUP loads rules, limits of peers, certificates and GeoIP data again and reopens log files; SIGTERM refuses new calls and " +
 		"ends when the live ones have, or after drain_timeout.\n\nExample:\n  rampart run -c /etc/rampart/rampart.yaml"
 }
 
@@ -58,9 +58,9 @@ func (c *runCmd) Run(app *app) error {
 			g.reload()
 			continue
 		}
-		log.Info("stopping", "signal", s.String(), "calls", g.sbc.Live(), "drain_timeout", cfg.Drain.String())
+		log.Info("stopping", "signal", s.String(), "calls", g.sbc.Live(), "drain_timeout", g.drainFor.String())
 		done := make(chan struct{})
-		go func() { g.drain(cfg.Drain); close(done) }()
+		go func() { g.drain(g.drainFor); close(done) }()
 		for waiting := true; waiting; {
 			select {
 			case <-done:
