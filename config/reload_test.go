@@ -63,6 +63,9 @@ routes: [{peers: [a]}]
 			t.Errorf("%s: in force is %+v", c.what, now)
 		}
 	}
+	if got := load(base + "admin: {listen: off}\n").Admin.Listen.String(); got != "off" {
+		t.Errorf("a listener that is off is shown as %s", got)
+	}
 	if old.Peers[0].Limits.Calls != 3 || old.Drain != load(base).Drain {
 		t.Error("the old configuration was changed")
 	}

@@ -152,6 +152,14 @@ func (s Size) String() string {
 // Optional is an address with a port, or "off".
 type Optional struct{ netip.AddrPort }
 
+// String is as in the file.
+func (o Optional) String() string {
+	if !o.IsValid() {
+		return "off"
+	}
+	return o.AddrPort.String()
+}
+
 // UnmarshalScalar reads it.
 func (o *Optional) UnmarshalScalar(text string, _ bool) error {
 	if text == "off" {

@@ -47,6 +47,7 @@ type gateway struct {
 	rep    *reporter
 	plan   *number.Plan
 	counts *ratelimit.Engine
+	roots  []*roots // of PBXs and peers with a CA of their own; set at start
 
 	drainFor time.Duration // of the configuration as last read; reload's
 
@@ -217,6 +218,13 @@ func (g *gateway) ensureCA() (rtls.Paths, error) {
 	return p, nil
 }
 
+// renewCA issues the server certificate anew when it is time.
+func (g *gateway) renewCA() {
+	if _, err := g.ensureCA(); err != nil {
+		g.failed(call.CertificateLoaded, "tls/ca-not-renewed", "the private CA's certificate was not renewed, the old one stays", err)
+	}
+}
+
 // publicAddresses are those phones may connect to by number.
 func publicAddresses(cfg *config.Config) (out []netip.Addr) {
 	add := func(a netip.Addr) {
@@ -254,9 +262,7 @@ func (g *gateway) watchCertificates(ctx context.Context) {
 		}
 		if len(g.cfg.TLS.Certificates) == 0 && time.Since(renewed) > time.Hour {
 			renewed = time.Now()
-			if _, err := g.ensureCA(); err != nil {
-				g.log.Error("private CA", "error", err)
-			}
+			g.renewCA()
 		}
 		if now := g.certificateTimes(); !slices.Equal(now, seen) {
 			seen = now
@@ -267,6 +273,9 @@ func (g *gateway) watchCertificates(ctx context.Context) {
 
 func (g *gateway) certificateTimes() (out []time.Time) {
 	files := []string{g.cfg.TLS.ClientCA}
+	for _, r := range g.roots {
+		files = append(files, r.file)
+	}
 	for _, c := range g.certs.Certificates() {
 		files = append(files, c.File())
 	}
@@ -283,6 +292,9 @@ func (g *gateway) certificateTimes() (out []time.Time) {
 
 func (g *gateway) reloadCertificates() {
 	err := g.certs.Reload(time.Now())
+	for _, r := range g.roots {
+		err = errors.Join(err, r.load())
+	}
 	e := call.SystemEvent{At: time.Now(), Action: call.CertificateLoaded, Severity: call.Info, Rule: "tls/certificate-reloaded",
 		Reason: "certificates loaded again; connections that are up go on", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
 	if err != nil {
@@ -362,14 +374,19 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	client := func(ca string, wildcard bool, host string, own *config.Certificate) (*cryptotls.Config, error) {
 		o := min
 		o.Rules = rtls.Rules{Wildcard: wildcard}
+		conf := g.certs.Client(o, host)
 		if ca != "" {
-			pool, err := rtls.LoadPool(ca)
-			if err != nil {
+			r := &roots{file: ca}
+			if err := r.load(); err != nil {
 				return nil, err
 			}
-			o.Roots = pool
+			g.roots = append(g.roots, r)
+			conf.VerifyConnection = func(cs cryptotls.ConnectionState) error {
+				own := o
+				own.Roots = r.current()
+				return g.certs.Client(own, host).VerifyConnection(cs)
+			}
 		}
-		conf := g.certs.Client(o, host)
 		if own != nil {
 			if _, err := rtls.Load(own.Cert, own.Key, time.Now()); err != nil {
 				return nil, err

@@ -1,0 +1,27 @@
+package main
+
+import (
+	"crypto/x509"
+	"sync/atomic"
+
+	rtls "github.com/rampart-sbc/rampart/tls"
+)
+
+// roots are the authorities that one PBX or peer is believed by: its ca file
+// as last read without an error.
+type roots struct {
+	file string
+	pool atomic.Pointer[x509.CertPool]
+}
+
+// load reads the file again. On an error the old authorities stay.
+func (r *roots) load() error {
+	pool, err := rtls.LoadPool(r.file)
+	if err != nil {
+		return err
+	}
+	r.pool.Store(pool)
+	return nil
+}
+
+func (r *roots) current() *x509.CertPool { return r.pool.Load() }
