@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -406,8 +407,43 @@ func (k *checker) rest() {
 				k.problem(path, "give each a file of its own", "%s: %s is already used by %s", s.key, sink.File, other)
 			}
 			files[sink.File] = s.key
+			k.sink(path+".file", sink.File)
 		}
 	}
+	k.noVariable("state", c.State)
+	k.noVariable("store.path", c.Store.Path)
+}
+
+// sink wants a file that can be appended to, as far as one can tell without
+// opening it. The gateway makes the state directory itself.
+func (k *checker) sink(path, file string) {
+	if k.badAt(path) || k.noVariable(path, file) {
+		return
+	}
+	dir := filepath.Dir(file)
+	fi, err := k.host.Stat(dir)
+	switch {
+	case dir == filepath.Clean(k.c.State) && (err != nil || !fi.IsDir()): // made at start, or reported
+	case err != nil:
+		k.problem(path, "mkdir -p "+dir+", and let the gateway's user write there", "%s: its directory: %v", file, cause(err))
+	case !fi.IsDir():
+		k.problem(path, "", "%s: %s is not a directory", file, dir)
+	default:
+		if fi, err := k.host.Stat(file); err == nil && fi.IsDir() {
+			k.problem(path, "name a file in it", "%s is a directory", file)
+		}
+	}
+}
+
+// noVariable reports a name with ${NAME} in it and whether it did.
+func (k *checker) noVariable(path, file string) bool {
+	if !strings.Contains(file, "${") {
+		return false
+	}
+	if !k.badAt(path) && k.at.Has(path) {
+		k.problem(path, "write the name itself", "%s: variables are not expanded in names of files", file)
+	}
+	return true
 }
 
 func (k *checker) limits() {

@@ -25,7 +25,13 @@ func fakeHost(files fstest.MapFS) Host {
 			}
 			return files.ReadFile(rel(p))
 		},
-		Stat: func(p string) (fs.FileInfo, error) { return files.Stat(rel(p)) },
+		Stat: func(p string) (fs.FileInfo, error) {
+			switch p {
+			case "/etc/rampart", "/var/lib/rampart", "/var/log/rampart":
+				return fstest.MapFS{}.Stat(".")
+			}
+			return files.Stat(rel(p))
+		},
 		Glob: func(p string) ([]string, error) {
 			found, err := fs.Glob(files, rel(p))
 			for i := range found {

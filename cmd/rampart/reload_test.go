@@ -244,7 +244,11 @@ func TestReloadFailuresAreAlerts(t *testing.T) {
 	if err := os.WriteFile(db, []byte("junk"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(logs); err != nil {
+	events := filepath.Join(logs, "events.jsonl")
+	if err := os.Remove(events); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("events.jsonl", events); err != nil { // a name that cannot be opened
 		t.Fatal(err)
 	}
 	s.reload()
