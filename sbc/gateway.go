@@ -324,7 +324,7 @@ func (g *Gateway) Request(r *sipx.Request) {
 		return
 	}
 	if r.ToTag() != "" {
-		g.inDialog(r)
+		g.inDialog(r, id)
 		return
 	}
 	switch r.Method() {
@@ -373,9 +373,25 @@ func (g *Gateway) Ack(r *sipx.Request) {
 	}
 }
 
-// inDialog finds the call of a request with a To tag.
-func (g *Gateway) inDialog(r *sipx.Request) {
+// inDialog finds the call of a request with a To tag. A tag is no way past
+// the guards: a stranger who names no call of ours is judged as for anything
+// else that he may not do.
+func (g *Gateway) inDialog(r *sipx.Request, id identity) {
 	s, leg := g.calls.dialog(r.Flow.Side, r.DialogKey())
+	if s == nil && id.kind == call.Stranger {
+		a := g.attempt(r, id)
+		d := g.decide(a)
+		if d.Permits() {
+			d = call.Decision{Verdict: call.Reject, Status: 481, Rule: "base/no-dialog", Reason: "no such call", Severity: call.Low,
+				Subject: sourceSubject(r.Flow), Trace: d.Trace, Also: d.Also}
+		}
+		g.report(a, d)
+		g.answer(r, a, d)
+		if a.Method == "INVITE" {
+			g.refusedRecord(a, d)
+		}
+		return
+	}
 	if s == nil {
 		r.Refuse(481, nil)
 		return

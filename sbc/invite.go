@@ -96,7 +96,16 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	tx.Respond(100, "", "", nil, nil)
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
-	go s.run()
+	if known {
+		go s.run()
+		return
+	}
+	// A rule let him in: his connection lives as long as his call.
+	r.Flow.Hold()
+	go func() {
+		defer r.Flow.Release()
+		s.run()
+	}()
 }
 
 // overloaded: the table of calls or of transactions is full.

@@ -3,6 +3,7 @@ package sbc_test
 import (
 	cryptotls "crypto/tls"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -408,6 +409,23 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%s: %d decisions, want one more each", method, len(w.rep.decisions))
 		}
 		w.rep.mu.Unlock()
+	}
+	// A tag in To is no way past the guards.
+	before := len(w.rep.rules())
+	for _, method := range []string{"INVITE", "BYE", "OPTIONS", "XYZ"} {
+		p := w.phone("1001")
+		m := p.NewRequest(method, "sip:600@"+domain)
+		m.Set("To", m.Get("To")+";tag=guessed")
+		if res := <-w.ask(p, m); res == nil || res.Code != 403 || res.Get("Warning") != "" {
+			t.Errorf("%s with a tag: %v, want 403", method, res)
+		}
+		if res := <-w.ask(p, p.NewRequest("OPTIONS", "sip:"+domain)); res != nil {
+			t.Errorf("%s with a tag: the connection stays", method)
+		}
+		p.Close()
+	}
+	if rules := w.rep.rules()[before:]; len(rules) != 4 || slices.Compact(rules)[0] != "base/stranger" {
+		t.Errorf("with a tag: decisions %v", rules)
 	}
 	if n := w.gw.Tables(); n["transactions"] > 0 || n["sessions"] > 0 {
 		t.Errorf("strangers left %v", n)

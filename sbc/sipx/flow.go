@@ -36,7 +36,9 @@ type Flow struct {
 	stream    *streamConn
 	known     atomic.Bool
 	onKnown   func()        // once: it no longer counts as a stranger's
-	idle      time.Duration // that a stranger's connection may be
+	idle      time.Duration // a stranger's connection lives so long from since on
+	since     atomic.Pointer[time.Time]
+	held      atomic.Int32 // calls of a stranger that were admitted
 
 	mu      sync.Mutex
 	waiting map[*ClientTx]struct{} // of a stream: our requests without a final response
@@ -66,7 +68,7 @@ func (f *Flow) MarkKnown(known bool) {
 	switch {
 	case known == was || f.stream == nil:
 	case !known:
-		f.stream.conn.SetReadDeadline(time.Now().Add(f.idle))
+		f.strangerAgain()
 	case f.onKnown != nil:
 		f.onKnown()
 	}
@@ -74,6 +76,27 @@ func (f *Flow) MarkKnown(known bool) {
 
 // Known reports what MarkKnown said.
 func (f *Flow) Known() bool { return f.known.Load() }
+
+// Hold keeps a stranger's connection while a call that was admitted needs it;
+// every Hold has its Release. It makes nobody known.
+func (f *Flow) Hold() { f.held.Add(1) }
+
+// Release takes one Hold back: a stranger's time begins anew with the last.
+func (f *Flow) Release() {
+	if f.held.Add(-1) == 0 && f.stream != nil && !f.Known() {
+		f.strangerAgain()
+	}
+}
+
+// strangerAgain begins the time that a stranger's connection lives.
+func (f *Flow) strangerAgain() {
+	now := time.Now()
+	f.since.Store(&now)
+	f.stream.conn.SetReadDeadline(now.Add(f.idle))
+}
+
+// lasting: the connection may be idle for as long as it likes.
+func (f *Flow) lasting() bool { return f.Outbound || f.Known() || f.held.Load() > 0 }
 
 // Close ends a stream connection; it does nothing to UDP.
 func (f *Flow) Close() {

@@ -159,18 +159,22 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 	}()
 
 	buf := make([]byte, 0, readBuffer)
-	now := time.Now()
-	last := now           // when a stranger's time to be idle began
+	accepted := time.Now()
+	f.since.Store(&accepted)
 	var partial time.Time // when the first byte of the unfinished message came
 	for {
-		switch {
-		case len(buf) > 0:
-			c.SetReadDeadline(partial.Add(s.cfg.MessageTimeout))
-		case !f.Known() && !f.Outbound:
-			c.SetReadDeadline(last.Add(s.cfg.IdleTimeout))
-		default:
-			c.SetReadDeadline(time.Time{})
+		var deadline time.Time
+		if len(buf) > 0 {
+			deadline = partial.Add(s.cfg.MessageTimeout)
 		}
+		if !f.lasting() {
+			// One IdleTimeout in all: no message that a stranger sends earns
+			// him more, or a slow one would stay for ever.
+			if t := f.since.Load().Add(s.cfg.IdleTimeout); deadline.IsZero() || t.Before(deadline) {
+				deadline = t
+			}
+		}
+		c.SetReadDeadline(deadline)
 		if f.stream.closed.Load() {
 			return
 		}
@@ -179,7 +183,7 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
 		n, err := c.Read(buf[len(buf):cap(buf)])
-		now = time.Now()
+		now := time.Now()
 		if n > 0 {
 			if len(buf) == 0 {
 				partial = now
@@ -189,8 +193,9 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 			if !ok {
 				return
 			}
-			if messages > 0 || f.Known() {
-				last = now
+			if messages > 0 && f.Side == call.Inside {
+				t := now
+				f.since.Store(&t) // a PBX lives by what it sends
 			}
 			if len(rest) < len(buf) {
 				partial = now
@@ -207,8 +212,8 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 			}
 		}
 		if err != nil {
-			if errors.Is(err, os.ErrDeadlineExceeded) && f.Known() && len(buf) == 0 && !f.stream.closed.Load() {
-				last = now
+			if errors.Is(err, os.ErrDeadlineExceeded) && f.lasting() && !f.stream.closed.Load() &&
+				(len(buf) == 0 || now.Before(partial.Add(s.cfg.MessageTimeout))) {
 				continue // became known while we waited with a stranger's deadline
 			}
 			return

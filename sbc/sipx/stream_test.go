@@ -18,8 +18,66 @@ import (
 
 func tcp(m string) string { return strings.ReplaceAll(m, "SIP/2.0/UDP", "SIP/2.0/TCP") }
 
-// TestPingsDoNotKeepAStranger: keep-alives are answered, but only messages
-// earn a stranger more time.
+// TestMessagesDoNotKeepAStranger: a stranger has one IdleTimeout from the
+// start, whatever he sends, whole or in pieces; being known within it, or a
+// call that was admitted, lifts that.
+func TestMessagesDoNotKeepAStranger(t *testing.T) {
+	const idle = 150 * time.Millisecond
+	for name, cut := range map[string]int{"whole": 0, "the next one begun": 20} {
+		t.Run(name, func(t *testing.T) {
+			h := newRecorder()
+			s := startStack(t, Config{IdleTimeout: idle}, h)
+			c, _ := dialTCP(t, s, "127.0.0.1:0")
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			rest := ""
+			for i := range 100 {
+				select {
+				case <-h.closed:
+					return
+				case r := <-h.requests:
+					r.Refuse(401, nil)
+				case <-tick.C:
+					id := fmt.Sprint("m", i)
+					m := tcp(msg("REGISTER", "127.0.0.1:9", id, id, "", 1))
+					fmt.Fprint(c, rest+m[:len(m)-cut])
+					rest = m[len(m)-cut:]
+				}
+			}
+			t.Fatal("a stranger lives on messages")
+		})
+	}
+	for name, lift := range map[string]func(*Flow){"known": func(f *Flow) { f.MarkKnown(true) }, "held": (*Flow).Hold} {
+		t.Run(name, func(t *testing.T) {
+			h := newRecorder()
+			s := startStack(t, Config{IdleTimeout: idle}, h)
+			c, _ := dialTCP(t, s, "127.0.0.1:0")
+			var f *Flow
+			for i := range 2 { // asked without credentials, then with them
+				id := fmt.Sprint("k", i)
+				fmt.Fprint(c, tcp(msg("REGISTER", "127.0.0.1:9", id, id, "", 1)))
+				f = (<-h.requests).Flow
+			}
+			lift(f)
+			select {
+			case <-h.closed:
+				t.Fatal("closed all the same")
+			case <-time.After(2 * idle):
+			}
+			if name == "held" {
+				f.Release()
+				select {
+				case <-h.closed:
+				case <-time.After(3 * time.Second):
+					t.Fatal("lives on after the call")
+				}
+			}
+		})
+	}
+}
+
+// TestPingsDoNotKeepAStranger: keep-alives are answered and earn a stranger no
+// time.
 func TestPingsDoNotKeepAStranger(t *testing.T) {
 	h := newRecorder()
 	s := startStack(t, Config{IdleTimeout: 150 * time.Millisecond}, h)
