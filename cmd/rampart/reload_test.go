@@ -71,11 +71,12 @@ media: {public: ["%s"], inside: ["%s"], ports: 21000-21199}
 %s`, pbx, pub, in, pub, in, more)
 }
 
-// newSite starts a gateway; net makes its addresses.
-func newSite(t *testing.T, net int, more string) *site {
+// newSite starts a gateway; net makes its addresses, replace are pairs of texts
+// in its configuration.
+func newSite(t *testing.T, net int, more string, replace ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), net: net}
-	s.write("rampart.yaml", s.config("admin: {listen: off}\n"+more))
+	s.write("rampart.yaml", strings.NewReplacer(replace...).Replace(s.config("admin: {listen: off}\n"+more)))
 	cfg, ps := config.Load(filepath.Join(s.dir, "rampart.yaml"), config.ThisHost())
 	if cfg == nil {
 		t.Fatal(ps)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/rampart-sbc/rampart/admin"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/media"
 )
 
@@ -21,7 +24,7 @@ func (g *gateway) source() admin.Source {
 		},
 		Media: func() admin.Media {
 			s := g.media.Stats()
-			m := admin.Media{Sessions: s.Sessions, Streams: s.Streams, StreamsMax: s.MaxStreams, Ports: s.Ports, PortsMax: s.PortsTotal,
+			m := admin.Media{Sessions: s.Sessions, Streams: s.Streams, StreamsMax: streamsLimit(g.cfg.Media, s.PortsTotal), Ports: s.Ports, PortsMax: s.PortsTotal,
 				Packets: s.Relayed, Bytes: s.RelayedBytes, RTCP: s.RelayedRTCP}
 			s.Refused.Each(func(c media.Cause, n uint64) {
 				m.Refused = append(m.Refused, admin.CauseCount{Cause: c.String(), Count: n})
@@ -42,11 +45,23 @@ func (g *gateway) source() admin.Source {
 	}
 }
 
-// ready says whether calls can be taken.
+// streamsLimit is how many streams the ports allow: one takes a pair on each
+// side. pairs are those of all addresses.
+func streamsLimit(m config.Media, pairs int) int {
+	each := (int(m.Ports.Max) - int(m.Ports.Min) + 1) / 2
+	return min(pairs/2, each*min(len(m.Public), len(m.Inside)))
+}
+
+// ready says whether calls can be taken. A PBX that was not heard of yet does
+// not count as answering; one that is never asked does.
 func (g *gateway) ready() []admin.Check {
 	up, all := g.sbc.PBXUp()
 	c := admin.Check{Name: "pbx", OK: up > 0}
-	if up < all {
+	asked := !slices.ContainsFunc(g.cfg.PBX, func(p config.PBX) bool { return p.Health == 0 })
+	switch {
+	case asked && g.sbc.Signalling().Responses.Load() == 0:
+		c.OK, c.Detail = false, "no PBX has answered yet"
+	case up < all:
 		c.Detail = "some PBX does not answer"
 	}
 	return []admin.Check{c, {Name: "draining", OK: !g.sbc.Draining()}}
