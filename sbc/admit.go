@@ -52,7 +52,7 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if f.TLS != nil {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
 	}
-	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.ids.registeredAddr(f.Remote.Addr())
+	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.bindings.from(f.Remote.Addr())
 	if g.deps.Geo != nil && f.Side == call.Public {
 		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(f.Remote.Addr())
 	}

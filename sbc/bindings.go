@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +22,7 @@ type binding struct {
 	contact   string // the URI the phone gave
 	account   string
 	flow      *sipx.Flow // nil once the connection is gone
+	source    netip.Addr // where it registered from; stays when the connection goes
 	expires   time.Time
 	asked     time.Time // when the REGISTER came that it stands for
 	userAgent string
@@ -29,19 +31,44 @@ type binding struct {
 // maxContacts bounds the bindings of one AoR; the PBX has its own limit below.
 const maxContacts = 20
 
+// maxGrant bounds how long a registration stands here, whatever the PBX
+// grants: a phone that was forgotten does not stay known for years.
+const maxGrant = 24 * time.Hour
+
 // bindings is the table of registered phones, by token. Only registrations
-// that a PBX accepted are in it.
+// that a PBX accepted are in it. The addresses that good registrations came
+// from are those of its entries: they are as many at most, and go with them.
 type bindings struct {
 	mu      sync.Mutex
 	max     int
 	byToken map[string]*binding
 	byAoR   map[aor][]*binding
+
+	sourceMu sync.RWMutex // read for every packet
+	sources  map[netip.Addr]int
 }
 
 func (b *bindings) init(max int) {
 	b.max = max
 	b.byToken = map[string]*binding{}
 	b.byAoR = map[aor][]*binding{}
+	b.sources = map[netip.Addr]int{}
+}
+
+// count adds or takes off one entry of an address.
+func (b *bindings) count(a netip.Addr, n int) {
+	b.sourceMu.Lock()
+	defer b.sourceMu.Unlock()
+	if b.sources[a] += n; b.sources[a] <= 0 {
+		delete(b.sources, a)
+	}
+}
+
+// from reports whether a registered phone has that address.
+func (b *bindings) from(a netip.Addr) bool {
+	b.sourceMu.RLock()
+	defer b.sourceMu.RUnlock()
+	return b.sources[a] > 0
 }
 
 // token names one contact of one AoR, the same after a reconnect or restart:
@@ -82,6 +109,8 @@ func (b *bindings) put(n binding) bool {
 		if old.asked.After(n.asked) || n.flow == nil && old.flow != nil && old.flow.Alive() {
 			return true
 		}
+		b.count(n.source, 1)
+		b.count(old.source, -1)
 		*old = n
 		return true
 	}
@@ -89,6 +118,7 @@ func (b *bindings) put(n binding) bool {
 		return false
 	}
 	p := &n
+	b.count(p.source, 1)
 	b.byToken[n.token] = p
 	b.byAoR[n.aor] = append(b.byAoR[n.aor], p)
 	return true
@@ -132,6 +162,7 @@ func (b *bindings) drop(p *binding) {
 		return
 	}
 	delete(b.byToken, p.token)
+	b.count(p.source, -1)
 	rest := slices.DeleteFunc(b.byAoR[p.aor], func(q *binding) bool { return q == p })
 	if len(rest) == 0 {
 		delete(b.byAoR, p.aor)

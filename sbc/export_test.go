@@ -15,8 +15,11 @@ func (g *Gateway) Tables() map[string]int {
 		"inside": len(c.inside), "session-ids": len(c.sessID), "recent": len(c.recent), "callers": len(c.callers)}
 	c.mu.Unlock()
 	g.ids.mu.Lock()
-	out["flows"], out["addresses"] = len(g.ids.flows), len(g.ids.addrs)
+	out["flows"] = len(g.ids.flows)
 	g.ids.mu.Unlock()
+	g.bindings.sourceMu.Lock()
+	out["addresses"] = len(g.bindings.sources)
+	g.bindings.sourceMu.Unlock()
 	g.challenges.mu.Lock()
 	out["challenges"] = len(g.challenges.open)
 	g.challenges.mu.Unlock()

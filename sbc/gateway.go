@@ -314,7 +314,7 @@ func (g *Gateway) AdmitConn(side call.Side, src netip.Addr) bool {
 
 // knownAddr: a peer's address, or one that a good registration came from.
 func (g *Gateway) knownAddr(a netip.Addr) bool {
-	return g.peers.knownAddr(a) || g.ids.registeredAddr(a)
+	return g.peers.knownAddr(a) || g.bindings.from(a)
 }
 
 // Request implements sipx.Handler: every new request but ACK and CANCEL.

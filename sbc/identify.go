@@ -189,12 +189,10 @@ func sourceSubject(f *sipx.Flow) call.Subject {
 	return call.Subject{Kind: "source", Value: f.Remote.Addr().String()}
 }
 
-// identities remembers which flow registered what, and from which addresses
-// good registrations came.
+// identities remembers which flow registered what.
 type identities struct {
-	mu    sync.RWMutex // read for every packet
+	mu    sync.Mutex
 	flows map[uint64]*flowIdentity
-	addrs map[netip.Addr]time.Time // until when the address counts as known
 }
 
 type flowIdentity struct {
@@ -209,7 +207,6 @@ type registered struct {
 
 func (ids *identities) init() {
 	ids.flows = map[uint64]*flowIdentity{}
-	ids.addrs = map[netip.Addr]time.Time{}
 }
 
 // of lists what the flow has registered and not let go.
@@ -257,9 +254,6 @@ func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time)
 	}
 	fi.account = account
 	fi.until[a] = until
-	if t := ids.addrs[f.Remote.Addr()]; t.Before(until) {
-		ids.addrs[f.Remote.Addr()] = until
-	}
 }
 
 // closed forgets a flow and lists whom it had registered.
@@ -275,20 +269,9 @@ func (ids *identities) closed(f *sipx.Flow) (who []aor) {
 	return who
 }
 
-func (ids *identities) registeredAddr(a netip.Addr) bool {
-	ids.mu.RLock()
-	defer ids.mu.RUnlock()
-	return !ids.addrs[a].IsZero()
-}
-
 func (ids *identities) expire(now time.Time) {
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
-	for a, t := range ids.addrs {
-		if now.After(t) {
-			delete(ids.addrs, a)
-		}
-	}
 	for id, fi := range ids.flows {
 		for a, t := range fi.until {
 			if now.After(t) {

@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -194,6 +195,11 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 			code, hs = 503, []sipx.HeaderField{{Name: "Retry-After", Value: "60"}}
 			break
 		}
+		for i, h := range hs {
+			if h.Name == "Expires" {
+				hs[i].Value = clamped(h.Value)
+			}
+		}
 		hs = append(hs, q.listed(out.Res)...)
 	case code >= 300 && code < 400:
 		code = 480 // a redirect names the inside
@@ -243,7 +249,7 @@ func (q *registration) accepted(res *sipx.Response, p *PBX) bool {
 		u := c.URI
 		u.Headers = nil // they have no meaning in a Request-URI
 		f.MarkKnown(true)
-		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: u.String(), account: p.Name, flow: f,
+		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: u.String(), account: p.Name, flow: f, source: f.Remote.Addr(),
 			expires: now.Add(d), asked: q.r.At, userAgent: q.r.UserAgent()}) {
 			g.log.Warn("registration table full", "aor", q.aor.String())
 			full = true
@@ -275,19 +281,28 @@ func (q *registration) listed(res *sipx.Response) (hs []sipx.HeaderField) {
 		}
 		v := "<" + b.contact + ">"
 		if x := c.Get("expires"); x != "" {
-			v += ";expires=" + x
+			v += ";expires=" + clamped(x)
 		}
 		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: v})
 	}
 	return hs
 }
 
+// parseSeconds reads what the PBX grants, up to maxGrant.
 func parseSeconds(v string, def time.Duration) time.Duration {
-	n, err := strconv.ParseUint(v, 10, 31)
-	if err != nil {
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		return def
 	}
-	return time.Duration(n) * time.Second
+	return time.Duration(min(n, uint64(maxGrant/time.Second))) * time.Second
+}
+
+// clamped is what the phone is told of it, so that it comes again in time.
+func clamped(v string) string {
+	if d := parseSeconds(v, -1); d == maxGrant {
+		return strconv.Itoa(int(maxGrant / time.Second))
+	}
+	return v
 }
 
 // registered tells the event stream of one attempt: the final answer. A

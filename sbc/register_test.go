@@ -349,6 +349,74 @@ func TestBindingCaps(t *testing.T) {
 	}
 }
 
+// TestKnownAddresses: as many as there are bindings, and gone with them. A
+// user who registers from everywhere lists no more than his share.
+func TestKnownAddresses(t *testing.T) {
+	w := newRawWorld(t)
+	at := func(n int) func(*siptest.PhoneConfig) {
+		return func(c *siptest.PhoneConfig) { c.Local = netip.MustParseAddr(fmt.Sprint(publicNet, n)) }
+	}
+	known := func() int { return w.gw.Tables()["addresses"] }
+	full := 0
+	for i := range 25 {
+		p := w.phone("1001", at(100+i))
+		got := w.ask(p, reg(p))
+		w.granted(w.b.request("REGISTER"), 600)
+		if res := <-got; res != nil && res.Code == 503 {
+			full++
+		}
+	}
+	if known() != 20 || full != 5 || w.gw.Bindings() != 20 {
+		t.Errorf("%d addresses of one user, %d refused, %d bindings, want 20, 5 and 20", known(), full, w.gw.Bindings())
+	}
+	p, q := w.phone("1002", at(150)), w.phone("1003", at(150))
+	w.in(p)
+	w.in(q)
+	if known() != 21 {
+		t.Errorf("%d addresses, want one more", known())
+	}
+	p.Close() // it may come back: its address stays
+	unregister := func(p *siptest.Phone) {
+		got := w.ask(p, reg(p, set("Expires", "0")))
+		w.granted(w.b.request("REGISTER"), 0)
+		<-got
+	}
+	unregister(q)
+	if known() != 21 {
+		t.Errorf("%d addresses; another phone of that address is still registered", known())
+	}
+	r := w.phone("1003", at(151))
+	w.in(r)
+	if known() != 22 {
+		t.Errorf("%d addresses, want one more", known())
+	}
+	unregister(r)
+	if known() != 21 {
+		t.Errorf("%d addresses after unregistering", known())
+	}
+}
+
+// TestGrantedTooLong: a PBX may grant years; a day is what counts here, and
+// what the phone hears.
+func TestGrantedTooLong(t *testing.T) {
+	w := newRawWorld(t)
+	for _, seconds := range []int{1 << 31, 1<<33 - 1, 86401} {
+		p := w.phone("1001")
+		got := w.ask(p, reg(p))
+		w.granted(w.b.request("REGISTER"), seconds, siptest.Field{Name: "Expires", Value: fmt.Sprint(seconds)})
+		res := <-got
+		if siptest.Param(res.Get("Contact"), "expires") != "86400" || res.Get("Expires") != "86400" {
+			t.Errorf("granted %d:\n%s", seconds, res.Bytes())
+		}
+		p.Close()
+	}
+	for _, r := range w.gw.Registrations() {
+		if left := time.Until(r.Expires); left > 24*time.Hour || left < 23*time.Hour {
+			t.Errorf("stands for %v", left)
+		}
+	}
+}
+
 // TestTokenSurvivesRestart: the PBX's bindings stay good (RFC 5626 §4.1).
 func TestTokenSurvivesRestart(t *testing.T) {
 	var tokens, ids []string
@@ -385,6 +453,7 @@ func TestExpiry(t *testing.T) {
 	})
 	w.ring(siptest.URIOf(m.Get("Contact")))
 	w.b.code(480)
+	eventually(t, "its address is nobody's", func() bool { return w.gw.Tables()["addresses"] == 0 })
 }
 
 // cancelOrBye ends a call of ours that is answered at once.
