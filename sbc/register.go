@@ -37,7 +37,10 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	case !mayForward(r):
 		deny(483, "base/hops", "Max-Forwards is used up", "", call.Info)
 		return
-	case len(r.UnsupportedTags()) > 0 && !onlyOutbound(r.UnsupportedTags()):
+	case len(r.UnsupportedTags()) > 0:
+		g.report(a, call.Decision{Verdict: call.Reject, Status: 420, Rule: "base/extension", Severity: call.Low,
+			Reason:  "requires " + strings.Join(r.UnsupportedTags(), ", "),
+			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}})
 		g.badExtension(r)
 		g.registered(r, a, 420, sentCredentials(r))
 		return
@@ -88,16 +91,6 @@ func badContact(c sipx.NameAddr) bool {
 	return u.Scheme != "sip" && u.Scheme != "sips" || u.Host == "" ||
 		strings.Trim(expires, "0123456789") != "" || len(expires) > 10 ||
 		strings.Trim(q, "0123456789.") != "" || len(q) > 5
-}
-
-// onlyOutbound: a phone may require RFC 5626, which the flow token is.
-func onlyOutbound(tags []string) bool {
-	for _, t := range tags {
-		if t != "outbound" && t != "path" && t != "gruu" {
-			return false
-		}
-	}
-	return true
 }
 
 func sentCredentials(r *sipx.Request) string {

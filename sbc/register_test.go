@@ -236,18 +236,24 @@ func TestRegisterRefused(t *testing.T) {
 		{"a Contact that is no SIP URI", 400, set("Contact", "<mailto:1001@"+domain+">")},
 		{"no hops left", 483, set("Max-Forwards", "0")},
 		{"an extension", 420, set("Require", "teleport")},
+		{"outbound", 420, set("Require", "outbound")},
+		{"path and gruu", 420, set("Require", "path, gruu")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := w.phone("1001", func(pc *siptest.PhoneConfig) { pc.Local = netip.MustParseAddr(publicNet + "120") })
-			res := <-w.ask(p, reg(p, c.change))
+			sent := reg(p, c.change)
+			res := <-w.ask(p, sent)
 			if res == nil || res.Code != c.code {
-				t.Errorf("%v, want %d", res, c.code)
+				t.Fatalf("%v, want %d", res, c.code)
+			}
+			if c.code == 420 && res.Get("Unsupported") != sent.Get("Require") {
+				t.Errorf("Unsupported: %q, want %q", res.Get("Unsupported"), sent.Get("Require"))
 			}
 			p.Close()
 		})
 	}
 	w.b.never("a REGISTER", is("REGISTER"))
-	w.registerEvents(10)
+	w.registerEvents(12)
 }
 
 // TestRegisterCrossing: what the PBX says about bindings, in the phone's

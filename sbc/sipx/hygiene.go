@@ -48,8 +48,9 @@ var optionTags = map[string]bool{"timer": true}
 // Allow is our Allow header: what is not in it gets 405.
 const Allow = "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, REGISTER"
 
-// carry selects what crosses towards a side. With registration, Supported is
-// widened by what a registrar may need to see.
+// carry selects what crosses towards a side. The option tags of Supported and
+// Require are those that work through the gateway, in REGISTER too: outbound,
+// path and gruu would promise what the flow behind our contact does otherwise.
 func carry(headers func(string) []string, to call.Side) (out []HeaderField) {
 	for _, c := range carried {
 		if to == call.Inside && !c.toInside || to == call.Public && !c.toPublic {
