@@ -381,11 +381,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 				return nil, err
 			}
 			g.roots = append(g.roots, r)
-			conf.VerifyConnection = func(cs cryptotls.ConnectionState) error {
-				own := o
-				own.Roots = r.current()
-				return g.certs.Client(own, host).VerifyConnection(cs)
-			}
+			conf.VerifyConnection = r.verify(g.certs, o, host)
 		}
 		if own != nil {
 			if _, err := rtls.Load(own.Cert, own.Key, time.Now()); err != nil {

@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/maxmind/mmdbwriter"
-
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
 )
@@ -226,15 +224,11 @@ func TestReloadFailuresAreAlerts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	db := filepath.Join(dir, "country.mmdb")
-	tree, err := mmdbwriter.New(mmdbwriter.Options{DatabaseType: "GeoLite2-Country"})
+	empty, err := os.ReadFile("testdata/empty-country.mmdb")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if _, err := tree.WriteTo(&b); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(db, b.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(db, empty, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	logs := filepath.Join(dir, "logs")

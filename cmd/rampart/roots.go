@@ -1,6 +1,7 @@
 package main
 
 import (
+	cryptotls "crypto/tls"
 	"crypto/x509"
 	"sync/atomic"
 
@@ -24,4 +25,11 @@ func (r *roots) load() error {
 	return nil
 }
 
-func (r *roots) current() *x509.CertPool { return r.pool.Load() }
+// verify judges each connection to a host by the authorities of that moment.
+func (r *roots) verify(certs *rtls.Store, o rtls.Options, host string) func(cryptotls.ConnectionState) error {
+	return func(cs cryptotls.ConnectionState) error {
+		own := o
+		own.Roots = r.pool.Load()
+		return certs.Client(own, host).VerifyConnection(cs)
+	}
+}

@@ -38,10 +38,11 @@ func TestReloadReadsAuthorities(t *testing.T) {
 	}
 	put(firstCA)
 	s := newSite(t, 5, fmt.Sprintf("peers: [{name: a, identify: {ip: [%s/32]}, uri: \"sip:%s;transport=tls\", ca: %s}]\nroutes: [{peers: [a]}]\n", addr, addr, file))
-	conf, err := s.g.sbcConfig()
-	if err != nil {
-		t.Fatal(err)
+	if len(s.g.roots) != 1 {
+		t.Fatalf("%d files of authorities, want the carrier's", len(s.g.roots))
 	}
+	conf := s.g.certs.Client(rtls.Options{}, addr.String())
+	conf.VerifyConnection = s.g.roots[0].verify(s.g.certs, rtls.Options{}, addr.String())
 	believes := func(p rtls.Paths) bool {
 		t.Helper()
 		pair, err := cryptotls.LoadX509KeyPair(p.Cert, p.Key)
@@ -52,7 +53,7 @@ func TestReloadReadsAuthorities(t *testing.T) {
 		defer ours.Close()
 		defer theirs.Close()
 		go cryptotls.Server(theirs, &cryptotls.Config{Certificates: []cryptotls.Certificate{pair}}).Handshake()
-		return cryptotls.Client(ours, conf.Peers[0].TLS).Handshake() == nil
+		return cryptotls.Client(ours, conf).Handshake() == nil
 	}
 	if !believes(first) || believes(second) {
 		t.Error("at start the first CA counts, and no other")
