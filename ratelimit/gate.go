@@ -86,3 +86,9 @@ type GateStats struct{ Passed, OverSource, OverTotal uint64 }
 func (g *Gate) Stats() GateStats {
 	return GateStats{g.passed.Load(), g.overSource.Load(), g.overTotal.Load()}
 }
+
+// Dropped counts what was over the budget of its source, and what was over the
+// budget that all strangers share.
+func (g *Gate) Dropped() (source, strangers uint64) {
+	return g.overSource.Load(), g.overTotal.Load()
+}

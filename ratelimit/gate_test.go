@@ -50,6 +50,8 @@ func TestGate(t *testing.T) {
 	}
 	if s := g.Stats(); s.Passed != 20+1+1+13+1000+1 || s.OverTotal != 1000-13 {
 		t.Errorf("%+v", s)
+	} else if source, strangers := g.Dropped(); source != s.OverSource || strangers != s.OverTotal {
+		t.Errorf("dropped %d and %d of %+v", source, strangers, s)
 	}
 }
 

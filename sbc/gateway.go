@@ -155,6 +155,7 @@ type Gateway struct {
 	bindings   bindings
 	calls      calls
 	challenges challenges
+	flood      flood
 	draining   atomic.Bool
 	Counters   Counters
 
@@ -221,6 +222,7 @@ func (g *Gateway) Start() {
 		g.wg.Go(func() { g.health(&g.cfg.PBXs[i]) })
 	}
 	g.wg.Go(g.janitor)
+	g.wg.Go(g.floodWatch)
 }
 
 // Addrs lists the bound addresses of a side and transport.
@@ -297,6 +299,7 @@ func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
 	if g.deps.Gate.Allow(src, time.Now(), n, g.knownAddr(src)) {
 		return true
 	}
+	g.flood.drop(src)
 	g.refused("rate")
 	return false
 }

@@ -246,7 +246,7 @@ func (s *Stack) messages(f *Flow, buf []byte) (rest []byte, n int, ok bool) {
 			}
 		case kind == FrameMessage:
 			n++
-			if !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), size) && !f.Known() {
+			if !f.Known() && !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), size) {
 				s.Stats.Dropped.Add(1)
 				return nil, n, false
 			}
