@@ -23,6 +23,9 @@ func (g *Gateway) Tables() map[string]int {
 	g.challenges.mu.Lock()
 	out["challenges"] = len(g.challenges.open)
 	g.challenges.mu.Unlock()
+	g.turns.mu.Lock()
+	out["turns"] = len(g.turns.last)
+	g.turns.mu.Unlock()
 	out["bindings"] = g.bindings.len()
 	out["transactions"] = g.Transactions()
 	return out

@@ -155,6 +155,7 @@ type Gateway struct {
 	bindings   bindings
 	calls      calls
 	challenges challenges
+	turns      turns
 	flood      flood
 	draining   atomic.Bool
 	Counters   Counters

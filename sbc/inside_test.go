@@ -3,8 +3,13 @@ package sbc_test
 import (
 	cryptotls "crypto/tls"
 	"crypto/x509"
+	"fmt"
+	"io"
 	"net/netip"
 	"os"
+	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,4 +78,48 @@ func TestStreamsInside(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRegistersStayInOrder: those of one connection reach a PBX on a stream
+// as they came (RFC 3261 §10.2), the first ones while it is being dialled.
+func TestRegistersStayInOrder(t *testing.T) {
+	in, pbx := netip.MustParseAddr(insideNet+"1"), netip.MustParseAddrPort(insideNet+"9:15069")
+	w := newWorld(t, func(c *worldConfig) {
+		for i := range c.sbc.Stack.Listeners {
+			if c.sbc.Stack.Listeners[i].Side == call.Inside {
+				c.sbc.Stack.Listeners[i] = sipx.Listener{Side: call.Inside, Transport: "tcp", Bind: netip.AddrPortFrom(in, 0)}
+			}
+		}
+		c.pbx.Listen, c.pbx.Transport = pbx, "tcp"
+		c.sbc.PBXs = []sbc.PBX{{Name: "main", Host: pbx.Addr().String(), Port: pbx.Port(), Transport: "tcp", SRTP: sdp.SRTPOff}}
+	})
+	const n = 200
+	c, err := cryptotls.Dial("tcp", w.tlsAddr.String(), &cryptotls.Config{RootCAs: w.roots, ServerName: domain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	go io.Copy(io.Discard, c)
+	for i := range n {
+		if _, err := fmt.Fprintf(c, "REGISTER sip:%[1]s SIP/2.0\r\nVia: SIP/2.0/TLS %[2]s;branch=z9hG4bK%[3]d\r\nMax-Forwards: 70\r\n"+
+			"From: <sip:1001@%[1]s>;tag=a\r\nTo: <sip:1001@%[1]s>\r\nCall-ID: order\r\nCSeq: %[3]d REGISTER\r\nContact: <sip:1001@%[2]s>\r\nContent-Length: 0\r\n\r\n",
+			domain, c.LocalAddr(), i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seen []int
+	eventually(t, "every REGISTER", func() bool {
+		seen = seen[:0]
+		for _, m := range strings.Split(w.in.String(), "REGISTER sip:")[1:] {
+			_, v, _ := strings.Cut(m, "CSeq: ")
+			v, _, _ = strings.Cut(v, " ")
+			i, _ := strconv.Atoi(v)
+			seen = append(seen, i)
+		}
+		return len(seen) == n
+	})
+	if !slices.IsSorted(seen) {
+		t.Errorf("they came as %v", seen)
+	}
+	eventually(t, "nobody waits", func() bool { return w.gw.Tables()["turns"] == 0 })
 }

@@ -79,11 +79,47 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	}
 	req := &registration{g: g, r: r, tx: tx, a: a, aor: to, contacts: contacts, star: star}
 	if slices.ContainsFunc(g.cfg.PBXs, func(p PBX) bool { return p.Transport != "udp" }) {
-		go req.forward() // the PBX may need a connection: that is a child's work
+		g.turns.run(r.Flow, req.forward) // the PBX may need a connection: that is a child's work
 		return
 	}
-	req.forward() // in the order they came, RFC 3261 §10.2
+	req.forward()
 }
+
+// turns keeps the registrations of a connection in the order they came (RFC
+// 3261 §10.2) while each waits, in a child, for the way to the PBX. Each has a
+// transaction, so there are no more of them than of those.
+type turns struct {
+	mu   sync.Mutex
+	last map[uint64]chan struct{} // by flow: closed when the newest has gone
+}
+
+func (t *turns) run(f *sipx.Flow, do func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.last == nil {
+		t.last = map[uint64]chan struct{}{}
+	}
+	before, mine := t.last[f.ID], make(chan struct{})
+	t.last[f.ID] = mine
+	go func() {
+		defer func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if t.last[f.ID] == mine {
+				delete(t.last, f.ID)
+			}
+			close(mine)
+		}()
+		if before != nil {
+			<-before
+		}
+		do()
+	}()
+}
+
+// maxWait is how long a registration may wait for its turn: the phone gives
+// up after 32 s (Timer F).
+const maxWait = 15 * time.Second
 
 // badContact: not a SIP URI, or parameters that do not go on as they are.
 func badContact(c sipx.NameAddr) bool {
@@ -113,6 +149,10 @@ type registration struct {
 
 func (q *registration) forward() {
 	var last error
+	if time.Since(q.r.At) > maxWait {
+		q.unreachable(errors.New("those before it took too long"))
+		return
+	}
 	for _, p := range q.g.peers.pbxOrder() {
 		ctx, cancel := context.WithTimeout(q.g.ctx, 6*time.Second)
 		f, err := q.g.connectPBX(ctx, p)
@@ -127,7 +167,11 @@ func (q *registration) forward() {
 		}
 		return
 	}
-	q.g.log.Warn("registration: no PBX reachable", "error", fmt.Sprint(last))
+	q.unreachable(last)
+}
+
+func (q *registration) unreachable(why error) {
+	q.g.log.Warn("registration: no PBX reachable", "error", fmt.Sprint(why))
 	q.tx.Respond(503, "", "", nil, nil)
 	q.g.registered(q.r, q.a, 503, sentCredentials(q.r))
 }
