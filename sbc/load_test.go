@@ -195,3 +195,99 @@ func TestTenThousandCalls(t *testing.T) {
 	close(done)
 	server.Wait()
 }
+
+// TestSecureCallsLeaveNothing: phones over TLS with SDES and packets both
+// ways, some calls at a time; nothing is left of them.
+func TestSecureCallsLeaveNothing(t *testing.T) {
+	calls, atATime := 300, 12
+	if race {
+		calls = 60
+	}
+	w := newWorld(t)
+	var phones []*siptest.Phone
+	for _, user := range []string{"1001", "1002", "1003"} {
+		phones = append(phones, w.registered(user))
+	}
+	one := func(n int) error {
+		c, err := phones[n%len(phones)].Invite(w.ctx, siptest.ExtTone)
+		if err != nil {
+			return err
+		}
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for c.Media.Stats().Received < 5 {
+			select {
+			case <-tick.C:
+			case <-w.ctx.Done():
+				return fmt.Errorf("no media: %+v", c.Media.Stats())
+			}
+		}
+		return c.Bye(w.ctx)
+	}
+	for n := range phones { // everything lazy is made now
+		if err := one(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.quiet()
+	goroutines, fds, before := runtime.NumGoroutine(), descriptors(t), w.plane.Stats()
+	var next, most atomic.Int64
+	var workers sync.WaitGroup
+	for range atATime {
+		workers.Go(func() {
+			for n := next.Add(1); n <= int64(calls); n = next.Add(1) {
+				if err := one(int(n)); err != nil {
+					t.Errorf("call %d: %v", n, err)
+				}
+				if live := int64(w.plane.Stats().Streams); live > most.Load() {
+					most.Store(live)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	w.quiet()
+	defer func() {
+		if t.Failed() {
+			t.Logf("tables %v", w.gw.Tables())
+		}
+	}()
+	eventually(t, "no call in any table", func() bool {
+		for name, n := range w.gw.Tables() {
+			switch name {
+			case "flows", "addresses", "bindings":
+				if n != len(phones) {
+					return false
+				}
+			case "transactions": // the INVITE that the PBX challenged stays for 32 s (Timer D)
+				if n > calls+len(phones) {
+					return false
+				}
+			default:
+				if n != 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	eventually(t, fmt.Sprint("goroutines back at ", goroutines), func() bool { return runtime.NumGoroutine() <= goroutines })
+	eventually(t, fmt.Sprint("descriptors back at ", fds), func() bool { return descriptors(t) <= fds })
+	if st := w.plane.Stats(); st.Ports != before.Ports || st.Sessions != 0 || st.Streams != 0 {
+		t.Errorf("media left: %+v", st)
+	}
+	if most.Load() == 0 {
+		t.Error("no stream was ever up")
+	}
+	w.rep.mu.Lock()
+	defer w.rep.mu.Unlock()
+	if n := len(w.rep.records); n != calls+len(phones) {
+		t.Errorf("%d records", n)
+	}
+	for _, r := range w.rep.records {
+		legs := r.Passes[0].MediaLegs
+		if r.Code != 200 || len(legs) != 2 || legs[0].Suite != siptest.SuiteGCM || legs[0].PacketsOut < 5 || legs[0].Refused != 0 {
+			t.Fatalf("record %+v", r)
+		}
+	}
+}
