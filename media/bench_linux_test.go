@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media/bind"
 	"github.com/rampart-sbc/rampart/media/srtp"
 )
 
@@ -36,6 +37,10 @@ func benchKeys(s Suite) *Keys {
 func TestRelayProcess(t *testing.T) {
 	role := strings.Fields(os.Getenv(relayRole))
 	if len(role) == 0 {
+		return
+	}
+	if role[0] == "bare" {
+		bare(t, role[2:])
 		return
 	}
 	suite, _ := ParseSuite(role[1])
@@ -63,10 +68,44 @@ func TestRelayProcess(t *testing.T) {
 	bufio.NewReader(os.Stdin).ReadByte() // until the parent closes it
 }
 
+// bare relays through the engine alone.
+func bare(t *testing.T, phones []string) {
+	e, err := bind.New(bind.Options{Clock: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	port := uint16(20000)
+	for range benchPairs {
+		var pair [2]*forward
+		for i := range pair {
+			pair[i] = &forward{to: netip.MustParseAddrPort("127.0.0.1:" + phones[i])}
+			port++
+			if pair[i].sock, err = e.Listen(netip.AddrPortFrom(loop4, port), pair[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		pair[0].peer, pair[1].peer = pair[1], pair[0]
+		fmt.Printf("%d\n%d\n", port-1, port)
+	}
+	bufio.NewReader(os.Stdin).ReadByte()
+}
+
+// forward is a Sink that looks at nothing.
+type forward struct {
+	sock bind.Socket
+	peer *forward
+	to   netip.AddrPort
+}
+
+func (f *forward) Receive(_ time.Time, data []byte, _ netip.AddrPort) {
+	f.peer.sock.Send(data, f.peer.to)
+}
+
 // BenchmarkSockets measures processor time per relayed packet: 400 streams of
 // 172 bytes, 20,000 packets per second, one shard, in a process of its own
-// while this one plays the phones. The floor is a relay in C that looks at
-// nothing. Run it with -benchtime 1x.
+// while this one plays the phones. One floor is a relay in C that looks at
+// nothing, the other one the engine without the plane. Run it with -benchtime 1x.
 func BenchmarkSockets(b *testing.B) {
 	floor := 0.0
 	for _, c := range []struct {
@@ -74,6 +113,7 @@ func BenchmarkSockets(b *testing.B) {
 		suite        Suite
 	}{
 		{"floor-C", "", 0},
+		{"floor-engine", "bare", 0},
 		{"epoll", "default", 0},
 		{"net", "net", 0},
 		{"epoll-GCM128", "default", AEAD_AES_128_GCM},

@@ -238,10 +238,11 @@ func (e *Epoll) loop() {
 }
 
 // quota is how many packets each of n ready sockets may deliver now: one in
-// the first round after a sleep, more in the following ones, which only those
-// see that have more.
+// the first round after a sleep and in the second, where most are sockets that
+// became ready meanwhile, and more in the following ones, for those that have
+// more.
 func quota(n, round int) int {
-	return max(1, min(epollQuota>>max(0, 4-2*round), epollBatch/n))
+	return max(1, min(epollQuota>>max(0, 6-2*round), epollBatch/n))
 }
 
 // turn handles one batch under the lock.
