@@ -67,6 +67,7 @@ type stream struct {
 	transport string
 	mu        sync.Mutex
 	pong      chan struct{}
+	gone      chan struct{} // closed when nothing more is read
 }
 
 // Path is the way to a peer: a UDP socket and an address, or a connection.
@@ -149,7 +150,9 @@ func (a *Agent) listen(transport string, bind netip.AddrPort, conf *tls.Config) 
 			if err != nil {
 				return
 			}
-			a.wg.Go(func() { a.serve(&stream{Conn: c, transport: transport, pong: make(chan struct{}, 1)}) })
+			a.wg.Go(func() {
+				a.serve(&stream{Conn: c, transport: transport, pong: make(chan struct{}, 1), gone: make(chan struct{})})
+			})
 		}
 	})
 	return local, nil
@@ -189,7 +192,7 @@ func (a *Agent) connect(ctx context.Context, transport string, remote netip.Addr
 		}
 		c = t
 	}
-	s = &stream{Conn: c, transport: transport, pong: make(chan struct{}, 1)}
+	s = &stream{Conn: c, transport: transport, pong: make(chan struct{}, 1), gone: make(chan struct{})}
 	a.mu.Lock()
 	a.conns[remote] = s
 	a.mu.Unlock()
@@ -245,6 +248,7 @@ func (a *Agent) readUDP(c *net.UDPConn) {
 }
 
 func (a *Agent) serve(s *stream) {
+	defer close(s.gone)
 	remote := addrPort(s.RemoteAddr())
 	a.mu.Lock()
 	if a.closed {
@@ -462,30 +466,46 @@ func (t *transaction) retransmit(b []byte) {
 // next waits for a response. A final answer other than 2xx to an INVITE is
 // acknowledged here.
 func (t *transaction) next(ctx context.Context) (*Message, error) {
+	var gone chan struct{}
+	if t.p.conn != nil {
+		gone = t.p.conn.gone
+	}
 	select {
 	case m := <-t.in:
-		t.mu.Lock()
-		t.calm = true
-		t.mu.Unlock()
-		if t.req.Method == "INVITE" && m.Code >= 300 {
-			ack := &Message{Method: "ACK", URI: t.req.URI}
-			ack.Add("Via", t.req.Get("Via"))
-			ack.Add("Max-Forwards", "70")
-			ack.Add("From", t.req.Get("From"))
-			ack.Add("To", m.Get("To"))
-			ack.Add("Call-ID", t.req.Get("Call-ID"))
-			n, _ := t.req.CSeq()
-			ack.Add("CSeq", fmt.Sprintf("%d ACK", n))
-			for _, r := range t.req.All("Route") {
-				ack.Add("Route", r)
-			}
-			t.a.acked(t.req.Branch(), ack.Bytes())
-			t.p.Send(ack.Bytes())
+		return t.took(m), nil
+	case <-gone:
+		select {
+		case m := <-t.in: // it came before the end
+			return t.took(m), nil
+		default:
+			return nil, fmt.Errorf("%s: no answer to %s: the connection is gone", t.a.Name, t.req.Method)
 		}
-		return m, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("%s: no answer to %s: %w", t.a.Name, t.req.Method, ctx.Err())
 	}
+}
+
+// took acknowledges a refusal of an INVITE and ends retransmission.
+func (t *transaction) took(m *Message) *Message {
+	t.mu.Lock()
+	t.calm = true
+	t.mu.Unlock()
+	if t.req.Method == "INVITE" && m.Code >= 300 {
+		ack := &Message{Method: "ACK", URI: t.req.URI}
+		ack.Add("Via", t.req.Get("Via"))
+		ack.Add("Max-Forwards", "70")
+		ack.Add("From", t.req.Get("From"))
+		ack.Add("To", m.Get("To"))
+		ack.Add("Call-ID", t.req.Get("Call-ID"))
+		n, _ := t.req.CSeq()
+		ack.Add("CSeq", fmt.Sprintf("%d ACK", n))
+		for _, r := range t.req.All("Route") {
+			ack.Add("Route", r)
+		}
+		t.a.acked(t.req.Branch(), ack.Bytes())
+		t.p.Send(ack.Bytes())
+	}
+	return m
 }
 
 func (a *Agent) acked(branch string, ack []byte) {
