@@ -58,7 +58,7 @@ type session struct {
 	pass     *pass
 	a        *call.Attempt
 	decision call.Decision
-	mailbox  chan input
+	mailbox  chan *input   // pointers: most calls never have more than two waiting
 	quit     chan struct{} // closed when run has ended
 
 	door sync.RWMutex // held to post; closed under the lock
@@ -90,7 +90,7 @@ type session struct {
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {
 	s := &session{g: g, key: key, a: a, group: grp, offer: offer, routes: routes,
-		mailbox: make(chan input, mailboxSize), quit: make(chan struct{})}
+		mailbox: make(chan *input, mailboxSize), quit: make(chan struct{})}
 	r := tx.Request()
 	l := &s.legs[b2bua.A]
 	l.side, l.kind, l.name, l.flow, l.sdp, l.theirs = r.Flow.Side, id.kind, id.name(), r.Flow, from, tx
@@ -143,7 +143,7 @@ func (s *session) post(in input) bool {
 		return false
 	}
 	select {
-	case s.mailbox <- in:
+	case s.mailbox <- &in:
 		return true
 	default:
 		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
@@ -169,11 +169,21 @@ func (s *session) run() {
 	for s.state.Phase != b2bua.Ended || s.setups > 0 {
 		select {
 		case in := <-s.mailbox:
-			s.handle(in)
+			s.handle(*in)
 		case <-s.g.ctx.Done():
 			s.abandon()
 			return
 		}
+	}
+}
+
+// lighten lets go of what an ended call does not need: its transactions live
+// on for half a minute, and hold it.
+func (s *session) lighten() {
+	s.offer, s.early, s.routes, s.queue = nil, nil, nil, nil
+	for i := range s.legs {
+		l := &s.legs[i]
+		l.sdp, l.theirs, l.ours, l.connect, l.earlyTags = sdp.Leg{}, nil, nil, nil, nil
 	}
 }
 
@@ -192,8 +202,9 @@ func (s *session) close() {
 	for {
 		select {
 		case in := <-s.mailbox:
-			s.handle(in)
+			s.handle(*in)
 		default:
+			s.lighten()
 			return
 		}
 	}
@@ -313,7 +324,7 @@ func (s *session) stopTimer(t b2bua.Timer) {
 // from goroutines of our own.
 func (s *session) force(in input) {
 	select {
-	case s.mailbox <- in:
+	case s.mailbox <- &in:
 	case <-s.quit:
 	}
 }

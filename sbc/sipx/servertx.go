@@ -97,6 +97,7 @@ func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body
 	if code < 200 {
 		return
 	}
+	tx.onCancel = nil // too late from here on; and it holds a whole call
 	cfg := &tx.stack.cfg
 	now := time.Now()
 	switch {
@@ -209,7 +210,7 @@ func (tx *ServerTx) ack(r *Request) {
 	if tx.state != txCompleted {
 		return
 	}
-	tx.state = txConfirmed
+	tx.state, tx.onNoAck = txConfirmed, nil
 	if tx.req.Flow.Reliable() {
 		tx.end()
 	} else {
@@ -230,7 +231,7 @@ func (tx *ServerTx) Acknowledged() {
 		tx.end()
 		return
 	}
-	tx.state = txConfirmed
+	tx.state, tx.onNoAck = txConfirmed, nil
 	tx.arm(time.Until(tx.deadline), tx.expire)
 }
 
