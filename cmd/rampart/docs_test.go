@@ -77,3 +77,28 @@ func TestDocExamples(t *testing.T) {
 		t.Errorf("only %d examples found: the test looks in the wrong place", n)
 	}
 }
+
+var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
+
+// TestDocLinks: what the pages point to in this repository is there.
+func TestDocLinks(t *testing.T) {
+	n := 0
+	for _, pattern := range []string{"../../*.md", "../../docs/*.md", "../../docs/adr/*.md", "../../bench/*.md"} {
+		pages, _ := filepath.Glob(pattern)
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+				n++
+				if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
+					t.Errorf("%s points to %s, which is not there", page, m[1])
+				}
+			}
+		}
+	}
+	if n < 20 {
+		t.Errorf("only %d links found", n)
+	}
+}
