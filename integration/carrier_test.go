@@ -244,6 +244,7 @@ func TestEarlyMedia(t *testing.T) {
 	seen := peers.StartCapture(t, w.net)
 	pbx := w.pbxAnswers(peers.Scenario{Name: "uas_early", Tone: 700})
 	w.in(peers.Scenario{Name: "uac_call", Hold: time.Second}).Success()
+	w.idle()
 	pbx.Stop()
 	w.carrierAnswers(0, peers.Scenario{Name: "uas_early", Tone: 700})
 	w.out(peers.Scenario{Name: "uac_call", Hold: time.Second}).Success()

@@ -62,6 +62,7 @@ routes:
 		t.Errorf("BYE: %v", err)
 	}
 	w.waitLine("cdr.jsonl", "peer", "program", "code", "200", "direction", "inbound")
+	w.idle() // the PBX has answered its BYE
 	pbx.Stop()
 
 	// Out.

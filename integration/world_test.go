@@ -82,6 +82,7 @@ func (w *world) admin() string       { return netip.AddrPortFrom(w.inside, 8080)
 // its peers go, so that it has nothing to wait for.
 func (w *world) start(pbx, more string) {
 	w.tb.Helper()
+	w.tb.Cleanup(func() { checkLines(w.tb, w.dir) }) // after the gateway has ended
 	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), w.hosts)
 	for range 5 { // the kernel's list misses lines while others come and go
 		w.sockets = max(w.sockets, w.gw.Usage(w.net).UDPSockets)
@@ -231,8 +232,9 @@ func (w *world) get(path string) string {
 	return string(b)
 }
 
-// idle waits until no call is left anywhere in the gateway.
-func (w *world) idle() { w.tb.Helper(); w.idleIn(soon) }
+// idle waits until no call is left anywhere in the gateway, longer than a BYE
+// that nobody answers (Timer F, 32 s).
+func (w *world) idle() { w.tb.Helper(); w.idleIn(45 * time.Second) }
 
 func (w *world) idleIn(limit time.Duration) {
 	w.tb.Helper()

@@ -137,7 +137,7 @@ func (g *gateway) heartbeat(ctx context.Context) {
 	for {
 		up, all := g.sbc.PBXUp()
 		g.rep.System(call.SystemEvent{At: time.Now(), Action: call.Heartbeat, Severity: call.Info, Rule: "base/heartbeat", Reason: "alive",
-			Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]},
+			Subject: call.Subject{Kind: "node", Value: g.cfg.Node},
 			Evidence: []call.Evidence{{Name: "calls", Value: g.sbc.Active()}, {Name: "registrations", Value: g.sbc.Bindings()},
 				{Name: "pbx.answering", Value: up, Threshold: all}}})
 		select {
@@ -252,7 +252,7 @@ func (g *gateway) watchCertificates(ctx context.Context) {
 		if file, at := g.certs.Expires(); time.Until(at) < 21*24*time.Hour && time.Since(warned) > 24*time.Hour {
 			warned = time.Now()
 			g.rep.System(call.SystemEvent{At: warned, Action: call.CertificateExpiry, Severity: call.High, Rule: "tls/certificate-expiring",
-				Reason: fmt.Sprintf("%s expires on %s", filepath.Base(file), at.UTC().Format(time.DateOnly)), Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]},
+				Reason: fmt.Sprintf("%s expires on %s", filepath.Base(file), at.UTC().Format(time.DateOnly)), Subject: call.Subject{Kind: "node", Value: g.cfg.Node},
 				Evidence: []call.Evidence{{Name: "certificate.days_left", Value: int(time.Until(at).Hours() / 24), Threshold: 21}}})
 		}
 		select {
@@ -296,7 +296,7 @@ func (g *gateway) reloadCertificates() {
 		err = errors.Join(err, r.load())
 	}
 	e := call.SystemEvent{At: time.Now(), Action: call.CertificateLoaded, Severity: call.Info, Rule: "tls/certificate-reloaded",
-		Reason: "certificates loaded again; connections that are up go on", Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
+		Reason: "certificates loaded again; connections that are up go on", Subject: call.Subject{Kind: "node", Value: g.cfg.Node}}
 	if err != nil {
 		e.Severity, e.Rule, e.Reason = call.High, "tls/certificate-not-loaded", "certificates not loaded, the old ones stay: "+err.Error()
 		g.log.Error("certificates not loaded, the old ones stay", "error", err)

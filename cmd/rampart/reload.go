@@ -78,7 +78,7 @@ func listed(in string, ps strictyaml.Problems) error {
 // about is an event about the gateway itself.
 func (g *gateway) about(a call.Action, s call.Severity, rule, reason string) call.SystemEvent {
 	return call.SystemEvent{At: time.Now(), Action: a, Severity: s, Rule: rule, Reason: reason,
-		Subject: call.Subject{Kind: "account", Value: g.cfg.Domains[0]}}
+		Subject: call.Subject{Kind: "node", Value: g.cfg.Node}}
 }
 
 // failed tells the log and the alerts that something did not come about.
