@@ -231,10 +231,13 @@ func (g *Gateway) Addrs(side call.Side, transport string) []netip.AddrPort {
 	return g.stack.Addrs(side, transport)
 }
 
+// Refuse makes every new call get 503 from now on.
+func (g *Gateway) Refuse() { g.draining.Store(true) }
+
 // Drain refuses new calls with 503 and waits for the live ones; those that
 // remain when ctx ends are released with BYE.
 func (g *Gateway) Drain(ctx context.Context) {
-	g.draining.Store(true)
+	g.Refuse()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for g.calls.live() > 0 {

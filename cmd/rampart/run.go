@@ -58,6 +58,7 @@ func (c *runCmd) Run(app *app) error {
 			g.reload()
 			continue
 		}
+		g.sbc.Refuse() // before anybody is told
 		log.Info("stopping", "signal", s.String(), "calls", g.sbc.Live(), "drain_timeout", g.drainFor.String())
 		done := make(chan struct{})
 		go func() { g.drain(g.drainFor); close(done) }()
