@@ -172,7 +172,9 @@ func TestLossOnUDP(t *testing.T) {
 	if st.Retransmissions == 0 {
 		t.Error("nothing was lost")
 	}
-	w.idle()
+	// Where sipp has lost the last word, the gateway waits 64·T1 for an ACK and
+	// then as long for the answer to its BYE (RFC 3261 §13.3.1.4, §17.1.2.2).
+	w.idleIn(100 * time.Second)
 }
 
 // CANCEL and 200 meet: whatever wins, nothing stays. The callee answers after
