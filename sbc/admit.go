@@ -185,10 +185,10 @@ func (g *Gateway) report(a *call.Attempt, d call.Decision) {
 func (g *Gateway) refuse(r *sipx.Request, id identity, d call.Decision) {
 	a := g.attempt(r, id)
 	g.report(a, d)
-	g.answer(r, a, d)
 	if a.Method == "INVITE" {
 		g.refusedRecord(a, d)
 	}
+	g.answer(r, a, d)
 }
 
 // answer puts a refusal on the wire: the code to those we know, and to
@@ -244,21 +244,24 @@ func (g *Gateway) options(r *sipx.Request, id identity) {
 	a := g.attempt(r, id)
 	d := g.admit(a)
 	e := g.event(call.EventOptions, a, newID())
+	tell := func(code int) {
+		e.Code = code
+		g.deps.Reporter.Event(e)
+	}
 	switch {
 	case !d.Permits():
+		tell(d.Status)
 		g.answer(r, a, d)
-		e.Code = d.Status
 	case r.MaxForwards() == 0 && !g.forUs(r):
+		tell(483)
 		r.Refuse(483, nil)
-		e.Code = 483
 	case len(r.UnsupportedTags()) > 0:
+		tell(420)
 		g.badExtension(r)
-		e.Code = 420
 	default:
+		tell(200)
 		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: "timer"}})
-		e.Code = 200
 	}
-	g.deps.Reporter.Event(e)
 }
 
 func (g *Gateway) forUs(r *sipx.Request) bool { u := r.URI(); return u.User == "" }

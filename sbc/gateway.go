@@ -365,12 +365,12 @@ func (g *Gateway) other(r *sipx.Request, id identity) {
 		d = no
 	}
 	g.report(a, d)
-	g.answer(r, a, d)
 	if a.Method == "MESSAGE" {
 		e := g.event(call.EventMessage, a, newID())
 		e.From, e.To, e.Dialled, e.Code, e.Verdict, e.Rule = a.From.Number, a.To.Number, a.To.User, d.Status, d.Verdict.String(), d.Rule
 		g.deps.Reporter.Event(e)
 	}
+	g.answer(r, a, d)
 }
 
 // Ack implements sipx.Handler.
@@ -393,10 +393,10 @@ func (g *Gateway) inDialog(r *sipx.Request, id identity) {
 				Subject: sourceSubject(r.Flow), Trace: d.Trace, Also: d.Also}
 		}
 		g.report(a, d)
-		g.answer(r, a, d)
 		if a.Method == "INVITE" {
 			g.refusedRecord(a, d)
 		}
+		g.answer(r, a, d)
 		return
 	}
 	if s == nil {

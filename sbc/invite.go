@@ -44,8 +44,8 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		d := call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
 			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}}
 		g.report(a, d)
-		g.answer(r, a, d)
 		g.refusedPass(grp, a, d)
+		g.answer(r, a, d)
 		return
 	}
 	from := g.callerLeg(r, id)
@@ -79,8 +79,8 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	g.report(a, d)
 	if !d.Permits() {
+		g.refusedPass(grp, a, d) // what is written is there when the answer is
 		g.answer(r, a, d)
-		g.refusedPass(grp, a, d)
 		return
 	}
 	s := newSession(g, key, a, grp, tx, id, from, offer, routes)
@@ -88,8 +88,8 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if !g.calls.add(s, g.cfg.MaxCalls) { // another took the last place meanwhile
 		d = overloaded(d)
 		g.report(a, d)
-		tx.Respond(d.Status, "", "", refusalHeaders(a, d), nil)
 		g.refusedPass(grp, a, d)
+		tx.Respond(d.Status, "", "", refusalHeaders(a, d), nil)
 		return
 	}
 	g.begin(s)
@@ -116,8 +116,8 @@ func overloaded(was call.Decision) call.Decision {
 
 func (g *Gateway) refuseInvite(r *sipx.Request, a *call.Attempt, d call.Decision) {
 	g.report(a, d)
-	g.answer(r, a, d)
 	g.refusedRecord(a, d)
+	g.answer(r, a, d)
 }
 
 // unacceptable finds what is wrong with the INVITE whoever sends it (RFC 3261

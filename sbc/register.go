@@ -27,8 +27,8 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		d := call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Action: action, Severity: sev,
 			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}
 		g.report(a, d)
-		g.answer(r, a, d)
 		g.registered(r, a, d.Status, sentCredentials(r))
+		g.answer(r, a, d)
 	}
 	switch {
 	case r.Flow.Side == call.Inside || id.kind == call.Carrier:
@@ -69,8 +69,8 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	}
 	d := g.admit(a)
 	if !d.Permits() {
-		g.answer(r, a, d)
 		g.registered(r, a, d.Status, sentCredentials(r))
+		g.answer(r, a, d)
 		return
 	}
 	tx := r.Begin()
@@ -172,8 +172,8 @@ func (q *registration) forward() {
 
 func (q *registration) unreachable(why error) {
 	q.g.log.Warn("registration: no PBX reachable", "error", fmt.Sprint(why))
-	q.tx.Respond(503, "", "", nil, nil)
 	q.g.registered(q.r, q.a, 503, sentCredentials(q.r))
+	q.tx.Respond(503, "", "", nil, nil)
 }
 
 func (q *registration) send(f *sipx.Flow, p *PBX) error {
@@ -215,8 +215,8 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 	g := q.g
 	if out.Err != nil {
 		g.peers.markDown(p.Name)
-		q.tx.Respond(504, "", "", nil, nil)
 		g.registered(q.r, q.a, 504, sentCredentials(q.r))
+		q.tx.Respond(504, "", "", nil, nil)
 		return
 	}
 	code := out.Res.Code()
@@ -248,8 +248,8 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		hs = slices.DeleteFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Retry-After" })
 	}
 	hs = tidyReasons(hs)
-	q.tx.Respond(code, "", "", hs, nil)
 	g.registered(q.r, q.a, code, credentials)
+	q.tx.Respond(code, "", "", hs, nil)
 }
 
 // accepted stores the bindings and the identity of the flow. False: nothing
