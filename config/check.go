@@ -470,6 +470,7 @@ func (k *checker) limits() {
 		{"message_timeout", int64(l.Read), 1e9, 60e9, "1s to 1m"},
 		{"setup_timeout", int64(l.Setup), 180e9, 3600e9, "3m to 1h (RFC 3261, Timer C)"},
 		{"retry_timeout", int64(l.Retry), 1e9, 300e9, "1s to 5m"},
+		{"failover_after", int64(l.Failover), 5e8, 32e9, "500ms to 32s"},
 	} {
 		k.between("limits."+f.key, f.v, f.lo, f.hi, f.text)
 	}

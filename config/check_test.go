@@ -197,3 +197,15 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestFailoverCodes(t *testing.T) {
+	for codes, ok := range map[string]bool{"[503]": true, "486": true, "[]": true, "[401]": false, "[407]": false, "[487]": false, "[200]": false, "[603]": false} {
+		for _, where := range []string{"pbx: {uri: \"sip:10.0.0.5:5060\", failover: " + codes + "}\n",
+			"pbx: \"sip:10.0.0.5:5060\"\npeers: [{name: a, identify: {ip: 198.51.100.1/32}, failover: " + codes + "}]\n"} {
+			_, ps := Parse("x.yaml", []byte("domain: sip.example.com\nhome: {country: FR}\n"+where), fakeHost(nil))
+			if got := ps.Err() == nil; got != ok {
+				t.Errorf("failover: %s: %v", codes, ps)
+			}
+		}
+	}
+}

@@ -112,6 +112,7 @@ type PBX struct {
 	Certificate   *Certificate
 	AllowWildcard bool
 	Realm         string // the realm of its challenges, where it is known
+	Failover      []int  // answers after which the next target or PBX is tried
 }
 
 // Peer is a carrier or trunk on the public side.
@@ -129,6 +130,7 @@ type Peer struct {
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
 	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
 	Limits         PeerLimits          `yaml:"limits"`
+	Failover       []int               `yaml:"failover,single"` // answers after which the next target or peer is tried
 	Identity       Identity            `yaml:"identity"`
 }
 
@@ -235,4 +237,5 @@ type Limits struct {
 	Read            time.Duration `yaml:"message_timeout"` // from a message's first byte to its last
 	Setup           time.Duration `yaml:"setup_timeout"`   // RFC 3261 Timer C
 	Retry           time.Duration `yaml:"retry_timeout"`   // for the answer to a challenge
+	Failover        time.Duration `yaml:"failover_after"`  // how long a target may be silent while there are others
 }

@@ -42,6 +42,7 @@ func Defaults(p Profile) Config {
 			Read:            10 * time.Second,
 			Setup:           3 * time.Minute,
 			Retry:           30 * time.Second,
+			Failover:        2 * time.Second,
 		},
 		Drain: 2 * time.Minute,
 	}

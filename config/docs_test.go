@@ -27,7 +27,7 @@ func keys(t reflect.Type, v reflect.Value, path string) (out []key) {
 	}
 	switch t {
 	case reflect.TypeFor[PBX]():
-		t, v = reflect.TypeFor[pbxYAML](), reflect.ValueOf(pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1})
+		t, v = reflect.TypeFor[pbxYAML](), reflect.ValueOf(pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1, Failover: []int{502, 503, 504}})
 	case reflect.TypeFor[Sink]():
 		return []key{{path: path}, {path: path + ".file"}}
 	}

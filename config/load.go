@@ -158,6 +158,9 @@ func (k *checker) fill() {
 	for i := range c.Peers {
 		c.Peers[i].CA = k.abs(c.Peers[i].CA)
 		k.absCert(c.Peers[i].Certificate)
+		if !k.at.Has(fmt.Sprintf("peers[%d].failover", i)) {
+			c.Peers[i].Failover = []int{500, 502, 503, 504}
+		}
 		if c.Peers[i].SRTP == "" {
 			c.Peers[i].SRTP = SRTPRequired
 			// Keys cannot cross a plaintext hop, so required would mean

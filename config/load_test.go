@@ -86,7 +86,7 @@ func TestMinimal(t *testing.T) {
 		File:    "/etc/rampart/rampart.yaml",
 		Domains: []string{"sip.example.com"},
 		PBX: []PBX{{Name: "main", URI: URI{Host: "10.0.0.5", Addr: netip.MustParseAddr("10.0.0.5"), Port: 5060, Transport: "udp"},
-			SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1}},
+			SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1, Failover: []int{502, 503, 504}}},
 		Profile: Office, Node: "sbc1",
 		Listen: Listen{TLS: []netip.AddrPort{ap("0.0.0.0:5061")}},
 		Inside: Listen{UDP: []netip.AddrPort{ap("10.0.0.2:5060")}},
@@ -104,7 +104,7 @@ func TestMinimal(t *testing.T) {
 		Admin:  Admin{Listen: Optional{ap("127.0.0.1:8080")}},
 		Limits: Limits{Calls: 1000, Registrations: 5000, Transactions: 50000, Connections: 5000, SourceConns: 100,
 			SourcePackets: 50, StrangerPackets: 2000, Message: 65536, Header: 8192, Headers: 128,
-			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second},
+			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second},
 		Drain: 2 * time.Minute,
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {

@@ -48,6 +48,7 @@ func (k *checker) pbx() {
 			k.problem(path+".weight", "leave it out: the first PBX that answers gets the calls, the others are for when it does not",
 				"%s.weight other than 1 is not available in this version", path)
 		}
+		k.failover(path, p.Failover)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, p.AllowWildcard)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)
@@ -110,12 +111,24 @@ func (k *checker) peers() {
 		k.name(path+".name", "peers", p.Name, seen)
 		k.identify(path, i, p)
 		k.peerTransport(path, p)
+		k.failover(path, p.Failover)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, false)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)
 		k.between(path+".limits.calls", int64(p.Limits.Calls), 0, 1_000_000, "0 (none) to 1000000")
 		if (p.Limits.CPS < 0 || p.Limits.CPS > 100_000) && !k.badAt(path+".limits.cps") {
 			k.problem(path+".limits.cps", "", "%s.limits.cps must be 0 (none) to 100000", path)
+		}
+	}
+}
+
+// failover: answers that say something of the one who gave them, not of the
+// call. A challenge is answered, never taken elsewhere.
+func (k *checker) failover(path string, codes []int) {
+	for i, c := range codes {
+		at := fmt.Sprintf("%s.failover[%d]", path, i)
+		if (c < 400 || c > 599 || c == 401 || c == 407 || c == 487) && !k.badAt(at) {
+			k.problem(at, "[500, 502, 503, 504]", "%s.failover: after %d no other may be tried; 400 to 599 without 401, 407 and 487", path, c)
 		}
 	}
 }

@@ -394,11 +394,12 @@ type pbxYAML struct {
 	Certificate   *Certificate  `yaml:"certificate"`
 	AllowWildcard bool          `yaml:"allow_wildcard"`
 	Realm         string        `yaml:"realm"`
+	Failover      []int         `yaml:"failover,single"`
 }
 
 // UnmarshalNode reads an entry of `pbx`: a URI, or a mapping.
 func (p *PBX) UnmarshalNode(n strictyaml.Node) {
-	m := pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1}
+	m := pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1, Failover: []int{502, 503, 504}}
 	if n.Kind() == strictyaml.Scalar {
 		n.Decode(&m.URI)
 	} else {

@@ -23,18 +23,18 @@ type directory struct {
 	mu    sync.RWMutex
 	addrs map[string][]netip.AddrPort // by hop name
 	down  map[string]bool             // PBXs that do not answer
-	quiet map[string]time.Time        // peers that did not answer, and when
+	quiet map[targetKey]time.Time     // targets that did not answer a call, and when
 }
 
-// quietFor is how long a peer that did not answer a call is tried after the
-// others: so long does not every call wait for it (Timer B is 32 s).
+// quietFor is how long a target that did not answer a call is tried after the
+// others: so long does not every call wait for it.
 const quietFor = time.Minute
 
 func (d *directory) init(cfg Config) {
 	d.cfg = cfg
 	d.addrs = map[string][]netip.AddrPort{}
 	d.down = map[string]bool{}
-	d.quiet = map[string]time.Time{}
+	d.quiet = map[targetKey]time.Time{}
 }
 
 func hopKey(kind call.Kind, name string) string { return kind.String() + "/" + name }
@@ -180,27 +180,6 @@ func (d *directory) mark(name string, down bool) bool {
 	}
 	d.down[name] = down
 	return true
-}
-
-// unanswered remembers a peer of the configuration that was silent.
-func (d *directory) unanswered(peer string, at time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.quiet[peer] = at
-}
-
-// quietLast puts the peers that were silent lately behind the others. They are
-// still tried: being silent may have had to do with the call.
-func (d *directory) quietLast(rs []route, at time.Time) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	rank := func(r route) int {
-		if t, ok := d.quiet[r.name()]; ok && r.peer != nil && at.Sub(t) < quietFor {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(rs, func(a, b route) int { return rank(a) - rank(b) })
 }
 
 // PBXUp reports how many PBXs answer, of how many.

@@ -79,6 +79,7 @@ type PBX struct {
 	TLS       *cryptotls.Config
 	SRTP      sdp.Policy
 	Health    time.Duration // between OPTIONS; 0 = none
+	Failover  []int         // answers after which the next target or PBX is tried; nil = 502, 503, 504
 }
 
 // Peer is one carrier or trunk on the public side.
@@ -94,7 +95,8 @@ type Peer struct {
 	TLS            *cryptotls.Config
 	AllowPlaintext bool
 	SRTP           sdp.Policy
-	NAT            bool // RFC 7362: its media may come from elsewhere than it says
+	NAT            bool  // RFC 7362: its media may come from elsewhere than it says
+	Failover       []int // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 }
 
 // Route sends calls that are not for a registered phone to peers in order.
@@ -118,8 +120,10 @@ type Config struct {
 	Inactivity   time.Duration // 30 s
 	SetupTimeout time.Duration // RFC 3261 Timer C: 3 min
 	RetryTimeout time.Duration // for the answer to a challenge: 30 s
-	MaxCalls     int           // passes at a time; 0 = 20,000
-	MaxBindings  int           // 0 = 50,000
+	// FailoverAfter is how long a target may be silent while there are others: 2 s.
+	FailoverAfter time.Duration
+	MaxCalls      int // passes at a time; 0 = 20,000
+	MaxBindings   int // 0 = 50,000
 	// ForwardCanonical writes the canonical number to carriers; false sends
 	// what was dialled.
 	ForwardCanonical bool
@@ -176,6 +180,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	def(&cfg.Inactivity, 30*time.Second)
 	def(&cfg.SetupTimeout, 3*time.Minute+time.Second)
 	def(&cfg.RetryTimeout, 30*time.Second)
+	def(&cfg.FailoverAfter, 2*time.Second)
 	if cfg.EmergencyNumber == "" {
 		cfg.EmergencyNumber = "112"
 	}

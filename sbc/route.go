@@ -1,7 +1,6 @@
 package sbc
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ type route struct {
 	pbx   *PBX
 	peer  *Peer
 	phone binding
+	at    target // of a PBX or peer; invalid while its name is not known
 }
 
 func (t route) name() string {
@@ -55,7 +55,7 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 			}
 			out = append(out, route{kind: call.PBX, pbx: p})
 		}
-		return out, d
+		return g.peers.each(out, a.At), d
 	}
 	uri := r.URI()
 	if b, ok := g.called(uri, a.At); ok {
@@ -89,7 +89,6 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 		}
 		break
 	}
-	g.peers.quietLast(out, a.At)
 	if a.Emergency() {
 		// Any way out is better than none: the others after those of the route.
 		for i := range g.cfg.Peers {
@@ -110,7 +109,7 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 			return rs, d
 		}
 	}
-	return out, d
+	return g.peers.each(out, a.At), d
 }
 
 // byAddressAlone: nothing but the source address of a datagram says that a
@@ -139,31 +138,6 @@ func (g *Gateway) calleeLeg(t route, f *sipx.Flow) sdp.Leg {
 		l.Policy = t.peer.SRTP
 	}
 	return l
-}
-
-// flow returns the flow of the route at once when there is one, else nil and
-// what has to be done in a child.
-func (g *Gateway) flow(t route) (*sipx.Flow, func(context.Context) (*sipx.Flow, error)) {
-	switch {
-	case t.pbx != nil:
-		if t.pbx.Transport == "udp" {
-			if f, err := g.connectPBX(g.ctx, t.pbx); err == nil {
-				return f, nil
-			}
-		}
-		return nil, func(ctx context.Context) (*sipx.Flow, error) { return g.connectPBX(ctx, t.pbx) }
-	case t.peer != nil:
-		if t.peer.Transport == "udp" {
-			if f, err := g.connectPeer(g.ctx, t.peer); err == nil {
-				return f, nil
-			}
-		}
-		return nil, func(ctx context.Context) (*sipx.Flow, error) { return g.connectPeer(ctx, t.peer) }
-	}
-	if t.phone.flow != nil && t.phone.flow.Alive() {
-		return t.phone.flow, nil
-	}
-	return nil, func(context.Context) (*sipx.Flow, error) { return nil, sipx.ErrFlowClosed }
 }
 
 // request builds the INVITE for a route: what of the caller may be seen

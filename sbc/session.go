@@ -27,6 +27,7 @@ type input struct {
 	req *sipx.Request
 	tx  *sipx.ServerTx
 	res *sipx.Response
+	try *tried // of B's answers: which INVITE of ours they are to
 	do  func() // something of our own instead of an event
 }
 
@@ -75,8 +76,8 @@ type session struct {
 	media       *media.Session
 	spec        [2]media.LegSpec
 	mediaGen    int // counts the sessions that media had
-	timers      [3]*time.Timer
-	timerGen    [3]uint64
+	timers      [4]*time.Timer
+	timerGen    [4]uint64
 	firstSeq    uint32             // CSeq of A's first INVITE; set at birth
 	retries     int                // answers to challenges so far
 	finished    bool               // finish has been done
@@ -86,6 +87,10 @@ type session struct {
 	view        atomic.Pointer[CallView]
 	caller      *sipx.Flow // the connection that calls knows A's INVITE by
 	setups      int        // outstanding children that connect
+	trying      *tried     // our INVITE to B that is open
+	counted     string     // the peer that guards count this call for
+	full        string     // the peer that they would not have it go to
+	fullCode    int
 }
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {
@@ -277,6 +282,8 @@ func (s *session) perform(a b2bua.Action, in input) {
 		}
 	case b2bua.RelayRequest:
 		s.relayRequest(a.Leg, in)
+	case b2bua.Abandon:
+		s.abandonTry()
 	case b2bua.CloseMedia:
 		s.closeMedia()
 	case b2bua.StartTimer:
@@ -299,6 +306,8 @@ func (s *session) startTimer(t b2bua.Timer) {
 		d, e = s.g.cfg.SetupTimeout, b2bua.Event{Kind: b2bua.SetupTimeout}
 	case b2bua.Retry:
 		d, e = s.g.cfg.RetryTimeout, b2bua.Event{Kind: b2bua.RetryTimeout, Code: s.pass.Code}
+	case b2bua.Failover:
+		d, e = s.g.cfg.FailoverAfter, b2bua.Event{Kind: b2bua.Silence}
 	case b2bua.Duration:
 		d, e = s.g.cfg.MaxCall, b2bua.Event{Kind: b2bua.Hangup, Cause: "max-duration"}
 	}

@@ -91,20 +91,13 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 func (s *session) sendInvite() {
 	t := s.routes[s.state.Route]
 	s.pass.RoutedTo = t.name()
-	if s.state.Route > 0 {
-		before := s.routes[s.state.Route-1]
-		s.pass.FailedOver = append(s.pass.FailedOver, before.name())
-		if before.peer != nil {
-			s.g.leaveRoute(s.a, before.name())
-		}
+	s.failedOver(t)
+	if !s.enter(t) {
+		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: s.fullCode, TryNext: true})
+		return
 	}
-	if t.peer != nil {
-		if d := s.g.mayRoute(s.a, t.name()); !d.Permits() {
-			s.g.report(s.a, d)
-			s.follow(b2bua.Event{Kind: b2bua.Failure, Code: max(d.Status, 400), TryNext: true})
-			return
-		}
-	}
+	try := &tried{}
+	s.trying = try
 	f, connect := s.g.flow(t)
 	if f != nil {
 		s.inviteOn(t, f)
@@ -117,12 +110,13 @@ func (s *session) sendInvite() {
 		f, err := connect(ctx)
 		s.force(input{do: func() {
 			s.setups--
-			switch {
-			case err != nil:
+			if err != nil {
 				s.g.log.Warn("route not reachable", "call", s.group.id, "route", t.name(), "error", err)
-				if t.peer != nil {
-					s.g.peers.unanswered(t.peer.Name, time.Now())
-				}
+				s.g.peers.probation(t, time.Now())
+			}
+			switch {
+			case s.trying != try: // the call has gone on without it
+			case err != nil:
 				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
 			case s.state.Phase != b2bua.Calling:
 				s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 487}) // cancelled meanwhile; nothing was sent
@@ -189,18 +183,25 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.oursSeq = b.dialog.LocalSeq
 	b.earlyTags = nil
 	seq := b.oursSeq
-	tx, err := s.g.stack.Send(f, o, func(out sipx.Outcome) { s.outcome(out, seq) })
+	try := s.trying
+	try.seq, try.flow, try.dialog = seq, f, b.dialog
+	tx, err := s.g.stack.Send(f, o, func(out sipx.Outcome) { s.outcome(out, try) })
 	if err != nil {
 		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
 		return
 	}
 	b.ours = tx
+	try.tx.Store(tx)
 }
 
 // outcome turns what B's transaction tells into an event. It runs in a
 // reading or timer goroutine.
-func (s *session) outcome(out sipx.Outcome, seq uint32) {
-	in := input{res: out.Res}
+func (s *session) outcome(out sipx.Outcome, try *tried) {
+	in := input{res: out.Res, try: try}
+	if try.over.Load() {
+		s.g.late(try, out)
+		return
+	}
 	switch {
 	case out.Err != nil:
 		code := 503
@@ -208,7 +209,7 @@ func (s *session) outcome(out sipx.Outcome, seq uint32) {
 			code = 408
 		}
 		in.Event = b2bua.Event{Kind: b2bua.Failure, Code: code, TryNext: true}
-		go s.force(input{do: func() { s.unanswered(in, seq) }})
+		go s.force(input{do: func() { s.unanswered(in) }})
 		return
 	case out.Res.Code() < 200:
 		in.Event = b2bua.Event{Kind: b2bua.Provisional, Leg: b2bua.B, Code: out.Res.Code()}
@@ -223,13 +224,13 @@ func (s *session) outcome(out sipx.Outcome, seq uint32) {
 }
 
 // unanswered drops the outcome of an INVITE that was superseded.
-func (s *session) unanswered(in input, seq uint32) {
-	if s.legs[b2bua.B].oursSeq == seq {
-		if t := s.routes[s.state.Route]; t.pbx != nil {
+func (s *session) unanswered(in input) {
+	if s.trying == in.try {
+		t := s.routes[s.state.Route]
+		if t.pbx != nil {
 			s.g.peers.markDown(t.pbx.Name)
-		} else if t.peer != nil {
-			s.g.peers.unanswered(t.peer.Name, time.Now())
 		}
+		s.g.peers.probation(t, time.Now())
 		s.queue = append(s.queue, in)
 	}
 }
@@ -238,6 +239,10 @@ func (s *session) unanswered(in input, seq uint32) {
 // are made, codes that must not cross are mapped. False drops the event.
 func (s *session) prepare(in *input) bool {
 	b := &s.legs[b2bua.B]
+	if in.try != nil && in.try.over.Load() {
+		s.g.late(in.try, sipx.Outcome{Res: in.res}) // it waited while the call went on
+		return false
+	}
 	switch in.Kind {
 	case b2bua.Provisional, b2bua.Success:
 		if in.res == nil {
@@ -278,10 +283,8 @@ func (s *session) failureCode(res *sipx.Response) (code int, tryNext bool) {
 		return 480, false
 	case (code == 401 || code == 407) && (b.side == call.Public || len(res.Headers("WWW-Authenticate"))+len(res.Headers("Proxy-Authenticate")) == 0):
 		return 403, false
-	case code == 503 || code == 500 && b.kind == call.Carrier || code == 502 || code == 504:
-		return code, true
 	}
-	return code, false
+	return code, s.routes[s.state.Route].triesNext(code)
 }
 
 // replyInvite answers A's INVITE.

@@ -344,7 +344,7 @@ func (g *gateway) close(d time.Duration) {
 func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	cfg := g.cfg
 	c = sbc.Config{Node: cfg.Node, Domains: cfg.Domains, Suites: cfg.Media.SRTP.Suites,
-		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry,
+		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry, FailoverAfter: cfg.Limits.Failover,
 		MaxCalls: cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: true,
 		Stack: sipx.Config{UDPShards: min(runtime.GOMAXPROCS(0), 8), MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
@@ -399,7 +399,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		return conf, nil
 	}
 	for _, p := range cfg.PBX {
-		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health}
+		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover}
 		if x.Transport == "tls" {
 			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 				return c, fmt.Errorf("pbx %s: %w", p.Name, err)
@@ -409,7 +409,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
-			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls"}
+			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover}
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport = p.URI.Host, p.URI.Port, p.URI.Transport
 			if x.Transport == "" {

@@ -98,10 +98,11 @@ const (
 	SetupTimeout              // B rang for too long (RFC 3261 Timer C)
 	RetryTimeout              // nobody answered the challenge
 	Hangup                    // we end it: Cause says why
+	Silence                   // B has sent nothing at all for so long that the next route is tried
 )
 
 var kindNames = [...]string{"invite", "cancel", "ack", "no-ack", "bye", "provisional", "success", "failure", "modify", "modify-cancel",
-	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup"}
+	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup", "silence"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -146,10 +147,11 @@ const (
 	StartTimer               // Timer
 	StopTimer                // Timer
 	Finish                   // the result of the pass: Code, By, Cause; exactly once
+	Abandon                  // B's INVITE that nobody answered: what comes of it yet is ended by itself
 )
 
 var verbNames = [...]string{"send-invite", "reply-invite", "send-ack", "ack-and-bye", "send-cancel", "confirmed", "send-bye", "reply",
-	"send-modify", "reply-modify", "ack-modify", "cancel-modify", "relay-request", "close-media", "start-timer", "stop-timer", "finish"}
+	"send-modify", "reply-modify", "ack-modify", "cancel-modify", "relay-request", "close-media", "start-timer", "stop-timer", "finish", "abandon"}
 
 func (v Verb) String() string { return verbNames[v] }
 
@@ -160,9 +162,10 @@ const (
 	Setup    Timer = iota // RFC 3261 Timer C: more than 3 minutes
 	Retry                 // how long a challenged caller has to answer
 	Duration              // max_call; fires as Hangup
+	Failover              // how long B may be silent while there are other routes
 )
 
-var timerNames = [...]string{"setup", "retry", "duration"}
+var timerNames = [...]string{"setup", "retry", "duration", "failover"}
 
 func (t Timer) String() string { return timerNames[t] }
 

@@ -70,6 +70,15 @@ func (m *machine) begin(e Event) {
 	}
 	m.Phase = Calling
 	m.do(Action{Verb: StartTimer, Timer: Setup})
+	m.try()
+}
+
+// try sends the INVITE on the route at hand. While there are others it has
+// not for ever to answer: Timer B is longer than any caller waits.
+func (m *machine) try() {
+	if m.Route+1 < m.Routes {
+		m.do(Action{Verb: StartTimer, Timer: Failover})
+	}
 	m.do(Action{Verb: SendInvite, Leg: B})
 }
 
@@ -77,6 +86,9 @@ func (m *machine) begin(e Event) {
 func (m *machine) setup(e Event) {
 	switch e.Kind {
 	case Provisional:
+		if !m.Provisional && m.Route+1 < m.Routes {
+			m.do(Action{Verb: StopTimer, Timer: Failover})
+		}
 		m.Provisional = true
 		if e.Code > 100 {
 			m.Phase = Ringing
@@ -124,10 +136,24 @@ func (m *machine) setup(e Event) {
 		m.do(Action{Verb: StopTimer, Timer: Setup})
 		m.finish(503, call.ByGateway, e.Cause)
 		m.toCancelling()
+	case Silence:
+		// Nothing came back, not even a 100, so no CANCEL may be sent (RFC
+		// 3261 §9.1); should it answer after all, it is cancelled or hung up.
+		if m.Phase == Calling && !m.Provisional && m.Route+1 < m.Routes {
+			m.do(Action{Verb: Abandon, Leg: B})
+			m.next()
+		}
 	case NoAck: // a challenge of before that nobody acknowledged
 	default:
 		m.stray(e)
 	}
+}
+
+// next goes on to the next route.
+func (m *machine) next() {
+	m.Route++
+	m.Provisional = false
+	m.try()
 }
 
 // toCancelling waits for B's final response; the CANCEL goes out once a
@@ -151,9 +177,7 @@ func (m *machine) failure(e Event) {
 		return
 	}
 	if e.TryNext && m.Route+1 < m.Routes && m.Phase == Calling {
-		m.Route++
-		m.Provisional = false
-		m.do(Action{Verb: SendInvite, Leg: B})
+		m.next()
 		return
 	}
 	m.Phase = Ended

@@ -172,7 +172,7 @@ type world struct {
 	log  []string
 	open bool // A's INVITE awaits its final response
 	awaitAck,
-	bInvite, bCancelled bool // our INVITE at B is open; CANCEL is on its way
+	bInvite, bHeard, bCancelled bool // our INVITE at B is open; B sent a provisional response; CANCEL is on its way
 	bUp, aUp, aGone, bGone bool
 	modify                 [2]bool // our re-INVITE is open at that leg
 	theirModify            [2]bool // theirs awaits our final response
@@ -181,7 +181,7 @@ type world struct {
 	media                  bool
 	finishes, finals       int
 	invites                int
-	setup, retry           bool
+	setup, retry, failover bool
 	forks                  int
 }
 
@@ -215,7 +215,7 @@ func (w *world) act(a Action) {
 			w.step(Event{Kind: Refused, Code: 488})
 			return
 		}
-		w.bInvite, w.bCancelled = true, false
+		w.bInvite, w.bHeard, w.bCancelled = true, false, false
 	case ReplyInvite:
 		if a.Code < 200 {
 			return
@@ -270,12 +270,19 @@ func (w *world) act(a Action) {
 		}
 	case CloseMedia:
 		w.media = false
+	case Abandon:
+		if !w.bInvite || w.bHeard {
+			w.fail("an INVITE was abandoned that is not open or was heard of")
+		}
+		w.bInvite = false
 	case StartTimer:
 		switch a.Timer {
 		case Setup:
 			w.setup = true
 		case Retry:
 			w.retry = true
+		case Failover:
+			w.failover = true
 		}
 	case StopTimer:
 		switch a.Timer {
@@ -283,6 +290,8 @@ func (w *world) act(a Action) {
 			w.setup = false
 		case Retry:
 			w.retry = false
+		case Failover:
+			w.failover = false
 		}
 	case Finish:
 		w.finishes++
@@ -300,11 +309,11 @@ func (w *world) choices() (out []func()) {
 	add(w.invites == 0 || w.s.Phase == Challenged && w.retry, func() {
 		w.invites++
 		w.open = true
-		w.step(Event{Kind: Invite, Routes: w.r.IntN(3)})
+		w.step(Event{Kind: Invite, Routes: w.r.IntN(4)})
 	})
 	add(w.open, ev(Event{Kind: Cancel}))
 	for _, c := range []int{100, 180, 183} {
-		add(w.bInvite, ev(Event{Kind: Provisional, Code: c}))
+		add(w.bInvite, func() { w.bHeard = true; w.step(Event{Kind: Provisional, Code: c}) })
 	}
 	final := func(e Event) func() { return func() { w.bInvite = false; w.step(e) } }
 	add(w.bInvite, final(Event{Kind: Success, Code: 200, Tag: "b1"}))
@@ -343,6 +352,7 @@ func (w *world) choices() (out []func()) {
 	}
 	add(w.byes > 0, func() { w.byes--; w.step(Event{Kind: ByeDone}) })
 	add(w.setup && w.invites > 0, func() { w.setup = false; w.step(Event{Kind: SetupTimeout}) })
+	add(w.failover, func() { w.failover = false; w.step(Event{Kind: Silence}) })
 	add(w.retry, func() { w.retry = false; w.step(Event{Kind: RetryTimeout, Code: 407}) })
 	add(w.r.IntN(30) == 0 && w.invites > 0, ev(Event{Kind: Hangup, Cause: "operator"}))
 	return out

@@ -47,6 +47,7 @@ type ClientTx struct {
 	interval time.Duration
 	deadline time.Time // no final response after this; zero while an INVITE rings
 	cancel   bool      // a CANCEL was sent: the deadline stays whatever comes
+	givenUp  bool      // not repeated any more, though answers are still taken
 	ack3xx   []byte
 	acks     map[string][]byte // To tag of a 2xx → its ACK, at most maxForks
 }
@@ -97,7 +98,7 @@ func (tx *ClientTx) Flow() *Flow { return tx.flow }
 // is first. Called with mu held.
 func (tx *ClientTx) arm() {
 	d := time.Until(tx.deadline)
-	if !tx.flow.Reliable() && (tx.state == cCalling || tx.state == cProceeding && !tx.invite) {
+	if !tx.flow.Reliable() && !tx.givenUp && (tx.state == cCalling || tx.state == cProceeding && !tx.invite) {
 		d = min(d, tx.interval)
 	}
 	tx.set(d, tx.tick)
@@ -135,7 +136,7 @@ func (tx *ClientTx) tick() {
 		return
 	}
 	defer tx.mu.Unlock()
-	if !tx.flow.Reliable() && !(tx.invite && tx.state == cProceeding) {
+	if !tx.flow.Reliable() && !tx.givenUp && !(tx.invite && tx.state == cProceeding) {
 		tx.stack.Stats.Retransmits.Add(1)
 		tx.stack.send(tx.flow, tx.raw)
 		tx.interval *= 2
@@ -286,6 +287,18 @@ func (tx *ClientTx) Ack(f *Flow, toTag string, o *Out) error {
 	}
 	tx.mu.Unlock()
 	return f.send(b)
+}
+
+// GiveUp stops repeating an INVITE that nobody answered: the call goes on
+// elsewhere, and should not ring here once the other side comes back. Answers
+// to what was sent are still taken until 64·T1 are over.
+func (tx *ClientTx) GiveUp() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.state == cCalling {
+		tx.givenUp = true
+		tx.arm()
+	}
 }
 
 // Cancel sends a CANCEL (RFC 3261 §9.1), once; the owner calls it only after a
