@@ -46,7 +46,7 @@ type Pass struct {
 	FailedOver  []string `json:"failed_over,omitempty"`  // routes tried before the last one
 	DurationMs  int64    `json:"duration_ms"`            // answer to end of this pass
 	AnsweredAt  *Time    `json:"answered_at,omitempty"`  //
-	HangupCause string   `json:"hangup_cause,omitempty"` // why the gateway ended it: max-duration, media-inactivity, drain, operator, …
+	HangupCause string   `json:"hangup_cause,omitempty"` // why the gateway ended it: max-duration, media-inactivity, session-expired, drain, operator, …
 }
 
 // Time is a UTC instant with millisecond resolution in JSON.

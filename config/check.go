@@ -471,6 +471,7 @@ func (k *checker) limits() {
 		{"setup_timeout", int64(l.Setup), 180e9, 3600e9, "3m to 1h (RFC 3261, Timer C)"},
 		{"retry_timeout", int64(l.Retry), 1e9, 300e9, "1s to 5m"},
 		{"failover_after", int64(l.Failover), 5e8, 32e9, "500ms to 32s"},
+		{"session_interval", int64(l.Session), 90e9, 7200e9, "90s to 2h (RFC 4028)"},
 	} {
 		k.between("limits."+f.key, f.v, f.lo, f.hi, f.text)
 	}

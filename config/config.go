@@ -233,9 +233,10 @@ type Limits struct {
 	Header          Size          `yaml:"header_size"`
 	Headers         int           `yaml:"headers"`
 	Handshake       time.Duration `yaml:"handshake_timeout"`
-	Idle            time.Duration `yaml:"idle_timeout"`    // until a stranger is known
-	Read            time.Duration `yaml:"message_timeout"` // from a message's first byte to its last
-	Setup           time.Duration `yaml:"setup_timeout"`   // RFC 3261 Timer C
-	Retry           time.Duration `yaml:"retry_timeout"`   // for the answer to a challenge
-	Failover        time.Duration `yaml:"failover_after"`  // how long a target may be silent while there are others
+	Idle            time.Duration `yaml:"idle_timeout"`     // until a stranger is known
+	Read            time.Duration `yaml:"message_timeout"`  // from a message's first byte to its last
+	Setup           time.Duration `yaml:"setup_timeout"`    // RFC 3261 Timer C
+	Retry           time.Duration `yaml:"retry_timeout"`    // for the answer to a challenge
+	Failover        time.Duration `yaml:"failover_after"`   // how long a target may be silent while there are others
+	Session         time.Duration `yaml:"session_interval"` // the least one taken, RFC 4028
 }

@@ -43,6 +43,7 @@ func Defaults(p Profile) Config {
 			Setup:           3 * time.Minute,
 			Retry:           30 * time.Second,
 			Failover:        2 * time.Second,
+			Session:         90 * time.Second,
 		},
 		Drain: 2 * time.Minute,
 	}

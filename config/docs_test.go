@@ -64,10 +64,10 @@ func shown(v reflect.Value) []string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
 		s := x.String()
-		s = strings.TrimSuffix(s, "0s")
-		s = strings.TrimSuffix(s, "0m")
-		if x < time.Minute {
-			s = x.String()
+		for _, unit := range []string{"m", "h"} {
+			if whole, ok := strings.CutSuffix(s, unit+map[string]string{"m": "0s", "h": "0m"}[unit]); ok {
+				s = whole + unit
+			}
 		}
 		return []string{s}
 	case Optional:

@@ -203,7 +203,11 @@ func (g *Gateway) answer(r *sipx.Request, a *call.Attempt, d call.Decision) {
 	if code < 300 {
 		code = 403
 	}
-	r.Refuse(code, refusalHeaders(a, d))
+	hs := refusalHeaders(a, d)
+	if code == 422 { // RFC 4028 §6
+		hs = append(hs, g.minSE())
+	}
+	r.Refuse(code, hs)
 	if a.PeerKind == call.Stranger && r.Flow.Side == call.Public && !a.Source.Registered && a.Method != "REGISTER" {
 		// A stranger that does anything but register gets one answer per
 		// connection.

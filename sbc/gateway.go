@@ -122,8 +122,9 @@ type Config struct {
 	RetryTimeout time.Duration // for the answer to a challenge: 30 s
 	// FailoverAfter is how long a target may be silent while there are others: 2 s.
 	FailoverAfter time.Duration
-	MaxCalls      int // passes at a time; 0 = 20,000
-	MaxBindings   int // 0 = 50,000
+	MinSession    time.Duration // the least session interval, RFC 4028: 90 s
+	MaxCalls      int           // passes at a time; 0 = 20,000
+	MaxBindings   int           // 0 = 50,000
 	// ForwardCanonical writes the canonical number to carriers; false sends
 	// what was dialled.
 	ForwardCanonical bool
@@ -181,6 +182,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	def(&cfg.SetupTimeout, 3*time.Minute+time.Second)
 	def(&cfg.RetryTimeout, 30*time.Second)
 	def(&cfg.FailoverAfter, 2*time.Second)
+	def(&cfg.MinSession, 90*time.Second)
 	if cfg.EmergencyNumber == "" {
 		cfg.EmergencyNumber = "112"
 	}

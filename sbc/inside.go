@@ -98,6 +98,10 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		s.g.badExtensionTx(tx, bad)
 		return
 	}
+	if m := r.Method(); (m == "INVITE" || m == "UPDATE") && s.g.shortInterval(r) {
+		refuse(422, s.g.minSE())
+		return
+	}
 	in := input{req: r, tx: tx}
 	in.Leg = l
 	switch r.Method() {
@@ -233,7 +237,7 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 		return
 	}
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
-	for _, h := range tidyReasons(in.req.Carry(x.side)) {
+	for _, h := range s.g.raised(tidyReasons(in.req.Carry(x.side))) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" {
 			hs = append(hs, h)
 		}
@@ -300,7 +304,7 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 				other.dialog.Refresh(c)
 			}
 		}
-		for _, h := range tidyReasons(in.res.Carry(x.side)) {
+		for _, h := range withoutTimer(x.theirs.Request(), in.res, tidyReasons(in.res.Carry(x.side))) {
 			switch h.Name {
 			case "Content-Type", "Content-Disposition", "WWW-Authenticate", "Proxy-Authenticate":
 			default:

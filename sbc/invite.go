@@ -137,6 +137,8 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(483, "base/hops", "Max-Forwards is used up")
 	case len(r.UnsupportedTags()) > 0:
 		return no(420, "base/extension", "requires "+strings.Join(r.UnsupportedTags(), ", "))
+	case g.shortInterval(r):
+		return intervalRefusal(r, a, g.minSession()), true
 	case u.Scheme != "sip" && u.Scheme != "sips" && u.Scheme != "tel" && !(u.Scheme == "urn" && a.To.Kind == call.Emergency):
 		return no(416, "base/uri-scheme", "Request-URI scheme "+u.Scheme)
 	case u.Scheme == "sips" && !(r.Flow.Secure() && g.insideSecure()):

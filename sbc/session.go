@@ -76,8 +76,8 @@ type session struct {
 	media       *media.Session
 	spec        [2]media.LegSpec
 	mediaGen    int // counts the sessions that media had
-	timers      [4]*time.Timer
-	timerGen    [4]uint64
+	timers      [b2bua.Timers]*time.Timer
+	timerGen    [b2bua.Timers]uint64
 	firstSeq    uint32             // CSeq of A's first INVITE; set at birth
 	retries     int                // answers to challenges so far
 	finished    bool               // finish has been done
@@ -237,6 +237,7 @@ func (s *session) handle(in input) {
 		if !s.prepare(&in) {
 			continue
 		}
+		s.interval(&in)
 		var actions []b2bua.Action
 		s.state, actions = b2bua.Step(s.state, in.Event)
 		for _, a := range actions {
@@ -310,6 +311,8 @@ func (s *session) startTimer(t b2bua.Timer) {
 		d, e = s.g.cfg.FailoverAfter, b2bua.Event{Kind: b2bua.Silence}
 	case b2bua.Duration:
 		d, e = s.g.cfg.MaxCall, b2bua.Event{Kind: b2bua.Hangup, Cause: "max-duration"}
+	case b2bua.Session:
+		d, e = lifetime(s.state.Interval), b2bua.Event{Kind: b2bua.Hangup, Cause: "session-expired"}
 	}
 	gen := s.timerGen[t]
 	s.timers[t] = time.AfterFunc(d, func() {

@@ -59,6 +59,9 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	case s.retries >= maxRetries:
 		tx.Respond(403, "", "", nil, nil) // guessing a password is not one attempt
 		return
+	case s.g.shortInterval(r):
+		tx.Respond(422, "", "", []sipx.HeaderField{s.g.minSE()}, nil)
+		return
 	case len(r.UnsupportedTags()) > 0 || r.ContentType() != "application/sdp":
 		tx.Respond(488, "", "", nil, nil)
 		return
@@ -169,7 +172,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.dialog.Contact = f.ContactURI("rampart")
 	s.pass.SIPCallIDTo = callID
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
-	for _, h := range tidyReasons(r.Carry(b.side)) {
+	for _, h := range s.g.raised(tidyReasons(r.Carry(b.side))) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" {
 			hs = append(hs, h)
 		}
@@ -297,7 +300,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		s.pass.Code = code
 	}
 	if a.Relay && in.res != nil {
-		carried := tidyReasons(in.res.Carry(l.side))
+		carried := withoutTimer(l.theirs.Request(), in.res, tidyReasons(in.res.Carry(l.side)))
 		if code < 300 {
 			var err error
 			if body, err = s.answer(in.res); err != nil {

@@ -74,6 +74,7 @@ type State struct {
 	ModifyAck   [2]bool `json:"modify_ack"`  // this leg owes an ACK for the 2xx to its re-INVITE
 	Byes        int     `json:"byes"`        // BYEs without an answer yet
 	Finished    bool    `json:"finished"`    // Finish was given
+	Interval    int     `json:"interval"`    // seconds until the session expires without a refresh (RFC 4028); 0: never
 }
 
 // Kind is the kind of an [Event].
@@ -117,13 +118,14 @@ func Kinds() []Kind {
 
 // Event is one thing that happened.
 type Event struct {
-	Kind    Kind
-	Leg     Leg
-	Code    int    // SIP status
-	Tag     string // B's To tag of a Success
-	Routes  int
-	TryNext bool   // Failure: another route may do better
-	Cause   string // Hangup: max-duration, media-inactivity, operator, drain, …
+	Kind     Kind
+	Leg      Leg
+	Code     int    // SIP status
+	Tag      string // B's To tag of a Success
+	Routes   int
+	TryNext  bool   // Failure: another route may do better
+	Interval int    // Success, ModifySuccess: the session interval it agrees on, in seconds; 0: none
+	Cause    string // Hangup: max-duration, media-inactivity, operator, drain, …
 }
 
 // Verb is what an [Action] asks for.
@@ -163,9 +165,12 @@ const (
 	Retry                 // how long a challenged caller has to answer
 	Duration              // max_call; fires as Hangup
 	Failover              // how long B may be silent while there are other routes
+	Session               // State.Interval without a refresh; fires as Hangup
+
+	Timers // how many there are
 )
 
-var timerNames = [...]string{"setup", "retry", "duration", "failover"}
+var timerNames = [Timers]string{"setup", "retry", "duration", "failover", "session"}
 
 func (t Timer) String() string { return timerNames[t] }
 

@@ -45,6 +45,7 @@ func (m *machine) finish(code int, by call.EndedBy, cause string) {
 		return
 	}
 	m.Finished = true
+	m.expire(0)
 	m.do(Action{Verb: CloseMedia})
 	m.do(Action{Verb: Finish, Code: code, By: by, Cause: cause})
 }
@@ -101,6 +102,7 @@ func (m *machine) setup(e Event) {
 		m.do(Action{Verb: SendAck, Leg: B})
 		m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
 		m.do(Action{Verb: StartTimer, Timer: Duration})
+		m.expire(e.Interval)
 	case Failure:
 		m.failure(e)
 	case Refused:
@@ -168,7 +170,9 @@ func (m *machine) toCancelling() {
 }
 
 func (m *machine) failure(e Event) {
-	if (e.Code == 401 || e.Code == 407) && e.TryNext == false {
+	// A 422 is asked again with a longer interval (RFC 4028 §7.4), as a
+	// challenge is with credentials: one attempt.
+	if (e.Code == 401 || e.Code == 407 || e.Code == 422) && !e.TryNext {
 		m.Phase = Challenged
 		m.do(Action{Verb: StopTimer, Timer: Setup})
 		m.do(Action{Verb: CloseMedia})
@@ -333,6 +337,7 @@ func (m *machine) modifying(e Event) {
 	switch e.Kind {
 	case ModifySuccess:
 		m.Phase = Up
+		m.expire(e.Interval)
 		m.ModifyAck[m.Modifier] = true
 		m.do(Action{Verb: AckModify, Leg: m.Modifier.Other()})
 		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code, Relay: true})
@@ -464,4 +469,16 @@ func ended(l Leg) call.EndedBy {
 		return call.ByCaller
 	}
 	return call.ByCallee
+}
+
+// expire begins the session interval anew (RFC 4028 §10): a 2xx to an INVITE
+// or a refresh says how long the session may go on without another one; 0,
+// that it does not expire.
+func (m *machine) expire(seconds int) {
+	if seconds > 0 {
+		m.do(Action{Verb: StartTimer, Timer: Session})
+	} else if m.Interval > 0 {
+		m.do(Action{Verb: StopTimer, Timer: Session})
+	}
+	m.Interval = seconds
 }

@@ -31,8 +31,10 @@ func variants(p Phase) []State {
 		add(func(s *State) { s.ByeOnAck, s.Finished, s.Byes = true, true, 0 })
 	case Up:
 		add(func(s *State) { s.ModifyAck[A] = true })
+		add(func(s *State) { s.Interval = 1800 })
 	case Modifying:
 		add(func(s *State) { s.Modifier = B })
+		add(func(s *State) { s.Interval = 1800 })
 	case Ending:
 		add(func(s *State) { s.Byes, s.Finished = 1, true })
 		add(func(s *State) { s.Byes, s.Finished = 2, true })
@@ -51,11 +53,11 @@ func events(k Kind) []Event {
 	case Provisional:
 		return []Event{{Kind: k, Leg: B, Code: 100}, {Kind: k, Leg: B, Code: 180}}
 	case Success:
-		return []Event{{Kind: k, Leg: B, Code: 200, Tag: "b1"}, {Kind: k, Leg: B, Code: 200, Tag: "b2"}}
+		return []Event{{Kind: k, Leg: B, Code: 200, Tag: "b1"}, {Kind: k, Leg: B, Code: 200, Tag: "b2"}, {Kind: k, Leg: B, Code: 200, Tag: "b1", Interval: 1800}}
 	case Failure:
-		return []Event{{Kind: k, Code: 486}, {Kind: k, Code: 503, TryNext: true}, {Kind: k, Code: 407}}
+		return []Event{{Kind: k, Code: 486}, {Kind: k, Code: 503, TryNext: true}, {Kind: k, Code: 407}, {Kind: k, Code: 422}}
 	case ModifySuccess:
-		return []Event{{Kind: k, Code: 200}}
+		return []Event{{Kind: k, Code: 200}, {Kind: k, Code: 200, Interval: 1800}}
 	case ModifyFailure:
 		return []Event{{Kind: k, Code: 488}, {Kind: k, Code: 481}}
 	case Refused:
@@ -103,6 +105,7 @@ func (s State) text() string {
 	flag(s.ModifyAck[B], "ack-b")
 	flag(s.Phase == Modifying && s.Modifier == B, "by-b")
 	flag(s.Byes != 0, fmt.Sprint("byes", s.Byes))
+	flag(s.Interval > 0, fmt.Sprint("expires", s.Interval))
 	flag(s.Finished, "finished")
 	if len(f) == 0 {
 		return s.Phase.String()
@@ -136,6 +139,9 @@ func TestProduct(t *testing.T) {
 						if e.Code != 0 {
 							ev += fmt.Sprint(" ", e.Code)
 						}
+					}
+					if e.Interval > 0 {
+						ev += fmt.Sprint(" interval ", e.Interval)
 					}
 					fmt.Fprintf(&b, "%s | %s | %s | %s\n", s.text(), ev, next.text(), strings.Join(as, "; "))
 				}
@@ -182,6 +188,7 @@ type world struct {
 	finishes, finals       int
 	invites                int
 	setup, retry, failover bool
+	session                bool
 	forks                  int
 }
 
@@ -283,6 +290,8 @@ func (w *world) act(a Action) {
 			w.retry = true
 		case Failover:
 			w.failover = true
+		case Session:
+			w.session = true
 		}
 	case StopTimer:
 		switch a.Timer {
@@ -292,6 +301,8 @@ func (w *world) act(a Action) {
 			w.retry = false
 		case Failover:
 			w.failover = false
+		case Session:
+			w.session = false
 		}
 	case Finish:
 		w.finishes++
@@ -316,11 +327,12 @@ func (w *world) choices() (out []func()) {
 		add(w.bInvite, func() { w.bHeard = true; w.step(Event{Kind: Provisional, Code: c}) })
 	}
 	final := func(e Event) func() { return func() { w.bInvite = false; w.step(e) } }
-	add(w.bInvite, final(Event{Kind: Success, Code: 200, Tag: "b1"}))
+	add(w.bInvite, final(Event{Kind: Success, Code: 200, Tag: "b1", Interval: w.r.IntN(2) * 90}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 486}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 503, TryNext: true}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 408, TryNext: true}))
 	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 407}))
+	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 422}))
 	add(w.bUp && w.forks < 2, func() { w.forks++; w.step(Event{Kind: Success, Code: 200, Tag: fmt.Sprint("fork", w.forks)}) })
 	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: Ack, Leg: A}) })
 	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: NoAck, Leg: A}) })
@@ -342,7 +354,7 @@ func (w *world) choices() (out []func()) {
 		})
 		add(up, ev(Event{Kind: Request, Leg: l}))
 		add(w.theirModify[l], ev(Event{Kind: ModifyCancel, Leg: l}))
-		add(w.modify[l], func() { w.modify[l] = false; w.step(Event{Kind: ModifySuccess, Code: 200}) })
+		add(w.modify[l], func() { w.modify[l] = false; w.step(Event{Kind: ModifySuccess, Code: 200, Interval: w.r.IntN(2) * 90}) })
 		add(w.modify[l], func() {
 			w.modify[l] = false
 			w.step(Event{Kind: ModifyFailure, Code: []int{408, 481, 488, 491}[w.r.IntN(4)]})
@@ -354,6 +366,7 @@ func (w *world) choices() (out []func()) {
 	add(w.setup && w.invites > 0, func() { w.setup = false; w.step(Event{Kind: SetupTimeout}) })
 	add(w.failover, func() { w.failover = false; w.step(Event{Kind: Silence}) })
 	add(w.retry, func() { w.retry = false; w.step(Event{Kind: RetryTimeout, Code: 407}) })
+	add(w.session, func() { w.session = false; w.step(Event{Kind: Hangup, Cause: "session-expired"}) })
 	add(w.r.IntN(30) == 0 && w.invites > 0, ev(Event{Kind: Hangup, Cause: "operator"}))
 	return out
 }
@@ -391,6 +404,8 @@ func TestRandomWalks(t *testing.T) {
 			w.fail("seed %d: %d results", seed, w.finishes)
 		case w.media:
 			w.fail("seed %d: media left open", seed)
+		case w.session:
+			w.fail("seed %d: the session timer of a call that is over", seed)
 		case w.bUp && !w.bGone, w.aUp && !w.aGone:
 			w.fail("seed %d: a leg was left up (A %v/%v B %v/%v)", seed, w.aUp, w.aGone, w.bUp, w.bGone)
 		case w.theirModify[A] || w.theirModify[B]:

@@ -185,6 +185,10 @@ func cleaned(name, v string) string {
 		return withoutAuthInt(v)
 	case "Reason":
 		return cleanReasons(v)
+	case "Session-Expires":
+		return cleanSessionExpires(v)
+	case "Min-SE":
+		return cleanMinSE(v)
 	case "Retry-After":
 		n := 0
 		for n < len(v) && isDigit(v[n]) {
