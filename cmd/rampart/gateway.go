@@ -346,7 +346,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	c = sbc.Config{Node: cfg.Node, Domains: cfg.Domains, Suites: cfg.Media.SRTP.Suites,
 		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry, FailoverAfter: cfg.Limits.Failover,
 		MinSession: cfg.Limits.Session,
-		MaxCalls: cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: true,
+		MaxCalls:   cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: true,
 		Stack: sipx.Config{UDPShards: min(runtime.GOMAXPROCS(0), 8), MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
