@@ -71,6 +71,18 @@ func (r *reports) Event(e call.Event) {
 	r.events = append(r.events, e)
 }
 
+// count is how many events of a kind there were.
+func (r *reports) count(kind call.EventKind) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *reports) rules() (out []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
