@@ -118,7 +118,6 @@ func (s *session) closeMedia() {
 		}
 		s.pass.MediaLegs = append(s.pass.MediaLegs, m)
 	}
-	s.early, s.earlyTag = nil, ""
 }
 
 // mediaEvent is called by the plane and must not block.

@@ -89,40 +89,6 @@ func TestAnswerWithoutDescription(t *testing.T) {
 	}
 }
 
-func TestForks(t *testing.T) {
-	w := newRawWorld(t)
-	inv := w.a.invite("+33123456789")
-	in := w.b.request("INVITE")
-	w.b.reply(in, 183, "one", w.b.sdpAt(40000))
-	first := w.a.code(183)
-	w.b.reply(in, 183, "two", w.b.sdpAt(40010))
-	w.a.code(183)
-	// INFO in the early dialog of the first fork finds the call.
-	w.b.reply(in, 200, "two", w.b.sdpAt(40010))
-	ok := w.a.code(200)
-	if ok.Get("To") != first.Get("To") {
-		t.Error("A has one dialog, whatever forks behind the gateway")
-	}
-	if ack := w.b.request("ACK"); siptest.Param(ack.Get("To"), "tag") != "two" {
-		t.Errorf("ACK to %s", ack.Get("To"))
-	}
-	w.a.send(w.a.within("ACK", 1, inv, ok))
-	// The other fork answers too.
-	w.b.reply(in, 200, "one", w.b.sdpAt(40000))
-	if ack := w.b.request("ACK"); siptest.Param(ack.Get("To"), "tag") != "one" {
-		t.Errorf("ACK to %s", ack.Get("To"))
-	}
-	bye := w.b.request("BYE")
-	if siptest.Param(bye.Get("To"), "tag") != "one" {
-		t.Errorf("BYE to %s", bye.Get("To"))
-	}
-	w.b.reply(bye, 200, "", nil)
-	if w.gw.Live() != 1 {
-		t.Error("the answered fork must stay")
-	}
-	w.bye(rawCall{inv: inv, ok: ok}, 2)
-}
-
 func TestByeBeforeAck(t *testing.T) {
 	t.Run("of the caller", func(t *testing.T) {
 		w := newRawWorld(t)

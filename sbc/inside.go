@@ -16,6 +16,9 @@ import (
 func (s *session) ack(l b2bua.Leg, r *sipx.Request) {
 	s.post(input{do: func() {
 		x := &s.legs[l]
+		if f, ok := s.forkFor(l, r); !ok || f != s.at {
+			return // of a dialog that is not the call
+		}
 		if x.theirs == nil || x.theirs.Request().CSeq() != r.CSeq() || !s.fits(x, r.Flow) {
 			return
 		}
@@ -78,10 +81,16 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		r.Refuse(481, nil)
 		return
 	}
+	f, ok := s.forkFor(l, r)
+	if !ok {
+		r.Refuse(481, nil)
+		return
+	}
 	tx := r.Begin()
 	if tx == nil {
 		return
 	}
+	s.turn(f)
 	if !x.dialog.InOrder(r.CSeq()) {
 		tx.Respond(500, "", "", nil, nil)
 		return
@@ -102,7 +111,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		refuse(422, s.g.minSE())
 		return
 	}
-	in := input{req: r, tx: tx}
+	in := input{req: r, tx: tx, fork: f}
 	in.Leg = l
 	switch r.Method() {
 	case "BYE":

@@ -24,11 +24,12 @@ const mailboxSize = 64
 // is about.
 type input struct {
 	b2bua.Event
-	req *sipx.Request
-	tx  *sipx.ServerTx
-	res *sipx.Response
-	try *tried // of B's answers: which INVITE of ours they are to
-	do  func() // something of our own instead of an event
+	req  *sipx.Request
+	tx   *sipx.ServerTx
+	res  *sipx.Response
+	try  *tried // of B's answers: which INVITE of ours they are to
+	fork *fork  // the one it belongs to
+	do   func() // something of our own instead of an event
 }
 
 // leg is one side of the call as SIP and SDP know it.
@@ -47,7 +48,6 @@ type leg struct {
 	ours      *sipx.ClientTx // our INVITE to them
 	oursSeq   uint32         // its CSeq
 	confirmed bool           // the dialog is established
-	earlyTags map[string]bool
 }
 
 // session owns one pass of a call. Everything but the mailbox, view and the
@@ -71,8 +71,11 @@ type session struct {
 	queue  []input // events that actions gave rise to
 
 	offer       *sdp.Offer // the open one
-	early       []byte     // description A got in a provisional response
-	earlyTag    string
+	forks       []*fork
+	at          *fork // whose dialogs and descriptions the legs hold; nil before the first
+	heard       *fork // whose media is relayed
+	root        *held // what forks begin with
+	told        bool  // A has seen the tag of its INVITE's transaction
 	media       *media.Session
 	spec        [2]media.LegSpec
 	mediaGen    int // counts the sessions that media had
@@ -185,10 +188,11 @@ func (s *session) run() {
 // lighten lets go of what an ended call does not need: its transactions live
 // on for half a minute, and hold it.
 func (s *session) lighten() {
-	s.offer, s.early, s.routes, s.queue = nil, nil, nil, nil
+	s.offer, s.routes, s.queue = nil, nil, nil
+	s.forks, s.at, s.heard, s.root = nil, nil, nil, nil
 	for i := range s.legs {
 		l := &s.legs[i]
-		l.sdp, l.theirs, l.ours, l.connect, l.earlyTags = sdp.Leg{}, nil, nil, nil, nil
+		l.sdp, l.theirs, l.ours, l.connect = sdp.Leg{}, nil, nil, nil
 	}
 }
 
@@ -234,6 +238,7 @@ func (s *session) handle(in input) {
 			in.do()
 			continue
 		}
+		s.turn(in.fork)
 		if !s.prepare(&in) {
 			continue
 		}

@@ -76,6 +76,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 		return
 	}
 	s.retries++
+	s.unfork()
 	l.flow, l.sdp, l.theirs = r.Flow, from, tx
 	s.g.calls.leaves(s, s.caller)
 	s.caller = r.Flow
@@ -84,6 +85,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	seq := l.dialog.RemoteSeq
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
 	l.dialog.RemoteSeq = seq
+	s.told = false
 	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
@@ -132,6 +134,7 @@ func (s *session) sendInvite() {
 
 func (s *session) inviteOn(t route, f *sipx.Flow) {
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
+	s.unfork()
 	refused := func(code int, err error) {
 		s.g.log.Warn("call refused", "call", s.group.id, "route", t.name(), "code", code, "error", err)
 		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})
@@ -184,7 +187,6 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	o := b.dialog.Request("INVITE", 0, hs, body)
 	o.MaxForwards = r.MaxForwards() - 1
 	b.oursSeq = b.dialog.LocalSeq
-	b.earlyTags = nil
 	seq := b.oursSeq
 	try := s.trying
 	try.seq, try.flow, try.dialog = seq, f, b.dialog
@@ -256,17 +258,14 @@ func (s *session) prepare(in *input) bool {
 			in.Event = b2bua.Event{Kind: b2bua.Failure, Code: 502}
 			return true
 		}
-		if tag == "" || b.confirmed {
+		if setup := s.state.Phase == b2bua.Calling || s.state.Phase == b2bua.Ringing; tag == "" || in.Code == 100 || !setup {
 			return true
 		}
-		b.dialog.Established(in.res)
-		if !b.earlyTags[tag] && len(b.earlyTags) < 16 {
-			if b.earlyTags == nil {
-				b.earlyTags = map[string]bool{}
-			}
-			b.earlyTags[tag] = true
-			s.g.calls.index(s, b2bua.B, b.side, b.dialog.Key())
+		if in.fork = s.forkOf(tag, in.Kind == b2bua.Success); in.fork == nil {
+			return false
 		}
+		s.turn(in.fork)
+		b.dialog.Established(in.res)
 		b.confirmed = in.Kind == b2bua.Success
 	case b2bua.Failure:
 		if in.res != nil {
@@ -345,22 +344,32 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		l.confirmed = true
 		s.answered()
 	}
-	l.theirs.Respond(code, "", "", hs, body)
+	tag := ""
+	if in.fork != nil && code < 300 {
+		tag = l.dialog.LocalTag // A's dialog with this fork
+	}
+	l.theirs.Respond(code, "", tag, hs, body)
 }
 
 // answer reads B's description and writes A's. A repeated description of one
 // fork is written once and sent again.
 func (s *session) answer(res *sipx.Response) ([]byte, error) {
-	if len(res.Body()) == 0 {
-		if res.Code() < 200 {
-			return nil, nil
-		}
-		if s.early != nil && s.earlyTag == res.ToTag() {
-			return s.early, nil
-		}
+	f := s.at
+	switch {
+	case f == nil:
+		return nil, nil // a provisional response without a tag makes no dialog
+	case len(res.Body()) == 0 && res.Code() < 200:
+		return nil, nil
+	case len(res.Body()) == 0 && f.early == nil:
 		return nil, errors.New("2xx without an answer")
-	}
-	if res.ContentType() != "application/sdp" {
+	case len(res.Body()) == 0:
+		if s.heard != f {
+			if err := s.hear(); err != nil {
+				return nil, err
+			}
+		}
+		return f.early, nil
+	case res.ContentType() != "application/sdp":
 		return nil, fmt.Errorf("answer of type %q", res.ContentType())
 	}
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
@@ -372,12 +381,10 @@ func (s *session) answer(res *sipx.Response) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.setMedia(); err != nil {
+	if err := s.hear(); err != nil {
 		return nil, err
 	}
-	if res.Code() < 200 {
-		s.early, s.earlyTag = body, res.ToTag()
-	}
+	f.early = body
 	return body, nil
 }
 
@@ -391,7 +398,7 @@ func (s *session) sendAck(in input) {
 // ackAndBye ends a 2xx that is not wanted.
 func (s *session) ackAndBye(in input) {
 	b := &s.legs[b2bua.B]
-	d := b.dialog
+	d := s.dialogWith(in.Tag)
 	d.Routes = nil
 	if in.res != nil {
 		d.Established(in.res)

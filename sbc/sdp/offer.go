@@ -72,6 +72,18 @@ func ReadOffer(from *Leg, body []byte) (*Offer, error) {
 	return o, nil
 }
 
+// Fork returns the offer for one more dialog that the same description began
+// (RFC 3261 §12.1). It was written for the same leg, and all dialogs get the
+// same keys of ours: they share a port, where nothing tells them apart. Fork
+// an offer before it is answered. A nil offer stays nil.
+func (o *Offer) Fork() *Offer {
+	if o == nil {
+		return nil
+	}
+	c := *o
+	return &c
+}
+
 // protect holds one offered line against the policy of the leg and chooses
 // the crypto line to answer; nil means plain RTP.
 func (l *Leg) protect(i int, m *mline) (*crypto, *Refusal) {
