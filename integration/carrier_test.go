@@ -160,30 +160,6 @@ func TestRouteGoesOn(t *testing.T) {
 	w.idle()
 }
 
-// Every tenth message is lost on each side; the retransmissions mend it.
-func TestLossOnUDP(t *testing.T) {
-	t.Parallel()
-	w := newTrunks(t, 1, "")
-	// The callee's script must lose nothing but what it repeats: after a lost
-	// INVITE, 180 or last 200 it stays silent.
-	script := w.script("uas_answer", `<send retrans="500"`, `<send retrans="500" lost="10"`, `<recv request="ACK"`, `<recv request="ACK" lost="10"`)
-	w.pbxAnswers(peers.Scenario{Name: script})
-	// The caller's script gives a call up when it has lost a request for good,
-	// so not all of the forty need to end well; all of them have to end.
-	caller := w.in(peers.Scenario{Name: "uac_call", Calls: 40, Rate: 20, Args: []string{"-lost", "10"}})
-	caller.Wait(90 * time.Second)
-	st := caller.Stats()
-	if st.Successful < 34 || st.Successful+st.Failed != 40 {
-		t.Errorf("of 40 calls with loss: %+v", st)
-	}
-	if st.Retransmissions == 0 {
-		t.Error("nothing was lost")
-	}
-	// Where sipp has lost the last word, the gateway waits 64·T1 for an ACK and
-	// then as long for the answer to its BYE (RFC 3261 §13.3.1.4, §17.1.2.2).
-	w.idleIn(100 * time.Second)
-}
-
 // CANCEL and 200 meet: whatever wins, nothing stays. The callee answers after
 // two milliseconds, the caller gives up a bit later each time.
 func TestCancelMeetsAnswer(t *testing.T) {

@@ -27,6 +27,7 @@ type Scenario struct {
 	Port uint16         // 5060
 	To   netip.AddrPort // of callers: where they send everything
 	TCP  bool           // one connection for all calls (also through a TLSRelay)
+	Line *BadLine       // what it sends and receives goes this way; To is the line's business
 
 	From       string // caller's user, +33123456789
 	FromDomain string // Domain
@@ -105,13 +106,9 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 		c.Calls = 1
 	}
 	dir := tb.TempDir()
-	file := c.Name
-	if !strings.HasSuffix(file, ".xml") {
-		b, err := scenarios.ReadFile("sipp/" + c.Name + ".xml")
-		if err != nil {
-			tb.Fatalf("peers: no such script: %v", err)
-		}
-		file = write(tb, filepath.Join(dir, c.Name+".xml"), string(b))
+	file := script(tb, dir, c)
+	if c.Line != nil && !server {
+		c.To = c.Line.In
 	}
 	// Ten seconds, which the script repeats. Whole periods only, so that the
 	// tone has no click where it starts again.
@@ -149,6 +146,10 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 			args = append(args, c.To.String())
 		}
 	}
+	if c.Line != nil {
+		// What is late is no reason to give a call up.
+		args = append(args, "-default_behaviors", "all,-abortunexp")
+	}
 	args = append(args, c.Args...)
 	s := &SIPp{Scenario: c}
 	s.Process = Start(tb, Command{Name: "sipp-" + strings.TrimSuffix(filepath.Base(c.Name), ".xml"), Path: "sipp", Dir: dir, Args: args})
@@ -163,6 +164,47 @@ func StartSIPp(tb testing.TB, n *Net, c Scenario) *SIPp {
 	}
 	return s
 }
+
+// script gives the file of a scenario, which is written when there is none.
+func script(tb testing.TB, dir string, c Scenario) string {
+	tb.Helper()
+	if strings.HasSuffix(c.Name, ".xml") && c.Line == nil {
+		return c.Name
+	}
+	var b []byte
+	var err error
+	name := filepath.Base(c.Name)
+	if strings.HasSuffix(name, ".xml") {
+		b, err = os.ReadFile(c.Name)
+	} else {
+		name += ".xml"
+		b, err = scenarios.ReadFile("sipp/" + name)
+	}
+	if err != nil {
+		tb.Fatalf("peers: no such script: %v", err)
+	}
+	text := string(b)
+	if c.Line != nil {
+		// Requests of the gateway must take the line as well.
+		text = contact.ReplaceAllString(text, "${1}"+c.Line.End.String())
+		// A BYE may overtake the ACK, or come when that was lost.
+		text = answered.ReplaceAllString(text, `<recv request="ACK" optional="true"/>$1`)
+		// A script forgets a call after the last step, and would not repeat an
+		// answer that was lost. RFC 3261 keeps it for Timer J and I; a caller, for
+		// which a test waits, keeps it for three retransmissions.
+		wait := 4000
+		if strings.HasPrefix(name, "uas") {
+			wait = 33000
+		}
+		text = strings.Replace(text, "</scenario>", fmt.Sprintf("  <timewait milliseconds=\"%d\"/>\n</scenario>", wait), 1)
+	}
+	return write(tb, filepath.Join(dir, name), text)
+}
+
+var (
+	contact  = regexp.MustCompile(`(Contact: <sip:[^>]*)\[local_ip\]:\[local_port\]`)
+	answered = regexp.MustCompile(`<recv request="ACK"/>(\s*<(?:label|nop))`) // and the call goes on
+)
 
 // Name of the script that runs.
 func (s *SIPp) Name() string { return s.Process.Name }
