@@ -108,6 +108,7 @@ type Party struct {
 	Kind    NumberKind
 	Country string // ISO 3166-1 alpha-2 of a public number, or ""
 	Class   string // number class (fixed, mobile, premium_rate, satellite, …) or ""
+	Own     bool   // one of our own numbers, claimed by somebody outside
 }
 
 // E164 returns the public number with its leading "+", or "".

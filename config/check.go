@@ -54,6 +54,7 @@ func (k *checker) check() {
 	k.tls()
 	k.pbx()
 	k.peers()
+	k.phones()
 	k.home()
 	k.policy()
 	k.routes()
@@ -332,6 +333,7 @@ func (k *checker) home() {
 	if k.badAt("home") {
 		return
 	}
+	k.callerPrefixes("home.numbers", "home.numbers", h.Numbers)
 	set := len(h.Emergency) > 0
 	reviewed := h.fill()
 	switch {

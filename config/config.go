@@ -23,6 +23,7 @@ type Config struct {
 	Media   Media         `yaml:"media"`
 	TLS     TLS           `yaml:"tls"`
 	Peers   []Peer        `yaml:"peers"`
+	Phones  Phones        `yaml:"phones"`
 	Home    Home          `yaml:"home"`
 	Policy  Policy        `yaml:"policy"`
 	Routes  []Route       `yaml:"routes"`
@@ -147,13 +148,6 @@ type PeerLimits struct {
 	CPS   float64 `yaml:"cps"`   // new calls per second
 }
 
-// Identity says whose word on the caller counts (RFC 3325).
-type Identity struct {
-	Trust   strictyaml.Reserved `yaml:"trust" hint:"leave it out: callers are taken from From"`
-	Present strictyaml.Reserved `yaml:"present" hint:"leave it out: callers are shown as the PBX sends them"`
-	Allowed strictyaml.Reserved `yaml:"allowed" hint:"write a policy rule that matches peer and from"`
-}
-
 // Home is how people around the gateway dial.
 type Home struct {
 	Country       string   `yaml:"country"`
@@ -162,6 +156,7 @@ type Home struct {
 	Extensions    string   `yaml:"extensions"`
 	Emergency     []string `yaml:"emergency,single"`
 	OutsidePrefix string   `yaml:"outside_prefix"`
+	Numbers       []string `yaml:"numbers,single"` // prefixes of our own numbers
 }
 
 // Number is Home in the words of package number.

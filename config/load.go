@@ -170,6 +170,7 @@ func (k *checker) fill() {
 			}
 		}
 	}
+	k.fillIdentity()
 	for _, sinks := range []struct {
 		key  string
 		list *[]Sink

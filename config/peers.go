@@ -112,6 +112,7 @@ func (k *checker) peers() {
 		k.identify(path, i, p)
 		k.peerTransport(path, p)
 		k.failover(path, p.Failover)
+		k.identity(path+".identity", p)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, false)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)

@@ -360,7 +360,7 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	if y == nil {
 		return nil
 	}
-	p := &party{international: y.International, countries: c.countryCodes(at+".country", y.Country, true)}
+	p := &party{international: y.International, own: y.Own, countries: c.countryCodes(at+".country", y.Country, true)}
 	for i, name := range y.Class {
 		if !slices.Contains(number.Classes(), name) {
 			c.unknown(at+item(".class", i), "class", name, number.Classes())
@@ -376,7 +376,10 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 		}
 		p.prefixes = append(p.prefixes, pl.text)
 	}
-	if p.international == nil && len(p.countries) == 0 && len(p.classes) == 0 && len(p.prefixes) == 0 {
+	if p.own != nil && strings.HasSuffix(at, ".to") {
+		c.problem(at+".own", "write it under from", "own is asked of the caller: somebody outside who claims one of our own numbers")
+	}
+	if p.own == nil && p.international == nil && len(p.countries) == 0 && len(p.classes) == 0 && len(p.prefixes) == 0 {
 		c.problem(at, "name a country, class or prefix, or leave the key out", "nothing to match")
 	}
 	return p

@@ -156,6 +156,7 @@ type partyYAML struct {
 	Class         []string            `yaml:"class,single"`
 	Prefix        []placeYAML         `yaml:"prefix,single"`
 	International *bool               `yaml:"international"`
+	Own           *bool               `yaml:"own"`
 	List          strictyaml.Reserved `yaml:"list" hint:"lists come with a later version; write the values into prefix: or country:"`
 }
 

@@ -67,6 +67,7 @@ type party struct {
 	classes       []string
 	prefixes      []string
 	international *bool
+	own           *bool
 }
 
 func (m *matcher) holds(a *call.Attempt) bool {
@@ -94,6 +95,7 @@ func (m *matcher) holds(a *call.Attempt) bool {
 
 func (p *party) holds(x *call.Party) bool {
 	return (p.international == nil || *p.international == (x.Kind == call.International)) &&
+		(p.own == nil || *p.own == x.Own) &&
 		(p.countries == nil || x.Country != "" && slices.Contains(p.countries, x.Country)) &&
 		(p.classes == nil || x.Class != "" && slices.Contains(p.classes, x.Class)) &&
 		(p.prefixes == nil || hasPrefix(p.prefixes, x.E164()))

@@ -360,3 +360,24 @@ func BenchmarkJudge200Rules(b *testing.B) {
 		s.Judge(a)
 	}
 }
+
+// TestOwnNumbers: a caller outside who claims one of our numbers.
+func TestOwnNumbers(t *testing.T) {
+	s := compile(t, file("local.yaml", `
+version: 1
+rules:
+  - {id: local/own-number, on: invite, match: {from: {own: true}}, then: reject 403}
+`))
+	a := invite(s, "0123456789")
+	if d := s.Judge(a); d.Verdict != call.Abstain {
+		t.Errorf("another's number: %s", show(d))
+	}
+	a.From.Own = true
+	if d := s.Judge(a); show(d) != "reject 403 local/own-number" {
+		t.Errorf("our number: %s", show(d))
+	}
+	_, ps := policy.Compile([]policy.Source{file("local.yaml", "version: 1\nrules:\n  - {id: a/b, on: invite, match: {to: {own: true}}, then: drop}\n")}, policy.Options{})
+	if ps.Err() == nil || !strings.Contains(ps.String(), "own is asked of the caller") {
+		t.Errorf("own of the callee: %v", ps)
+	}
+}

@@ -97,6 +97,7 @@ type Peer struct {
 	SRTP           sdp.Policy
 	NAT            bool  // RFC 7362: its media may come from elsewhere than it says
 	Failover       []int // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
+	Identity       Identity
 }
 
 // Route sends calls that are not for a registered phone to peers in order.
@@ -131,6 +132,10 @@ type Config struct {
 	// EmergencyNumber is dialled for urn:service:sos (RFC 5031); default 112.
 	EmergencyNumber string
 	TokenKey        []byte // kept secret that registration tokens are derived with
+	Phones          Phones
+	// OwnNumbers are prefixes of our own numbers: who calls with one from
+	// outside is told of.
+	OwnNumbers []string
 }
 
 // Deps are the parts a Gateway works with.

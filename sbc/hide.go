@@ -71,9 +71,26 @@ func reasons(r *sipx.Request) (out []sipx.HeaderField) {
 	return tidyReasons(out)
 }
 
+// maxDisplay bounds the bytes of a display name: no display shows more.
+const maxDisplay = 128
+
+// shortened cuts a name at the end of a character, and not behind a lone
+// escape.
+func shortened(v string) string {
+	if len(v) <= maxDisplay {
+		return v
+	}
+	v = strings.ToValidUTF8(v[:maxDisplay], "")
+	if n := len(v) - len(strings.TrimRight(v, `\`)); n%2 == 1 {
+		v = v[:len(v)-1]
+	}
+	return v
+}
+
 // display makes a display name that can stand between quotes, whatever it
 // was: no quote without its escape, no escape without its character.
 func display(v string) string {
+	v = shortened(v)
 	escaped := false
 	for i := range len(v) {
 		switch {

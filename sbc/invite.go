@@ -52,6 +52,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	from.TolerateRTP = a.Emergency()
 	offer, err := sdp.ReadOffer(&from, r.Body())
 	d := g.decide(a)
+	d.Also = append(d.Also, g.flags(a)...)
 	if d.Permits() && !known {
 		if bad, ok := g.unacceptable(r, a); ok {
 			bad.Trace = d.Trace
@@ -151,6 +152,8 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(415, "base/content-type", "body of type "+r.ContentType())
 	case len(r.Headers("Accept")) > 0 && !acceptsSDP(r.Headers("Accept")):
 		return no(406, "base/accept", "application/sdp is not accepted")
+	case privacyOf(r.Headers("Privacy")).impossible() != "":
+		return no(500, "base/privacy", "privacy of an unknown kind is critical") // RFC 3323 §5
 	case r.Header("Replaces") != "":
 		return no(420, "base/extension", "INVITE with Replaces")
 	case len(r.Body()) == 0:
@@ -218,6 +221,8 @@ func (g *Gateway) claim(r *sipx.Request, a *call.Attempt, id identity) (call.Dec
 		return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/identity", Severity: call.High, Action: call.IdentityForged,
 			Reason:  "From is " + from.String() + ", this flow registered another",
 			Subject: call.Subject{Kind: "user", Value: id.aors[0].user}}, true
+	case call.Carrier:
+		return g.callerOf(r, a, id.peer)
 	case call.PBX:
 		a.User = unescape(r.From().URI.User)
 		if user := asserted(r.Headers("P-Asserted-Identity")); user != "" {

@@ -101,6 +101,12 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	if !found {
 		return no(404, "base/no-route", "no route to "+a.To.Number)
 	}
+	if left, no, refused := g.screen(out, a, r); refused {
+		no.Trace = d.Trace
+		return nil, no
+	} else {
+		out = left
+	}
 	if uri.Scheme == "sips" {
 		out = slices.DeleteFunc(out, func(t route) bool { return t.peer.Transport != "tls" })
 		if len(out) == 0 {
@@ -140,10 +146,9 @@ func (g *Gateway) calleeLeg(t route, f *sipx.Flow) sdp.Leg {
 	return l
 }
 
-// request builds the INVITE for a route: what of the caller may be seen
-// there, and the number in the form that side gets.
-func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.Flow) (uri, from, to string) {
-	src, dst := r.From(), r.To()
+// requestURI is whom the INVITE for a route is for, in the form that side gets.
+func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to string) {
+	dst := r.To()
 	domain := g.cfg.Domains[0]
 	switch {
 	case t.pbx != nil:
@@ -164,11 +169,6 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.
 			uri += ";user=phone" // the caller's digest covers it
 		}
 		to = nameAddr("", sipURI(user, host))
-		fromHost := src.URI.Host
-		if !g.ours(fromHost) || a.PeerKind == call.Carrier {
-			fromHost = hostOf(f)
-		}
-		from = nameAddr(src.Display, sipURI(src.URI.User, fromHost))
 	case t.peer != nil:
 		number := a.To.User
 		if g.cfg.ForwardCanonical && a.To.Number != "" || a.To.Kind == call.Emergency {
@@ -180,17 +180,11 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request, f *sipx.
 		}
 		uri = sipURI(number, host)
 		to = nameAddr("", uri)
-		from = nameAddr(src.Display, sipURI(src.URI.User, domain))
 	default:
 		uri = t.phone.contact
-		fromHost := src.URI.Host
-		if !g.ours(fromHost) {
-			fromHost = domain
-		}
-		from = nameAddr(src.Display, sipURI(src.URI.User, fromHost))
 		to = nameAddr(dst.Display, sipURI(t.phone.aor.user, t.phone.aor.domain))
 	}
-	return uri, from, to
+	return uri, to
 }
 
 // dialable is the canonical number; urn:service:sos has none of its own.

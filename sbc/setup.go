@@ -165,7 +165,8 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 		refused(500, err)
 		return
 	}
-	uri, from, to := s.g.requestURI(t, s.a, r, f)
+	uri, to := s.g.requestURI(t, s.a, r)
+	from, caller := s.g.present(t, a, s.a, r, f)
 	callID := s.g.mapped("call", s.key.callID, s.key.fromTag, s.key.uri, s.group.id)
 	if b.dialog.CallID != callID || b.dialog.Remote != to {
 		b.dialog = sipx.Dialog{CallID: callID, LocalTag: sipx.NewTag()}
@@ -176,10 +177,11 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	s.pass.SIPCallIDTo = callID
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
 	for _, h := range s.g.raised(tidyReasons(r.Carry(b.side))) {
-		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" {
+		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" && h.Name != "Privacy" {
 			hs = append(hs, h)
 		}
 	}
+	hs = append(hs, caller...)
 	if b.side == call.Inside {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
@@ -326,6 +328,9 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 				}
 			}
 			hs = append(hs, h)
+		}
+		if code < 300 {
+			hs = append(hs, s.connected(in.res, &s.legs[b2bua.B], l)...)
 		}
 	}
 	if code > 100 && code < 300 {

@@ -351,6 +351,8 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
 	}
+	c.OwnNumbers = cfg.Home.Numbers
+	c.Phones = sbc.Phones{Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
 	if len(cfg.Home.Emergency) > 0 {
 		c.EmergencyNumber = cfg.Home.Emergency[0]
 	}
@@ -410,7 +412,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
-			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover}
+			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Identity: identity(p.Identity)}
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport = p.URI.Host, p.URI.Port, p.URI.Transport
 			if x.Transport == "" {
@@ -467,6 +469,22 @@ func srtpPolicy(p config.SRTPPolicy) sdp.Policy {
 		return sdp.SRTPOptional
 	}
 	return sdp.SRTPRequired
+}
+
+func identity(i config.Identity) sbc.Identity {
+	return sbc.Identity{Trust: i.Trust, Present: present(i.Present), Allowed: i.Allowed, Default: i.Default, STIR: i.STIR == config.STIRPass}
+}
+
+func present(p config.Present) sbc.Present {
+	switch p {
+	case config.PresentFrom:
+		return sbc.InFrom
+	case config.PresentPAI:
+		return sbc.InPAI
+	case config.PresentRPID:
+		return sbc.InRPID
+	}
+	return sbc.AsSent
 }
 
 // tokenKey reads the key that registration tokens are derived with, or makes

@@ -189,6 +189,8 @@ func cleaned(name, v string) string {
 		return cleanSessionExpires(v)
 	case "Min-SE":
 		return cleanMinSE(v)
+	case "Privacy":
+		return cleanPrivacy(v)
 	case "Retry-After":
 		n := 0
 		for n < len(v) && isDigit(v[n]) {
@@ -198,6 +200,20 @@ func cleaned(name, v string) string {
 	}
 	return v
 }
+
+// cleanPrivacy keeps the values that have a meaning (RFC 3323 §4.2, RFC 3325
+// §9.3, RFC 7044 §10.1).
+func cleanPrivacy(v string) string {
+	var keep []string
+	for _, t := range strings.FieldsFunc(v, func(c rune) bool { return c == ';' || c == ',' || c == ' ' || c == '\t' }) {
+		if t = strings.ToLower(t); slices.Contains(privacyValues, t) && !slices.Contains(keep, t) {
+			keep = append(keep, t)
+		}
+	}
+	return strings.Join(keep, ";")
+}
+
+var privacyValues = []string{"header", "session", "user", "none", "critical", "id", "history"}
 
 // cleanReasons rewrites a Reason field of one or more values.
 func cleanReasons(v string) string {

@@ -1,0 +1,336 @@
+package sbc_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/sbc"
+)
+
+// identity configures the raw carrier's entry.
+func identity(i sbc.Identity) option {
+	return func(c *worldConfig) { c.sbc.Peers[0].Identity = i }
+}
+
+func header(name string, values ...string) func(*siptest.Message) {
+	return func(m *siptest.Message) {
+		for _, v := range values {
+			m.Add(name, v)
+		}
+	}
+}
+
+func from(v string) func(*siptest.Message) {
+	return func(m *siptest.Message) { m.Set("From", v+";tag="+unique("f")) }
+}
+
+// seen is what of the caller an INVITE shows.
+func seen(m *siptest.Message) string {
+	v, _, _ := strings.Cut(m.Get("From"), ";tag=")
+	out := []string{v}
+	for _, n := range []string{"P-Asserted-Identity", "Remote-Party-ID", "Privacy", "Identity", "Date", "P-Preferred-Identity"} {
+		for _, v := range m.All(n) {
+			out = append(out, n+": "+v)
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+const tooMany = `<sip:+33199001001@pbx.inside>, <tel:+33199001001>, <sip:+33199001002@pbx.inside>, <tel:+33199001003>`
+
+// TestCallerTowardsCarrier: who is shown to a carrier, by what is agreed with
+// it and what the PBX and its user say.
+func TestCallerTowardsCarrier(t *testing.T) {
+	pai := header("P-Asserted-Identity", `"Alice" <sip:+33199001001@`+insideNet+`66>`)
+	alice := from(`"Alice" <sip:1001@` + insideNet + `66>`)
+	hidden := from(`"Anonymous" <sip:anonymous@anonymous.invalid>`)
+	for _, x := range []struct {
+		name   string
+		i      sbc.Identity
+		change []func(*siptest.Message)
+		want   string
+	}{
+		{"nothing agreed", sbc.Identity{}, []func(*siptest.Message){alice, pai, header("P-Preferred-Identity", "<sip:x@y>")}, `"Alice" <sip:1001@` + domain + `>`},
+		{"in From", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){alice, pai}, `"Alice" <sip:+33199001001@` + domain + `>`},
+		{"in From, by itself", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){from(`<sip:0199001234@x>`)}, `<sip:+33199001234@` + domain + `>`},
+		{"asserted", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){alice, pai},
+			`"Alice" <sip:1001@` + domain + ">\nP-Asserted-Identity: \"Alice\" <sip:+33199001001@" + domain + ">"},
+		{"asserted by the gateway", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){from(`<sip:0199001234@x>`)},
+			`<sip:0199001234@` + domain + ">\nP-Asserted-Identity: <sip:+33199001234@" + domain + ">"},
+		{"one sip and one tel at most", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){alice, header("P-Asserted-Identity", tooMany)},
+			`"Alice" <sip:1001@` + domain + ">\nP-Asserted-Identity: <sip:+33199001001@" + domain + ">\nP-Asserted-Identity: <tel:+33199001001>"},
+		{"old equipment", sbc.Identity{Trust: true, Present: sbc.InRPID}, []func(*siptest.Message){alice, pai},
+			`"Alice" <sip:1001@` + domain + ">\nRemote-Party-ID: \"Alice\" <sip:+33199001001@" + domain + ">;party=calling;screen=yes;privacy=off"},
+		{"an old PBX", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){alice, header("Remote-Party-ID", `"A" <sip:+33199001001@`+insideNet+`66>;party=calling;privacy=full`)},
+			`"Alice" <sip:1001@` + domain + ">\nP-Asserted-Identity: \"A\" <sip:+33199001001@" + domain + ">\nPrivacy: id"},
+		{"privacy, not trusted", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){alice, pai, header("Privacy", "id")},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"},
+		{"privacy of the user, not trusted", sbc.Identity{}, []func(*siptest.Message){alice, header("Privacy", "user;header;session")},
+			`"Anonymous" <sip:anonymous@anonymous.invalid>`},
+		{"privacy, trusted", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){hidden, pai, header("Privacy", "id;critical")},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nP-Asserted-Identity: \"Alice\" <sip:+33199001001@" + domain + ">\nPrivacy: id;critical"},
+		{"anonymous and no privacy asked, trusted", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){hidden, pai},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nP-Asserted-Identity: \"Alice\" <sip:+33199001001@" + domain + ">\nPrivacy: id"},
+		{"anonymous, not trusted", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){hidden, pai},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"},
+		{"anonymous old equipment", sbc.Identity{Present: sbc.InRPID}, []func(*siptest.Message){hidden, pai},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"},
+		{"no privacy", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){alice, pai, header("Privacy", "none")},
+			`"Alice" <sip:+33199001001@` + domain + ">\nPrivacy: none"},
+		{"words of the other side", sbc.Identity{Trust: true, Present: sbc.InPAI}, []func(*siptest.Message){from(`<sip:+33199001001;phone-context=pbx.inside;verstat=No-TN-Validation@x>`),
+			header("P-Asserted-Identity", `<tel:+33199001001;phone-context=pbx.inside;verstat=TN-Validation-Passed>;host=pbx.inside`), header("Privacy", "id;pbx.inside")},
+			`<sip:+33199001001;verstat=No-TN-Validation@` + domain + ">\nP-Asserted-Identity: <tel:+33199001001;verstat=TN-Validation-Passed>\nPrivacy: id"},
+		{"a call for help is not anonymous", sbc.Identity{Present: sbc.InFrom}, []func(*siptest.Message){alice, pai, header("Privacy", "id"), func(m *siptest.Message) { m.URI = "sip:112@" + insideNet + "1" }},
+			`"Alice" <sip:+33199001001@` + domain + ">\nPrivacy: id"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			w := newRawWorld(t, identity(x.i))
+			inv := w.b.invite("+442079460000", x.change...)
+			in := w.a.request("INVITE")
+			if got := seen(in); got != x.want {
+				t.Errorf("the carrier sees\n%s\nwant\n%s", got, x.want)
+			}
+			w.a.reply(in, 486, "t", nil)
+			w.b.ackFailure(inv, w.b.code(486))
+			w.quiet()
+			w.hidden()
+			if s := w.a.saw(); strings.Contains(s, "pbx.inside") {
+				t.Errorf("a host of the inside crossed:\n%s", around(s, "pbx.inside"))
+			}
+		})
+	}
+}
+
+// TestCallerFromCarrier: whose word the PBX is told.
+func TestCallerFromCarrier(t *testing.T) {
+	pai := header("P-Asserted-Identity", `"Bob" <sip:+442079460000@`+publicNet+`66;user=phone>`)
+	gw := insideNet + "1"
+	for _, x := range []struct {
+		name   string
+		i      sbc.Identity
+		change []func(*siptest.Message)
+		want   string
+	}{
+		{"not trusted", sbc.Identity{}, []func(*siptest.Message){from("<sip:+442079460001;verstat=TN-Validation-Passed@x>"), pai, header("Remote-Party-ID", "<sip:1@x>"), header("Privacy", "id"),
+			header("Identity", "eyJ;info=<https://c.test/c>;alg=ES256"), header("Date", "Thu, 21 Feb 2002 13:02:03 GMT")},
+			"<sip:+442079460001@" + gw + ">\nPrivacy: id"},
+		{"trusted", sbc.Identity{Trust: true, Present: sbc.InPAI, STIR: true}, []func(*siptest.Message){from("<sip:+442079460001;verstat=TN-Validation-Passed@x>"), pai,
+			header("Identity", "eyJ;info=<https://c.test/c>;alg=ES256"), header("Date", "Thu, 21 Feb 2002 13:02:03 GMT")},
+			"<sip:+442079460001;verstat=TN-Validation-Passed@" + gw + ">\nP-Asserted-Identity: \"Bob\" <sip:+442079460000@" + gw +
+				">\nIdentity: eyJ;info=<https://c.test/c>;alg=ES256\nDate: Thu, 21 Feb 2002 13:02:03 GMT"},
+		{"trusted, signatures stripped", sbc.Identity{Trust: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("Identity", "eyJ"), header("Date", "Thu, 21 Feb 2002 13:02:03 GMT")},
+			"<sip:+442079460001@" + gw + ">"},
+		{"too many signatures", sbc.Identity{Trust: true, STIR: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("Identity", "1", "2", "3", "4", "5", "6", "7")},
+			"<sip:+442079460001@" + gw + ">"},
+		{"too long signatures", sbc.Identity{Trust: true, STIR: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("Identity", strings.Repeat("a", 8000), strings.Repeat("b", 8000), strings.Repeat("c", 8000))},
+			"<sip:+442079460001@" + gw + ">"},
+		{"anonymous", sbc.Identity{Trust: true}, []func(*siptest.Message){from("<sip:anonymous@anonymous.invalid>"), pai, header("Privacy", "id")},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nP-Asserted-Identity: \"Bob\" <sip:+442079460000@" + gw + ">\nPrivacy: id"},
+		{"in a tel URI", sbc.Identity{}, []func(*siptest.Message){from("<tel:+442079460001>")}, "<sip:+442079460001@" + gw + ">"},
+		{"a default for others", sbc.Identity{Trust: true, Allowed: []string{"+4420"}, Default: "+442079469999"}, []func(*siptest.Message){from(`"Bank" <sip:+18765550100@x>`), pai},
+			"<sip:+442079469999@" + gw + ">"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			w := newRawWorld(t, identity(x.i))
+			inv := w.a.invite("+33123456789", x.change...)
+			in := w.b.request("INVITE")
+			if got := seen(in); got != x.want {
+				t.Errorf("the PBX sees\n%s\nwant\n%s", got, x.want)
+			}
+			w.b.reply(in, 486, "t", nil)
+			w.a.ackFailure(inv, w.a.code(486))
+			w.quiet()
+			w.hidden()
+		})
+	}
+}
+
+// TestTrustedCallerIsJudged: the number that a trusted carrier asserts is the
+// caller's for rules and records when From hides it.
+func TestTrustedCallerIsJudged(t *testing.T) {
+	w := newRawWorld(t, identity(sbc.Identity{Trust: true}))
+	inv := w.a.invite("+33123456789", from("<sip:anonymous@anonymous.invalid>"), header("P-Asserted-Identity", "<sip:+442079460000@x>"), header("Privacy", "id"))
+	w.b.reply(w.b.request("INVITE"), 486, "t", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	if r := w.rep.lastRecord(t, 1); r.FromE164 != "+442079460000" || r.From != "anonymous" {
+		t.Errorf("record %+v", r)
+	}
+	w.quiet()
+}
+
+// TestCallerNotAllowed: numbers that are not the sender's, and that may not be
+// shown.
+func TestCallerNotAllowed(t *testing.T) {
+	forged := func(w *rawWorld, subject string) {
+		t.Helper()
+		w.rep.mu.Lock()
+		defer w.rep.mu.Unlock()
+		d := w.rep.decisions[len(w.rep.decisions)-1].d
+		if d.Rule != "base/caller-not-allowed" || d.Action != call.IdentityForged || d.Status != 403 || d.Subject.Value != subject {
+			t.Errorf("decision %+v", d)
+		}
+	}
+	for name, change := range map[string][]func(*siptest.Message){
+		"From":                 {from("<sip:+18765550100@x>")},
+		"From, spelled":        {from("<sip:0018765550100@x>")},
+		"From beside a PAI":    {from("<sip:+18765550100@x>"), header("P-Asserted-Identity", "<sip:+442079460000@x>")},
+		"PAI beside a From":    {from("<sip:+442079460000@x>"), header("P-Asserted-Identity", "<sip:+18765550100@x>")},
+		"a name":               {from("<sip:bank@x>")},
+		"nobody":               {from("<sip:anonymous@anonymous.invalid>")},
+		"who diverted is none": {from("<sip:+18765550100@x>"), header("Diversion", "<sip:+18765550101@x>")},
+	} {
+		t.Run("from a peer, "+name, func(t *testing.T) {
+			w := newRawWorld(t, identity(sbc.Identity{Trust: true, Allowed: []string{"+4420"}}))
+			inv := w.a.invite("+33123456789", change...)
+			w.a.ackFailure(inv, w.a.code(403))
+			forged(w, "raw")
+			w.b.never("INVITE", is("INVITE"))
+			w.quiet()
+		})
+	}
+	t.Run("diverted by a number of the peer", func(t *testing.T) {
+		w := newRawWorld(t, identity(sbc.Identity{Trust: true, Allowed: []string{"+4420"}}))
+		inv := w.a.invite("+33123456789", from("<sip:+18765550100@x>"), header("Diversion", "<sip:+442079460000@x>"))
+		w.b.reply(w.b.request("INVITE"), 486, "t", nil)
+		w.a.ackFailure(inv, w.a.code(486))
+		w.quiet()
+	})
+	t.Run("a word of who is not trusted diverts nothing", func(t *testing.T) {
+		w := newRawWorld(t, identity(sbc.Identity{Allowed: []string{"+4420"}}))
+		inv := w.a.invite("+33123456789", from("<sip:+18765550100@x>"), header("Diversion", "<sip:+442079460000@x>"))
+		w.a.ackFailure(inv, w.a.code(403))
+		w.quiet()
+	})
+	t.Run("to a peer", func(t *testing.T) {
+		w := newRawWorld(t, identity(sbc.Identity{Allowed: []string{"+33199001"}}))
+		inv := w.b.invite("+442079460000", from("<sip:+18765550100@x>"))
+		w.b.ackFailure(inv, w.b.code(403))
+		forged(w, "+18765550100")
+		inv = w.b.invite("+442079460000")
+		w.a.reply(w.a.request("INVITE"), 486, "t", nil)
+		w.b.ackFailure(inv, w.b.code(486))
+		// Help may be called for with any number.
+		inv = w.b.invite("112", from("<sip:+18765550100@x>"))
+		w.a.reply(w.a.request("INVITE"), 486, "t", nil)
+		w.b.ackFailure(inv, w.b.code(486))
+		w.quiet()
+	})
+	t.Run("a default to a peer", func(t *testing.T) {
+		w := newRawWorld(t, identity(sbc.Identity{Trust: true, Present: sbc.InPAI, Allowed: []string{"+33199001"}, Default: "+33199001000"}))
+		inv := w.b.invite("+442079460000", from(`"Alice" <sip:1001@x>`), header("P-Asserted-Identity", `<sip:1001@x>`))
+		in := w.a.request("INVITE")
+		if got, want := seen(in), "<sip:+33199001000@"+domain+">\nP-Asserted-Identity: <sip:+33199001000@"+domain+">"; got != want {
+			t.Errorf("the carrier sees\n%s\nwant\n%s", got, want)
+		}
+		w.a.reply(in, 486, "t", nil)
+		w.b.ackFailure(inv, w.b.code(486))
+		w.quiet()
+	})
+	t.Run("a user", func(t *testing.T) {
+		w := newRawWorld(t, func(c *worldConfig) { c.sbc.Phones.Allowed = map[string][]string{"1042": {"+33199001042"}} })
+		as := func(number string, code int) {
+			inv := w.b.invite("+442079460000", from("<sip:"+number+"@x>"), header("P-Asserted-Identity", "<sip:1042@x>", "<tel:"+number+">"))
+			if code == 486 {
+				w.a.reply(w.a.request("INVITE"), 486, "t", nil)
+			}
+			w.b.ackFailure(inv, w.b.code(code))
+		}
+		as("+33199001042", 486)
+		as("+33199001043", 403)
+		w.quiet()
+	})
+}
+
+// TestOwnNumber: a carrier that brings one of our own numbers is told of, not
+// refused.
+func TestOwnNumber(t *testing.T) {
+	w := newRawWorld(t, func(c *worldConfig) { c.sbc.OwnNumbers = []string{"+33199001"} })
+	for _, n := range []string{"+33199001234", "+33199002234"} {
+		inv := w.a.invite("+33123456789", from("<sip:"+n+"@x>"))
+		w.b.reply(w.b.request("INVITE"), 486, "t", nil)
+		w.a.ackFailure(inv, w.a.code(486))
+	}
+	w.rep.mu.Lock()
+	defer w.rep.mu.Unlock()
+	for i, want := range []bool{true, false} {
+		d := w.rep.decisions[i]
+		got := len(d.d.Also) == 1 && d.d.Also[0].Rule == "base/own-number" && d.d.Also[0].Action == call.RuleFlagged && d.d.Also[0].Verdict == call.Abstain
+		if got != want || d.a.From.Own != want || !d.d.Permits() {
+			t.Errorf("call %d: %+v of %+v", i, d.d, d.a.From)
+		}
+	}
+}
+
+// TestCallerTowardsPhone: a phone is a display outside of the trust domain.
+func TestCallerTowardsPhone(t *testing.T) {
+	for _, x := range []struct {
+		name   string
+		phones sbc.Phones
+		change []func(*siptest.Message)
+		want   string
+	}{
+		{"as it is", sbc.Phones{}, nil, "<sip:+442079460000@" + domain + ">"},
+		{"asserted", sbc.Phones{Present: sbc.InPAI, STIR: true}, nil,
+			"<sip:+442079460000@" + domain + ">\nP-Asserted-Identity: \"Bob\" <sip:+442079460000@" + domain + ">\nIdentity: eyJ"},
+		{"privacy", sbc.Phones{Present: sbc.InPAI}, []func(*siptest.Message){header("Privacy", "id")},
+			"\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			w := newRawWorld(t, func(c *worldConfig) { c.sbc.Phones = x.phones })
+			got := make(chan string, 1)
+			p := w.rawPhone("1001", func(in *siptest.Incoming) { got <- seen(in.Request); in.Reject(486, "Busy") })
+			inv := w.b.invite("x", append([]func(*siptest.Message){func(m *siptest.Message) { m.URI = p }, from("<sip:+442079460000@x>"),
+				header("P-Asserted-Identity", `"Bob" <sip:+442079460000@x>`), header("Identity", "eyJ")}, x.change...)...)
+			if got := <-got; got != x.want {
+				t.Errorf("the phone sees\n%s\nwant\n%s", got, x.want)
+			}
+			w.b.ackFailure(inv, w.b.code(486))
+			w.quiet()
+			w.hidden()
+		})
+	}
+}
+
+// rawPhone registers a phone with the raw PBX and gives the contact that the
+// PBX has of it.
+func (w *rawWorld) rawPhone(user string, ring func(*siptest.Incoming)) string {
+	w.t.Helper()
+	p := w.phone(user, func(c *siptest.PhoneConfig) { c.OnInvite = ring })
+	done := make(chan error, 1)
+	go func() { done <- p.Register(w.ctx, 3600e9) }()
+	reg := w.b.request("REGISTER")
+	w.b.reply(reg, 200, "r", nil, siptest.Field{Name: "Contact", Value: reg.Get("Contact") + ";expires=3600"})
+	if err := <-done; err != nil {
+		w.t.Fatal(err)
+	}
+	return siptest.URIOf(reg.Get("Contact"))
+}
+
+// TestWhoAnswers: the identity of the callee is for those that are trusted.
+func TestWhoAnswers(t *testing.T) {
+	for _, trust := range []bool{true, false} {
+		w := newRawWorld(t, identity(sbc.Identity{Trust: trust}))
+		inv := w.a.invite("+33123456789")
+		w.b.reply(w.b.request("INVITE"), 180, "t", nil, siptest.Field{Name: "P-Asserted-Identity", Value: `"Alice" <sip:+33199001001@pbx.inside>`})
+		got := w.a.code(180).Get("P-Asserted-Identity")
+		if want := `"Alice" <sip:+33199001001@` + domain + ">"; trust && got != want || !trust && got != "" {
+			t.Errorf("trust %v: %q", trust, got)
+		}
+		w.a.cancel(inv)
+		w.a.ackFailure(inv, w.a.code(487))
+		w.b.reply(w.b.request("CANCEL"), 200, "", nil)
+		w.hidden()
+	}
+}
+
+func TestCriticalPrivacy(t *testing.T) {
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789", header("Privacy", "id;moon;critical"))
+	w.a.ackFailure(inv, w.a.code(500))
+	inv = w.a.invite("+33123456789", header("Privacy", "id;moon"))
+	w.b.reply(w.b.request("INVITE"), 486, "t", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	w.quiet()
+}
