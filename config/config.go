@@ -112,8 +112,9 @@ type PBX struct {
 	CA            string        // PEM, when TLS; "": the system's roots
 	Certificate   *Certificate
 	AllowWildcard bool
-	Realm         string // the realm of its challenges, where it is known
-	Failover      []int  // answers after which the next target or PBX is tried
+	Realm         string   // the realm of its challenges, where it is known
+	Failover      []int    // answers after which the next target or PBX is tried
+	Bodies        []string // types it may send and get beside SDP
 }
 
 // Peer is a carrier or trunk on the public side.
@@ -131,6 +132,7 @@ type Peer struct {
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
 	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
 	Limits         PeerLimits          `yaml:"limits"`
+	Bodies         []string            `yaml:"bodies,single"`   // types it may send and get beside SDP
 	Failover       []int               `yaml:"failover,single"` // answers after which the next target or peer is tried
 	Identity       Identity            `yaml:"identity"`
 }

@@ -49,6 +49,7 @@ func (k *checker) pbx() {
 				"%s.weight other than 1 is not available in this version", path)
 		}
 		k.failover(path, p.Failover)
+		k.bodies(path, p.Bodies)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, p.AllowWildcard)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)
@@ -112,6 +113,7 @@ func (k *checker) peers() {
 		k.identify(path, i, p)
 		k.peerTransport(path, p)
 		k.failover(path, p.Failover)
+		k.bodies(path, p.Bodies)
 		k.identity(path+".identity", p)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, false)
 		k.file(path+".ca", p.CA)

@@ -395,6 +395,7 @@ type pbxYAML struct {
 	AllowWildcard bool          `yaml:"allow_wildcard"`
 	Realm         string        `yaml:"realm"`
 	Failover      []int         `yaml:"failover,single"`
+	Bodies        []string      `yaml:"bodies,single"`
 }
 
 // UnmarshalNode reads an entry of `pbx`: a URI, or a mapping.

@@ -79,6 +79,7 @@ type PBX struct {
 	TLS       *cryptotls.Config
 	SRTP      sdp.Policy
 	Health    time.Duration // between OPTIONS; 0 = none
+	Bodies    []string      // types it may send and get beside SDP, e.g. application/isup
 	Failover  []int         // answers after which the next target or PBX is tried; nil = 502, 503, 504
 }
 
@@ -98,6 +99,7 @@ type Peer struct {
 	NAT            bool  // RFC 7362: its media may come from elsewhere than it says
 	Failover       []int // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 	Identity       Identity
+	Bodies         []string // types it may send and get beside SDP, e.g. application/isup
 }
 
 // Route sends calls that are not for a registered phone to peers in order.

@@ -123,9 +123,8 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		}
 		in.Kind = b2bua.Modify
 	case "INFO":
-		switch t := r.ContentType(); {
-		case t == "application/sdp", strings.HasPrefix(t, "multipart/"), strings.HasPrefix(t, "message/"):
-			refuse(415) // would carry addresses across
+		if !s.infoBody(r) {
+			refuse(415, sipx.HeaderField{Name: "Accept", Value: strings.Join(infoTypes, ", ")})
 			return
 		}
 		in.Kind = b2bua.Request
@@ -147,6 +146,10 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
 	if s.state.Phase != b2bua.Up {
 		return true // the machine says 491 or 481
+	}
+	if e := s.g.bodyFault(r, x.kind, x.name, s.a.Emergency()); e != nil {
+		tx.Respond(e.Status, "", "", acceptFor(e.Status), nil)
+		return false
 	}
 	switch {
 	case len(r.Body()) == 0:
@@ -251,6 +254,10 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 			hs = append(hs, h)
 		}
 	}
+	if hs, body, err = s.withParts(in.req, to, hs, body); err != nil {
+		refuse(415, err)
+		return
+	}
 	o := x.dialog.Request("INVITE", 0, hs, body)
 	x.oursSeq = x.dialog.LocalSeq
 	seq := x.oursSeq
@@ -339,6 +346,11 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 	if code < 300 {
 		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + x.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.Allow},
 			sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
+	}
+	if a.Relay && in.res != nil && body != nil {
+		if h, b, err := s.withParts(in.res, a.Leg, hs, body); err == nil {
+			hs, body = h, b
+		}
 	}
 	x.theirs.Respond(code, "", "", hs, body)
 }

@@ -148,6 +148,9 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return d, true
 	case len(r.Headers("Contact")) == 0:
 		return no(400, "base/no-contact", "INVITE without Contact")
+	case g.bodyFault(r, a.PeerKind, a.Peer, a.Emergency()) != nil:
+		e := g.bodyFault(r, a.PeerKind, a.Peer, a.Emergency())
+		return no(e.Status, "base/body", e.Reason)
 	case len(r.Body()) > 0 && (r.ContentType() != "application/sdp" || !identityEncoding(r.Header("Content-Encoding"))):
 		return no(415, "base/content-type", "body of type "+r.ContentType())
 	case len(r.Headers("Accept")) > 0 && !acceptsSDP(r.Headers("Accept")):

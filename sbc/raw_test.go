@@ -198,6 +198,12 @@ func (r *raw) invite(to string, change ...func(*siptest.Message)) *siptest.Messa
 // reply answers a request; a tag of "" takes none.
 func (r *raw) reply(req *siptest.Message, code int, tag string, body []byte, extra ...siptest.Field) {
 	r.t.Helper()
+	r.replyOf(req, code, tag, "application/sdp", body, extra...)
+}
+
+// replyOf is reply with a body of another type.
+func (r *raw) replyOf(req *siptest.Message, code int, tag, contentType string, body []byte, extra ...siptest.Field) {
+	r.t.Helper()
 	m := &siptest.Message{Code: code, Reason: "Whatever", Body: body}
 	for _, v := range req.All("Via") {
 		m.Add("Via", v)
@@ -212,7 +218,7 @@ func (r *raw) reply(req *siptest.Message, code int, tag string, body []byte, ext
 		m.Add("Contact", "<sip:raw@"+r.addr().String()+">")
 	}
 	if body != nil {
-		m.Add("Content-Type", "application/sdp")
+		m.Add("Content-Type", contentType)
 	}
 	m.Headers = append(m.Headers, extra...)
 	r.send(m)

@@ -62,6 +62,9 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	case s.g.shortInterval(r):
 		tx.Respond(422, "", "", []sipx.HeaderField{s.g.minSE()}, nil)
 		return
+	case s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()) != nil:
+		tx.Respond(s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()).Status, "", "", nil, nil)
+		return
 	case len(r.UnsupportedTags()) > 0 || r.ContentType() != "application/sdp":
 		tx.Respond(488, "", "", nil, nil)
 		return
@@ -185,6 +188,10 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	if b.side == call.Inside {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
+	}
+	if hs, body, err = s.withParts(r, b2bua.B, hs, body); err != nil {
+		refused(415, err)
+		return
 	}
 	o := b.dialog.Request("INVITE", 0, hs, body)
 	o.MaxForwards = r.MaxForwards() - 1
@@ -352,6 +359,11 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 	tag := ""
 	if in.fork != nil && code < 300 {
 		tag = l.dialog.LocalTag // A's dialog with this fork
+	}
+	if a.Relay && in.res != nil && body != nil {
+		if h, b, err := s.withParts(in.res, b2bua.A, hs, body); err == nil {
+			hs, body = h, b // a part that must be understood and does not cross is left out
+		}
 	}
 	l.theirs.Respond(code, "", tag, hs, body)
 }

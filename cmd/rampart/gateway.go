@@ -402,7 +402,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		return conf, nil
 	}
 	for _, p := range cfg.PBX {
-		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover}
+		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover, Bodies: p.Bodies}
 		if x.Transport == "tls" {
 			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 				return c, fmt.Errorf("pbx %s: %w", p.Name, err)
@@ -412,7 +412,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
-			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Identity: identity(p.Identity)}
+			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Identity: identity(p.Identity)}
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport = p.URI.Host, p.URI.Port, p.URI.Transport
 			if x.Transport == "" {

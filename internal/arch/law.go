@@ -26,6 +26,7 @@ func Rampart() Law {
 			{Path: "sbc/sipx", Level: 28, Why: "the SIP adapter"},
 			{Path: "sbc/b2bua", Level: 26, Pure: true, Why: "the call machine: state and event in, state and actions out"},
 			{Path: "sbc/sdp", Level: 26, Pure: true, Why: "session descriptions"},
+			{Path: "sbc/body", Level: 26, Pure: true, Why: "multipart bodies: what is the description, what else is there"},
 
 			{Path: "media", Level: 20, Why: "the media plane"},
 			{Path: "media/**", Level: 18, Why: "socket engines and DTLS below the media plane"},

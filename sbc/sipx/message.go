@@ -114,14 +114,16 @@ type Request struct {
 	message
 	msg *sip.Request
 
-	stack *Stack
-	tx    *ServerTx // set once Begin was called
+	stack  *Stack
+	tx     *ServerTx // set once Begin was called
+	bundle *bundle   // of a multipart body
 }
 
 // Response is a response that passed [Check].
 type Response struct {
 	message
-	msg *sip.Response
+	msg    *sip.Response
+	bundle *bundle // of a multipart body
 }
 
 func (r *Request) Method() string  { return string(r.msg.Method) }
@@ -130,7 +132,6 @@ func (r *Request) CallID() string  { return string(*r.msg.CallID()) }
 func (r *Request) CSeq() uint32    { return r.msg.CSeq().SeqNo }
 func (r *Request) FromTag() string { v, _ := r.msg.From().Params.Get("tag"); return v }
 func (r *Request) ToTag() string   { v, _ := r.msg.To().Params.Get("tag"); return v }
-func (r *Request) Body() []byte    { return r.msg.Body() }
 func (r *Request) From() NameAddr {
 	h := r.msg.From()
 	return nameAddr(h.DisplayName, h.Address, h.Params)
@@ -152,9 +153,6 @@ func (r *Request) Header(name string) string { return header(r.msg, name) }
 // Headers returns every header of that name, one value a line.
 func (r *Request) Headers(name string) []string { return allHeaders(r.msg, name) }
 
-// ContentType returns the media type in lower case without parameters.
-func (r *Request) ContentType() string { return mediaType(r.Header("Content-Type")) }
-
 // Contacts returns every Contact value; star reports "Contact: *".
 func (r *Request) Contacts() (list []NameAddr, star bool) { return contacts(r.msg) }
 
@@ -171,11 +169,9 @@ func (r *Response) CSeq() uint32    { return r.msg.CSeq().SeqNo }
 func (r *Response) Method() string  { return string(r.msg.CSeq().MethodName) }
 func (r *Response) FromTag() string { v, _ := r.msg.From().Params.Get("tag"); return v }
 func (r *Response) ToTag() string   { v, _ := r.msg.To().Params.Get("tag"); return v }
-func (r *Response) Body() []byte    { return r.msg.Body() }
 
 func (r *Response) Header(name string) string    { return header(r.msg, name) }
 func (r *Response) Headers(name string) []string { return allHeaders(r.msg, name) }
-func (r *Response) ContentType() string          { return mediaType(r.Header("Content-Type")) }
 func (r *Response) Contacts() ([]NameAddr, bool) { return contacts(r.msg) }
 func (r *Response) Contact() (NameAddr, bool)    { return firstContact(r.msg) }
 

@@ -246,14 +246,14 @@ func (s *Stack) handle(f *Flow, b []byte) {
 			s.malformed(f, b, &Malformed{Status: 513, Header: "Record-Route", Reason: "too many routes"})
 			return
 		}
-		s.request(&Request{message: message{f, now, n}, msg: m, stack: s})
+		s.request((&Request{message: message{f, now, n}, msg: m, stack: s}).unpacked())
 	case *sip.Response:
 		s.Stats.Responses.Add(1)
 		if m.CallID() == nil || m.From() == nil || m.To() == nil || m.CSeq() == nil || m.Via() == nil || len(m.GetHeaders("Record-Route")) > maxRoutes {
 			s.malformed(f, b, &Malformed{Status: 400, Reason: "mandatory header unreadable, or too many routes", Response: true})
 			return
 		}
-		s.response(&Response{message: message{f, now, n}, msg: m})
+		s.response((&Response{message: message{f, now, n}, msg: m}).unpacked())
 	}
 }
 
