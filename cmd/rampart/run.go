@@ -29,6 +29,7 @@ func (c *runCmd) Run(app *app) error {
 	if err != nil {
 		return err
 	}
+	tuneMemory()
 	level := slog.LevelInfo
 	if c.Debug {
 		level = slog.LevelDebug
