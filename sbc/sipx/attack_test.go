@@ -278,7 +278,8 @@ func TestAnswersGoToTheSource(t *testing.T) {
 func TestReceivedHasNoZone(t *testing.T) {
 	r := parseRequest(t, msg("OPTIONS", "192.0.2.7", "z", "z", "", 1))
 	r.Flow.Remote = netip.MustParseAddrPort("[fe80::1%lo]:5060")
-	if v := r.reply(200, "OK", "t", nil, nil).Via().Value(); strings.Contains(v, "%") || !strings.Contains(v, "received=fe80::1;") && !strings.HasSuffix(v, "received=fe80::1") {
+	v, _, _ := strings.Cut(string(r.reply(200, "OK", "t", nil, nil)), "\r\nFrom")
+	if strings.Contains(v, "%") || !strings.Contains(v, "received=fe80::1;") && !strings.HasSuffix(v, "received=fe80::1") {
 		t.Errorf("Via %s", v)
 	}
 }

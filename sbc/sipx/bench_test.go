@@ -108,7 +108,7 @@ func BenchmarkReply(b *testing.B) {
 	r := benchRequest(b)
 	b.ReportAllocs()
 	for b.Loop() {
-		_ = r.reply(200, "OK", "tag", nil, nil).String()
+		_ = r.reply(200, "OK", "tag", nil, nil)
 	}
 }
 

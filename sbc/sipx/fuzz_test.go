@@ -45,7 +45,10 @@ func FuzzAnswers(f *testing.F) {
 		r := &Request{message: message{Flow: flow, At: time.Now(), Size: n}, msg: req, stack: stack}
 		hs := append(r.Carry(call.Inside), r.Carry(call.Public)...)
 		r.Attempt()
-		a := []byte(r.reply(183, "Session Progress", statelessTag(r), nil, nil).String())
+		a := r.reply(183, "Session Progress", statelessTag(r), nil, nil)
+		if slow := slowReply(r, 183, "Session Progress", statelessTag(r), nil, nil).String(); slow != string(a) {
+			t.Errorf("the answer is\n%q\nand by the library\n%q", a, slow)
+		}
 		if _, bad := Check(a, true, Limits{}); bad != nil && bad.Header != "Via" && bad.Header != "CSeq" {
 			t.Errorf("answer: %v\n%q", bad, a)
 		}

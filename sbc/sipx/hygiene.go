@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/emiago/sipgo/sip"
+
 	"github.com/rampart-sbc/rampart/call"
 )
 
@@ -71,14 +73,40 @@ func carry(headers func(string) []string, to call.Side) (out []HeaderField) {
 	return out
 }
 
+// fields are the headers of a message for who asks for many names.
+type fields struct {
+	hs    []sip.Header
+	names []string
+}
+
+func newFields(m sip.Message) *fields {
+	f := &fields{hs: ordered(m)}
+	f.names = make([]string, len(f.hs))
+	for i, h := range f.hs {
+		f.names[i] = h.Name()
+	}
+	return f
+}
+
+// all is [allHeaders].
+func (f *fields) all(name string) (out []string) {
+	short := compactName(name)
+	for i, got := range f.names {
+		if isNamed(got, name, short) {
+			out = append(out, f.hs[i].Value())
+		}
+	}
+	return out
+}
+
 // Carry returns the header fields of the request that may cross to that side.
-func (r *Request) Carry(to call.Side) []HeaderField { return carry(r.Headers, to) }
+func (r *Request) Carry(to call.Side) []HeaderField { return carry(newFields(r.msg).all, to) }
 
 // Carry returns the header fields of the response that may cross to that
 // side. A Retry-After of 503 may not: it would keep the other side from
 // sending us anything at all (RFC 3261 §21.5.4), however many ways are left.
 func (r *Response) Carry(to call.Side) []HeaderField {
-	hs := carry(r.Headers, to)
+	hs := carry(newFields(r.msg).all, to)
 	if r.Code() == 503 {
 		hs = slices.DeleteFunc(hs, func(h HeaderField) bool { return h.Name == "Retry-After" })
 	}

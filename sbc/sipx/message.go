@@ -3,9 +3,9 @@ package sipx
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -117,6 +117,7 @@ type Request struct {
 	stack  *Stack
 	tx     *ServerTx // set once Begin was called
 	bundle *bundle   // of a multipart body
+	echoed atomic.Pointer[echo]
 }
 
 // Response is a response that passed [Check].
@@ -312,62 +313,6 @@ func splitRoutes(values []string) (out []string) {
 
 // HeaderField is one header of a message we send.
 type HeaderField struct{ Name, Value string }
-
-// reply builds the response to req. The To tag is added to every response but
-// 100 (RFC 3261 §8.2.6.2).
-func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body []byte) *sip.Response {
-	res := sip.NewResponse(code, reason)
-	res.SipVersion = "SIP/2.0"
-	for i, h := range r.msg.GetHeaders("Via") {
-		v, ok := h.(*sip.ViaHeader)
-		if !ok {
-			res.AppendHeader(sip.HeaderClone(h))
-			continue
-		}
-		v = v.Clone()
-		if i == 0 {
-			// A client's own idea of where it was received from never stays.
-			src := r.Flow.Remote
-			v.Params.Add("received", src.Addr().WithZone("").String())
-			if v.Params.Has("rport") {
-				v.Params.Add("rport", strconv.Itoa(int(src.Port())))
-			}
-		}
-		// The parser takes the brackets off and puts them back only around what
-		// is not v4-mapped.
-		if a, err := netip.ParseAddr(v.Host); err == nil && a.Is4In6() {
-			v.Host = "[" + v.Host + "]"
-		}
-		res.AppendHeader(v)
-	}
-	if code > 100 && code < 300 && r.Method() == "INVITE" {
-		// The proxies on the way stay in the dialog (RFC 3261 §12.1.1).
-		for _, h := range r.msg.GetHeaders("Record-Route") {
-			res.AppendHeader(sip.HeaderClone(h))
-		}
-	}
-	res.AppendHeader(sip.HeaderClone(r.msg.From()))
-	to := sip.HeaderClone(r.msg.To()).(*sip.ToHeader)
-	if code != 100 && !to.Params.Has("tag") {
-		to.Params.Add("tag", toTag)
-	}
-	res.AppendHeader(to)
-	res.AppendHeader(sip.HeaderClone(r.msg.CallID()))
-	res.AppendHeader(sip.HeaderClone(r.msg.CSeq()))
-	if code == 100 {
-		if ts := r.Header("Timestamp"); ts != "" {
-			res.AppendHeader(sip.NewHeader("Timestamp", ts))
-		}
-	}
-	for _, h := range hs {
-		if !h.safe() {
-			continue // the answer must go out; see Out.safe
-		}
-		res.AppendHeader(sip.NewHeader(h.Name, h.Value))
-	}
-	res.SetBody(body)
-	return res
-}
 
 // Out is a request we send: the target, the header fields in order, the body.
 // Via and Max-Forwards come first and are written by the stack.

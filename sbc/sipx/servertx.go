@@ -86,7 +86,7 @@ func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body
 	if tag == "" {
 		tag = tx.tag
 	}
-	b := []byte(tx.req.reply(code, reason, tag, hs, body).String())
+	b := tx.req.reply(code, reason, tag, hs, body)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.state != txProceeding {

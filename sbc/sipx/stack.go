@@ -332,8 +332,7 @@ func (r *Request) Refuse(code int, hs []HeaderField) {
 	if r.Method() == "ACK" {
 		return
 	}
-	res := r.reply(code, reasonPhrase(code), statelessTag(r), hs, nil)
-	r.stack.sendResponse(r, []byte(res.String()))
+	r.stack.sendResponse(r, r.reply(code, reasonPhrase(code), statelessTag(r), hs, nil))
 }
 
 // sendResponse sends where RFC 3261 §18.2.2 and RFC 3581 §4 say.
