@@ -246,7 +246,7 @@ const (
 // and never null, and what a line must have filled in.
 func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	for _, s := range []*string{&r.ID, &r.CallID, &r.Node, &r.Account, &r.User, &r.Peer, &r.From, &r.To,
-		&r.FromE164, &r.ToE164, &r.ToNumber, &r.ToKind, &r.Country, &r.Class, &r.Rule, &r.UserAgent, &r.Source, &r.SourceGeo} {
+		&r.FromE164, &r.ToE164, &r.ToNumber, &r.ToKind, &r.Country, &r.Class, &r.Rule, &r.UserAgent, &r.Source, &r.SourceGeo, &r.Diversion} {
 		*s = short(*s)
 	}
 	if r.Node == "" {

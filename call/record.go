@@ -108,6 +108,9 @@ type Record struct {
 	// Coalesced counts further attempts of the same stranger that this
 	// record stands for; 0 for everybody identified.
 	Coalesced int `json:"coalesced,omitempty"`
+	// Diversion is who passed the call on, as in [Attempt]; a call that the
+	// gateway itself forwarded has the one who redirected it.
+	Diversion string `json:"diversion,omitempty"`
 }
 
 // EventKind is the kind of a line in the event stream.

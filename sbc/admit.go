@@ -56,6 +56,9 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if g.deps.Geo != nil && f.Side == call.Public {
 		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(f.Remote.Addr())
 	}
+	if a.Method == "INVITE" && g.trusts(id.kind, id.name()) {
+		a.Diversion = g.divertedBy(r, a.At)
+	}
 	if from := aorOf(r.From().URI); slices.Contains(id.aors, from) {
 		a.User = from.user
 	}

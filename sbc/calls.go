@@ -199,6 +199,7 @@ type group struct {
 type pass struct {
 	call.Pass
 	ring, answer time.Time
+	diversion    string // who passed it on
 }
 
 // join finds the call that an INVITE from the PBX goes on with: by our own

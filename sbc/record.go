@@ -26,6 +26,7 @@ func (g *Gateway) begin(s *session) {
 func (s *session) describe(p *pass, a *call.Attempt, d call.Decision) { describe(p, a, d) }
 
 func describe(p *pass, a *call.Attempt, d call.Decision) {
+	p.diversion = a.Diversion
 	p.SIPCallID, p.From, p.Peer = a.SIPCallID, a.Side.String(), a.Peer
 	p.Source, p.Transport, p.TLSVersion = a.Source.Addr.String(), a.Source.Transport, a.Source.TLSVersion
 	p.Rule, p.Trace = d.Rule, d.Trace
@@ -128,6 +129,12 @@ func (grp *group) record(node string, now time.Time) call.Record {
 	} else {
 		r.RingMs = max(first.answer.Sub(from).Milliseconds(), 0)
 		r.DurationMs = now.Sub(first.answer).Milliseconds()
+	}
+	r.Diversion = a.Diversion
+	for _, p := range grp.passes { // forwarded inside: the PBX says so on its own pass
+		if r.Diversion == "" {
+			r.Diversion = p.diversion
+		}
 	}
 	r.Code, r.Rule = first.Code, first.Rule
 	if r.Verdict == call.Abstain {

@@ -185,6 +185,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 		}
 	}
 	hs = append(hs, caller...)
+	hs = append(hs, s.g.diversions(r, a, b.kind, t.name())...)
 	if b.side == call.Inside {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
@@ -338,6 +339,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		}
 		if code < 300 {
 			hs = append(hs, s.connected(in.res, &s.legs[b2bua.B], l)...)
+			hs = append(hs, s.g.diversions(in.res, &s.legs[b2bua.B], l.kind, l.name)...)
 		}
 	}
 	if code > 100 && code < 300 {

@@ -45,7 +45,7 @@ var carried = []struct {
 
 // optionTags are the extensions (RFC 3261 §19.2) that work through the
 // gateway; others are taken out of Supported and refused in Require.
-var optionTags = map[string]bool{"timer": true}
+var optionTags = map[string]bool{"histinfo": true, "timer": true}
 
 // Allow is our Allow header: what is not in it gets 405.
 const Allow = "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, REGISTER"
@@ -411,13 +411,6 @@ func (r *Request) Attempt() *call.Attempt {
 				if n, err := strconv.Atoi(v); err == nil {
 					a.Expires = n
 				}
-			}
-		}
-	}
-	for _, name := range []string{"Diversion", "History-Info"} {
-		if v := r.Header(name); v != "" && a.Diversion == "" {
-			if n, err := ParseNameAddr(v); err == nil {
-				a.Diversion = userOf(n.URI)
 			}
 		}
 	}
