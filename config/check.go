@@ -55,6 +55,7 @@ func (k *checker) check() {
 	k.pbx()
 	k.peers()
 	k.phones()
+	k.registrations()
 	k.home()
 	k.policy()
 	k.routes()

@@ -14,28 +14,31 @@ import (
 type Config struct {
 	File string `yaml:"-"` // where it was read from
 
-	Domains []string      `yaml:"domain,single,required"`
-	PBX     []PBX         `yaml:"pbx,single,required"`
-	Profile Profile       `yaml:"profile"`
-	Node    string        `yaml:"node"` // in alerts and CDRs; the host's name
-	Listen  Listen        `yaml:"listen"`
-	Inside  Listen        `yaml:"inside"`
-	Media   Media         `yaml:"media"`
-	TLS     TLS           `yaml:"tls"`
-	Peers   []Peer        `yaml:"peers"`
-	Phones  Phones        `yaml:"phones"`
-	Home    Home          `yaml:"home"`
-	Policy  Policy        `yaml:"policy"`
-	Routes  []Route       `yaml:"routes"`
-	GeoIP   GeoIP         `yaml:"geoip"`
-	Store   Store         `yaml:"store"`
-	State   string        `yaml:"state"` // directory of the CA, keys and default logs
-	Alerts  []Sink        `yaml:"alerts"`
-	CDR     []Sink        `yaml:"cdr"`
-	Events  []Sink        `yaml:"events"`
-	Admin   Admin         `yaml:"admin"`
-	Limits  Limits        `yaml:"limits"`
-	Drain   time.Duration `yaml:"drain_timeout"` // for live calls after SIGTERM
+	Domains []string `yaml:"domain,single,required"`
+	PBX     []PBX    `yaml:"pbx,single,required"`
+	Profile Profile  `yaml:"profile"`
+	Node    string   `yaml:"node"` // in alerts and CDRs; the host's name
+	Listen  Listen   `yaml:"listen"`
+	Inside  Listen   `yaml:"inside"`
+	Media   Media    `yaml:"media"`
+	TLS     TLS      `yaml:"tls"`
+	Peers   []Peer   `yaml:"peers"`
+	Phones  Phones   `yaml:"phones"`
+
+	Registrations Registrations `yaml:"registrations"`
+
+	Home   Home          `yaml:"home"`
+	Policy Policy        `yaml:"policy"`
+	Routes []Route       `yaml:"routes"`
+	GeoIP  GeoIP         `yaml:"geoip"`
+	Store  Store         `yaml:"store"`
+	State  string        `yaml:"state"` // directory of the CA, keys and default logs
+	Alerts []Sink        `yaml:"alerts"`
+	CDR    []Sink        `yaml:"cdr"`
+	Events []Sink        `yaml:"events"`
+	Admin  Admin         `yaml:"admin"`
+	Limits Limits        `yaml:"limits"`
+	Drain  time.Duration `yaml:"drain_timeout"` // for live calls after SIGTERM
 
 	PolicyFiles []string `yaml:"-"` // what Policy.Files found, sorted
 

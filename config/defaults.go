@@ -46,11 +46,13 @@ func Defaults(p Profile) Config {
 			Failover:        2 * time.Second,
 			Session:         90 * time.Second,
 		},
-		Drain: 2 * time.Minute,
+		Registrations: Registrations{Rate: 200},
+		Drain:         2 * time.Minute,
 	}
 	if p == CallCentre {
 		// Hundreds of agents, diallers that ring many numbers at a time,
 		// and agents who all log in at the start of a shift.
+		c.Registrations.Rate = 500
 		c.Limits.Calls = 10_000
 		c.Limits.Registrations = 20_000
 		c.Limits.Transactions = 200_000

@@ -106,7 +106,8 @@ func TestMinimal(t *testing.T) {
 		Limits: Limits{Calls: 1000, Registrations: 5000, Transactions: 50000, Connections: 5000, SourceConns: 100,
 			SourcePackets: 50, StrangerPackets: 2000, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
-		Drain: 2 * time.Minute,
+		Registrations: Registrations{Rate: 200},
+		Drain:         2 * time.Minute,
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {
 		t.Error(got)

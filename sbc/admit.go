@@ -21,6 +21,8 @@ type Counters struct {
 	Decisions  [5]atomic.Uint64 // by verdict
 	Malformed  atomic.Uint64
 	Registered atomic.Uint64
+	Refreshed  atomic.Uint64 // registrations answered in place of the PBX
+	Deferred   atomic.Uint64 // registrations sent away with 503, to come later
 	Answered   atomic.Uint64
 	Panics     atomic.Uint64
 	logged     atomic.Int64 // unix time of the last malformed line in the log

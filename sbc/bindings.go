@@ -26,6 +26,14 @@ type binding struct {
 	expires   time.Time
 	asked     time.Time // when the REGISTER came that it stands for
 	userAgent string
+
+	// What refreshes are measured by (throttle.go). The phone was told until
+	// when it stands, the PBX granted it for longer.
+	cseq        uint32
+	print       [16]byte
+	interval    time.Duration
+	told        time.Time
+	half, until time.Time // of what the PBX granted
 }
 
 // maxContacts bounds the bindings of one AoR; the PBX has its own limit below.
@@ -62,6 +70,13 @@ func (b *bindings) count(a netip.Addr, n int) {
 	if b.sources[a] += n; b.sources[a] <= 0 {
 		delete(b.sources, a)
 	}
+}
+
+// knows reports whether a user has registered from that address.
+func (b *bindings) knows(who aor, a netip.Addr) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.ContainsFunc(b.byAoR[who], func(p *binding) bool { return p.source == a })
 }
 
 // from reports whether a registered phone has that address.

@@ -23,6 +23,7 @@ type directory struct {
 	mu    sync.RWMutex
 	addrs map[string][]netip.AddrPort // by hop name
 	down  map[string]bool             // PBXs that do not answer
+	back  map[string]time.Time        // PBXs that did not, and since when they do again
 	quiet map[targetKey]time.Time     // targets that did not answer a call, and when
 }
 
@@ -34,6 +35,7 @@ func (d *directory) init(cfg Config) {
 	d.cfg = cfg
 	d.addrs = map[string][]netip.AddrPort{}
 	d.down = map[string]bool{}
+	d.back = map[string]time.Time{}
 	d.quiet = map[targetKey]time.Time{}
 }
 
@@ -179,7 +181,17 @@ func (d *directory) mark(name string, down bool) bool {
 		return false
 	}
 	d.down[name] = down
+	if !down {
+		d.back[name] = time.Now()
+	}
 	return true
+}
+
+// backSince is when a PBX was found alive again, zero if it never was away.
+func (d *directory) backSince(name string) time.Time {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.back[name]
 }
 
 // PBXUp reports how many PBXs answer, of how many.

@@ -135,6 +135,7 @@ type Config struct {
 	EmergencyNumber string
 	TokenKey        []byte // kept secret that registration tokens are derived with
 	Phones          Phones
+	Registrations   Registrations
 	// OwnNumbers are prefixes of our own numbers: who calls with one from
 	// outside is told of.
 	OwnNumbers []string
@@ -169,6 +170,8 @@ type Gateway struct {
 	challenges challenges
 	turns      turns
 	flood      flood
+	pacer      pacer
+	brief      brief
 	draining   atomic.Bool
 	Counters   Counters
 
@@ -212,6 +215,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.ids.init()
 	g.bindings.init(cfg.MaxBindings)
 	g.calls.init()
+	g.pacer.init(cfg.Registrations.Rate, cfg.Registrations.Queue)
 	var err error
 	if cfg.Stack.Log == nil {
 		cfg.Stack.Log = deps.Log
@@ -238,6 +242,7 @@ func (g *Gateway) Start() {
 	}
 	g.wg.Go(g.janitor)
 	g.wg.Go(g.floodWatch)
+	g.wg.Go(g.pacing)
 }
 
 // Addrs lists the bound addresses of a side and transport.

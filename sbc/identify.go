@@ -3,6 +3,7 @@ package sbc
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -33,6 +34,11 @@ func (id identity) name() string {
 		return id.pbx.Name
 	}
 	return ""
+}
+
+// has: the flow registered that address of record.
+func (id identity) has(who aor) bool {
+	return id.kind == call.Phone && slices.Contains(id.aors, who)
 }
 
 // aor is an address of record in comparable form.

@@ -67,22 +67,52 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		deny(400, "base/register-contact", "bad Contact set", "", call.Low)
 		return
 	}
-	d := g.admit(a)
-	if !d.Permits() {
+	req := &registration{g: g, r: r, a: a, aor: to, contacts: contacts, star: star}
+	d := g.decide(a)
+	brief := d.Permits() && req.tooBrief()
+	if brief {
+		d = call.Decision{Verdict: call.Reject, Status: 423, Rule: "base/register-interval", Severity: call.Info,
+			Reason: "asks for less than the minimum", Subject: call.Subject{Kind: "user", Value: to.user}, Trace: d.Trace, Also: d.Also}
+	}
+	g.report(a, d)
+	switch {
+	case brief:
+		g.registered(r, a, d.Status, sentCredentials(r))
+		r.Refuse(423, g.minExpires(refusalHeaders(a, d), nil))
+	case !d.Permits():
 		g.registered(r, a, d.Status, sentCredentials(r))
 		g.answer(r, a, d)
+	case !req.here(false):
+		g.ask(req, id)
+	}
+}
+
+// ask sends a registration to the PBX, at once or when its turn comes.
+func (g *Gateway) ask(req *registration, id identity) {
+	r := req.r
+	if req.tx = r.Begin(); req.tx == nil {
 		return
 	}
-	tx := r.Begin()
-	if tx == nil {
+	known, key := g.knownPhone(r, id, req.aor), "source "+r.Flow.Remote.Addr().String()
+	if known {
+		key = req.aor.String()
+	}
+	switch now, full := g.pacer.pass(time.Now(), key, known, req.send); {
+	case now:
+		req.send()
+	case full && !req.here(true):
+		g.Counters.Deferred.Add(1)
+		g.registered(r, req.a, 503, sentCredentials(r))
+		req.tx.Respond(503, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(int(g.pacer.retryAfter().Seconds()))}}, nil)
+	}
+}
+
+func (q *registration) send() {
+	if slices.ContainsFunc(q.g.cfg.PBXs, func(p PBX) bool { return p.Transport != "udp" }) {
+		q.g.turns.run(q.r.Flow, q.forward) // the PBX may need a connection: that is a child's work
 		return
 	}
-	req := &registration{g: g, r: r, tx: tx, a: a, aor: to, contacts: contacts, star: star}
-	if slices.ContainsFunc(g.cfg.PBXs, func(p PBX) bool { return p.Transport != "udp" }) {
-		g.turns.run(r.Flow, req.forward) // the PBX may need a connection: that is a child's work
-		return
-	}
-	req.forward()
+	q.forward()
 }
 
 // turns keeps the registrations of a connection in the order they came (RFC
@@ -161,7 +191,7 @@ func (q *registration) forward() {
 			last = err
 			continue
 		}
-		if err := q.send(f, p); err != nil {
+		if err := q.sendTo(f, p); err != nil {
 			last = err
 			continue
 		}
@@ -176,7 +206,7 @@ func (q *registration) unreachable(why error) {
 	q.tx.Respond(503, "", "", nil, nil)
 }
 
-func (q *registration) send(f *sipx.Flow, p *PBX) error {
+func (q *registration) sendTo(f *sipx.Flow, p *PBX) error {
 	r := q.r
 	callID := q.g.mapped("register", q.aor.String(), r.CallID())
 	tag := q.g.mapped("tag", r.CallID(), r.FromTag())[:16]
@@ -199,12 +229,15 @@ func (q *registration) send(f *sipx.Flow, p *PBX) error {
 		v := "<" + f.ContactURI(q.g.token(q.aor, c)) + ">"
 		for _, n := range []string{"expires", "q"} {
 			if x := c.Get(n); x != "" {
+				if n == "expires" {
+					x = q.upstream(p, x)
+				}
 				v += ";" + n + "=" + x
 			}
 		}
 		add("Contact", v)
 	}
-	o.Headers = append(o.Headers, r.Carry(call.Inside)...)
+	o.Headers = append(o.Headers, q.carried(p)...)
 	q.a.Account = p.Name
 	_, err := q.g.stack.Send(f, o, func(out sipx.Outcome) { q.result(out, p) })
 	return err
@@ -235,9 +268,14 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		for i, h := range hs {
 			if h.Name == "Expires" {
 				hs[i].Value = clamped(h.Value)
+				if len(q.contacts) > 0 {
+					hs[i].Value = strconv.Itoa(int(q.told(q.contacts[0], parseSeconds(h.Value, 0)) / time.Second))
+				}
 			}
 		}
 		hs = append(hs, q.listed(out.Res)...)
+	case code == 423:
+		hs = g.minExpires(hs, p)
 	case code >= 300 && code < 400:
 		code = 480 // a redirect names the inside
 	case (code == 401 || code == 407) && credentials == "sent" && out.Res.StaleChallenge():
@@ -285,14 +323,20 @@ func (q *registration) accepted(res *sipx.Response, p *PBX) bool {
 		}
 		u := c.URI
 		u.Headers = nil // they have no meaning in a Request-URI
+		told := q.told(c, d)
+		expires := now.Add(d)
+		if told < d {
+			expires = earlier(now.Add(told+late), expires)
+		}
 		f.MarkKnown(true)
 		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: u.String(), account: p.Name, flow: f, source: f.Remote.Addr(),
-			expires: now.Add(d), asked: q.r.At, userAgent: q.r.UserAgent()}) {
+			expires: expires, asked: q.r.At, userAgent: q.r.UserAgent(), cseq: q.r.CSeq(), print: q.print(c),
+			interval: told, told: now.Add(told), half: now.Add(d / 2), until: now.Add(d)}) {
 			g.log.Warn("registration table full", "aor", q.aor.String())
 			full = true
 			continue
 		}
-		longest = max(longest, d)
+		longest = max(longest, expires.Sub(now))
 	}
 	switch {
 	case longest > 0:
@@ -318,7 +362,11 @@ func (q *registration) listed(res *sipx.Response) (hs []sipx.HeaderField) {
 		}
 		v := "<" + b.contact + ">"
 		if x := c.Get("expires"); x != "" {
-			v += ";expires=" + clamped(x)
+			x = clamped(x)
+			if d := parseSeconds(x, 0); b.told.Sub(now).Round(time.Second) < d {
+				x = left(b, now) // it was told less than the PBX grants
+			}
+			v += ";expires=" + x
 		}
 		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: v})
 	}

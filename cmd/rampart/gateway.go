@@ -351,6 +351,8 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
 	}
+	c.Registrations = sbc.Registrations{PhoneInterval: cfg.Registrations.PhoneInterval, PBXInterval: cfg.Registrations.PBXInterval,
+		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue}
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
 	if len(cfg.Home.Emergency) > 0 {
