@@ -84,7 +84,14 @@ func TestLateAnswer(t *testing.T) {
 	late := w.b.request("REGISTER")
 	old.Close()
 	p := w.phone("1002")
-	m := w.in(p, instance)
+	got := w.ask(p, reg(p, instance))
+	m := w.b.expect("the new REGISTER", func(m *siptest.Message) bool { // the old one is repeated
+		return m.Method == "REGISTER" && m.Get("Call-ID") != late.Get("Call-ID")
+	})
+	w.granted(m, 600)
+	if res := <-got; res == nil || res.Code != 200 {
+		t.Fatalf("REGISTER: %v", res)
+	}
 	if token(m) != token(late) {
 		t.Fatalf("tokens %s and %s of one instance", token(m), token(late))
 	}
