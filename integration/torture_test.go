@@ -81,7 +81,7 @@ func reaction(seen *peers.Capture, from, to netip.Addr) (int, string) {
 // or end at a PBX that knows nobody (404); REGISTER is not for carriers (403).
 var reactions = map[string]int{
 	"wsinv": 481, "intmeth": 501, "esc01": 404, "escnull": 403, "esc02": 501, "lwsdisp": 200, "longreq": 404, "dblreq": 403, "semiuri": 200,
-	"transports": 200, "mpart01": 405,
+	"transports": 200, "mpart01": 415,
 	"clerr": 400, "ncl": 400, "quotbal": 400, "ltgtruri": 400, "lwsruri": 400, "lwsstart": 400, "trws": 400, "escruri": 400, "baddate": 400,
 	"regbadct": 400, "badaspec": 400, "mismatch01": 400, "mismatch02": 400,
 	"unkscm": 416, "novelsc": 416, "unksm2": 400, "bext01": 420, "invut": 415, "regaut01": 403, "mcl01": 400, "zeromf": 483, "cparam01": 403,
@@ -97,7 +97,7 @@ var unanswerable = []string{"badinv01", "scalar02", "baddn", "badvers", "badbran
 // says is what an answer must carry besides its code.
 var says = map[string]string{
 	"bext01": "Unsupported: nothingsupportsthis, nothingsupportsthiseither", "invut": "Accept: application/sdp",
-	"mpart01": "Allow: ", "ipv4-mapped-ipv6": "Via: SIP/2.0/UDP [::ffff:192.0.2.10]:19823;branch=z9hG4bKbh19;received=",
+	"mpart01": "Accept: ", "ipv4-mapped-ipv6": "Via: SIP/2.0/UDP [::ffff:192.0.2.10]:19823;branch=z9hG4bKbh19;received=",
 }
 
 // overTLS is what a telephone that is not registered gets for the messages with

@@ -197,6 +197,16 @@ func (b *bindings) get(token string, now time.Time) (binding, bool) {
 	return *p, true
 }
 
+// named is get for a token that stands in a document; nobody is sent there.
+func (b *bindings) named(token string) (binding, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if p := b.byToken[token]; p != nil {
+		return *p, true
+	}
+	return binding{}, false
+}
+
 // of lists the live bindings of an AoR, those with a connection first.
 func (b *bindings) of(a aor, now time.Time) (out []binding) {
 	b.mu.Lock()

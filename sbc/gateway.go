@@ -13,6 +13,7 @@
 package sbc
 
 import (
+	"cmp"
 	"context"
 	cryptotls "crypto/tls"
 	"fmt"
@@ -100,6 +101,7 @@ type Peer struct {
 	Failover       []int // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 	Identity       Identity
 	Bodies         []string // types it may send and get beside SDP, e.g. application/isup
+	AllowRefer     bool     // it may transfer the calls it has with us
 }
 
 // Route sends calls that are not for a registered phone to peers in order.
@@ -128,6 +130,9 @@ type Config struct {
 	MinSession    time.Duration // the least session interval, RFC 4028: 90 s
 	MaxCalls      int           // passes at a time; 0 = 20,000
 	MaxBindings   int           // 0 = 50,000
+	// MaxSubscriptions bounds SUBSCRIBE dialogs, MaxSubscriptionsPerUser those
+	// of one phone's user: 50,000 and 200.
+	MaxSubscriptions, MaxSubscriptionsPerUser int
 	// ForwardCanonical writes the canonical number to carriers; false sends
 	// what was dialled.
 	ForwardCanonical bool
@@ -172,6 +177,8 @@ type Gateway struct {
 	flood      flood
 	pacer      pacer
 	brief      brief
+	subs       subscriptions
+	relays     challenged
 	draining   atomic.Bool
 	Counters   Counters
 
@@ -214,6 +221,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.peers.init(cfg)
 	g.ids.init()
 	g.bindings.init(cfg.MaxBindings)
+	g.subs.init(cmp.Or(cfg.MaxSubscriptions, 50000), cmp.Or(cfg.MaxSubscriptionsPerUser, 200))
 	g.calls.init()
 	g.pacer.init(cfg.Registrations.Rate, cfg.Registrations.Queue)
 	var err error
@@ -309,6 +317,8 @@ func (g *Gateway) janitor() {
 			g.bindings.expire(now)
 			g.ids.expire(now)
 			g.calls.expire(now)
+			g.subs.expire(now)
+			g.relays.expire(now)
 			g.unanswered(now.Add(-g.cfg.RetryTimeout))
 		}
 	}
@@ -360,6 +370,12 @@ func (g *Gateway) Request(r *sipx.Request) {
 		g.register(r, id)
 	case "OPTIONS":
 		g.options(r, id)
+	case "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER":
+		if id.kind != call.Stranger {
+			g.relay(r, id)
+			return
+		}
+		g.other(r, id)
 	default:
 		g.other(r, id)
 	}
@@ -419,6 +435,10 @@ func (g *Gateway) inDialog(r *sipx.Request, id identity) {
 		return
 	}
 	if s == nil {
+		if u, end := g.subs.find(r.Flow.Side, r.DialogKey()); u != nil {
+			u.take(end, r)
+			return
+		}
 		r.Refuse(481, nil)
 		return
 	}

@@ -46,27 +46,29 @@ func (s *session) request(l b2bua.Leg, r *sipx.Request) {
 
 // fits: a request must come the way the leg's own requests come: the same
 // side, and the same host, the same peer, or the phone's newer connection.
-func (s *session) fits(x *leg, f *sipx.Flow) bool {
+func (s *session) fits(x *leg, f *sipx.Flow) bool { return s.g.fits(x, f) }
+
+func (g *Gateway) fits(x *leg, f *sipx.Flow) bool {
 	if f.Side != x.side {
 		return false
 	}
 	if x.flow != nil && f.Remote.Addr() == x.flow.Remote.Addr() && f.Transport == x.flow.Transport {
-		return f.ID == x.flow.ID || x.kind != call.Phone || s.registeredOn(x, f)
+		return f.ID == x.flow.ID || x.kind != call.Phone || g.registeredOn(x, f)
 	}
 	switch x.kind {
 	case call.PBX:
-		return s.g.peers.pbxAt(f.Remote) != nil
+		return g.peers.pbxAt(f.Remote) != nil
 	case call.Carrier:
-		id := s.g.identifyPeer(f)
+		id := g.identifyPeer(f)
 		return id.peer != nil && id.peer.Name == x.name
 	case call.Phone:
-		return s.registeredOn(x, f)
+		return g.registeredOn(x, f)
 	}
 	return false
 }
 
-func (s *session) registeredOn(x *leg, f *sipx.Flow) bool {
-	for _, a := range s.g.ids.of(f).aors {
+func (g *Gateway) registeredOn(x *leg, f *sipx.Flow) bool {
+	for _, a := range g.ids.of(f).aors {
 		if a == x.aor {
 			return true
 		}
@@ -131,7 +133,12 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 	case "OPTIONS":
 		refuse(200, sipx.HeaderField{Name: "Allow", Value: sipx.Allow}, sipx.HeaderField{Name: "Accept", Value: "application/sdp"})
 		return
-	case "REGISTER", "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER", "PRACK", "UPDATE":
+	case "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE":
+		if !s.beyondCalls(x, &in) {
+			return
+		}
+		in.Kind = b2bua.Request
+	case "REGISTER", "PUBLISH", "PRACK", "UPDATE":
 		refuse(405, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
 		return
 	default:
@@ -362,12 +369,15 @@ func (s *session) ackModify(l b2bua.Leg, in input) {
 	}
 }
 
-// relayRequest carries an INFO to the other leg; its answer goes back by
-// itself, as nothing else depends on it.
+// relayRequest carries an INFO or the like to the other leg; its answer goes
+// back by itself, as nothing else depends on it.
 func (s *session) relayRequest(to b2bua.Leg, in input) {
 	x := &s.legs[to]
 	tx, side := in.tx, s.legs[to.Other()].side
 	o := x.dialog.Request(in.req.Method(), 0, tidyReasons(in.req.Carry(x.side)), in.req.Body())
+	if in.out != nil {
+		o = s.rewritten(to, in)
+	}
 	s.send(x, o, func(out sipx.Outcome) {
 		switch {
 		case out.Err != nil:
@@ -377,7 +387,11 @@ func (s *session) relayRequest(to b2bua.Leg, in input) {
 			if code >= 300 && code < 400 || code == 401 && side == call.Inside || code == 407 && side == call.Inside {
 				code = 403
 			}
-			tx.Respond(code, "", "", withoutContent(tidyReasons(out.Res.Carry(side))), nil)
+			hs := withoutContent(tidyReasons(out.Res.Carry(side)))
+			if in.out != nil {
+				hs = append(hs, in.out.answered(out.Res)...)
+			}
+			tx.Respond(code, "", "", hs, nil)
 		}
 	})
 }

@@ -66,6 +66,10 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if d.Permits() {
 		routes, d = g.route(a, grp.attempt, r, id, d)
 	}
+	replaced := ""
+	if d.Permits() {
+		replaced, d = g.replacing(r, a, id, routes, d)
+	}
 	if d.Permits() && g.calls.live() >= g.cfg.MaxCalls {
 		d = overloaded(d)
 	}
@@ -85,7 +89,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		return
 	}
 	s := newSession(g, key, a, grp, tx, id, from, offer, routes)
-	s.decision = d
+	s.decision, s.replaces = d, replaced
 	if !g.calls.add(s, g.cfg.MaxCalls) { // another took the last place meanwhile
 		d = overloaded(d)
 		g.report(a, d)
@@ -157,8 +161,6 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(406, "base/accept", "application/sdp is not accepted")
 	case privacyOf(r.Headers("Privacy")).impossible() != "":
 		return no(500, "base/privacy", "privacy of an unknown kind is critical") // RFC 3323 §5
-	case r.Header("Replaces") != "":
-		return no(420, "base/extension", "INVITE with Replaces")
 	case len(r.Body()) == 0:
 		d, _ := no(488, "base/no-offer", "INVITE without an offer")
 		d.Warning = &call.Warning{Code: 399, Text: "An INVITE must carry an offer"}

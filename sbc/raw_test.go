@@ -21,7 +21,11 @@ import (
 // itself: the carrier or the PBX in tests of message flows.
 type raw struct {
 	t     *testing.T
-	conn  *net.UDPConn
+	conn  *net.UDPConn // nil on a stream
+	out   func([]byte) error
+	local netip.AddrPort
+	kind  string // of transport, as Via shows it
+	close func()
 	gw    netip.AddrPort
 	mu    sync.Mutex
 	queue []*siptest.Message
@@ -35,16 +39,17 @@ func newRaw(t *testing.T, addr string) *raw {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &raw{t: t, conn: c, more: make(chan struct{}, 1)}
+	r := &raw{t: t, conn: c, local: netip.MustParseAddrPort(c.LocalAddr().String()), kind: "UDP", more: make(chan struct{}, 1)}
+	r.out = func(b []byte) error { _, err := c.WriteToUDPAddrPort(b, r.gw); return err }
 	t.Cleanup(func() { c.Close() })
-	go r.read()
+	go r.read(c)
 	return r
 }
 
-func (r *raw) read() {
+func (r *raw) read(c *net.UDPConn) {
 	buf := make([]byte, 65536)
 	for {
-		n, _, err := r.conn.ReadFromUDPAddrPort(buf)
+		n, _, err := c.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
 		}
@@ -52,26 +57,28 @@ func (r *raw) read() {
 		if err != nil {
 			continue
 		}
-		r.mu.Lock()
-		r.seen.Write(buf[:n])
-		r.queue = append(r.queue, m)
-		r.mu.Unlock()
-		select {
-		case r.more <- struct{}{}:
-		default:
-		}
+		r.came(m, buf[:n])
 	}
 }
 
-func (r *raw) addr() netip.AddrPort {
-	return netip.MustParseAddrPort(r.conn.LocalAddr().String())
+func (r *raw) came(m *siptest.Message, b []byte) {
+	r.mu.Lock()
+	r.seen.Write(b)
+	r.queue = append(r.queue, m)
+	r.mu.Unlock()
+	select {
+	case r.more <- struct{}{}:
+	default:
+	}
 }
+
+func (r *raw) addr() netip.AddrPort { return r.local }
 
 func (r *raw) saw() string { r.mu.Lock(); defer r.mu.Unlock(); return r.seen.String() }
 
 func (r *raw) send(m *siptest.Message) {
 	r.t.Helper()
-	if _, err := r.conn.WriteToUDPAddrPort(m.Bytes(), r.gw); err != nil {
+	if err := r.out(m.Bytes()); err != nil {
 		r.t.Fatal(err)
 	}
 }
@@ -150,7 +157,7 @@ var serial atomic.Uint64
 func unique(prefix string) string { return fmt.Sprint(prefix, serial.Add(1)) }
 
 func (r *raw) via() string {
-	return fmt.Sprintf("SIP/2.0/UDP %s;branch=z9hG4bK%s;rport", r.addr(), unique("b"))
+	return fmt.Sprintf("SIP/2.0/%s %s;branch=z9hG4bK%s;rport", r.kind, r.addr(), unique("b"))
 }
 
 func (r *raw) host() string {

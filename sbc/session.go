@@ -27,9 +27,10 @@ type input struct {
 	req  *sipx.Request
 	tx   *sipx.ServerTx
 	res  *sipx.Response
-	try  *tried // of B's answers: which INVITE of ours they are to
-	fork *fork  // the one it belongs to
-	do   func() // something of our own instead of an event
+	try  *tried   // of B's answers: which INVITE of ours they are to
+	fork *fork    // the one it belongs to
+	do   func()   // something of our own instead of an event
+	out  *relayed // what crosses of req, where that was rewritten
 }
 
 // leg is one side of the call as SIP and SDP know it.
@@ -48,6 +49,8 @@ type leg struct {
 	ours      *sipx.ClientTx // our INVITE to them
 	oursSeq   uint32         // its CSeq
 	confirmed bool           // the dialog is established
+	referred  string         // the target of its last REFER that was let through
+	refers    []referID      // REFERs sent to it whose NOTIFYs may come
 }
 
 // session owns one pass of a call. Everything but the mailbox, view and the
@@ -86,7 +89,9 @@ type session struct {
 	finished    bool               // finish has been done
 	why         []sipx.HeaderField // Reason of the CANCEL, for when B may be sent one
 	sessionUUID string
-	indexed     []dialogKey // guarded by calls.mu
+	indexed     []dialogKey   // guarded by calls.mu
+	ends        [2]dialogSide // what other calls may see of the legs; guarded by calls.mu
+	replaces    string        // Replaces for B; set at birth
 	view        atomic.Pointer[CallView]
 	caller      *sipx.Flow // the connection that calls knows A's INVITE by
 	setups      int        // outstanding children that connect

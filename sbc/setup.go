@@ -186,6 +186,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	}
 	hs = append(hs, caller...)
 	hs = append(hs, s.g.diversions(r, a, b.kind, t.name())...)
+	hs = append(hs, s.beside(r)...)
 	if b.side == call.Inside {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
@@ -277,6 +278,7 @@ func (s *session) prepare(in *input) bool {
 		s.turn(in.fork)
 		b.dialog.Established(in.res)
 		b.confirmed = in.Kind == b2bua.Success
+		s.g.calls.settle(s)
 	case b2bua.Failure:
 		if in.res != nil {
 			in.Code, in.TryNext = s.failureCode(in.res)

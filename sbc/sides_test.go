@@ -399,7 +399,7 @@ func TestStrangers(t *testing.T) {
 			m.Add("Refer-To", "<sip:600@"+domain+">")
 		}
 		if method == "SUBSCRIBE" || method == "NOTIFY" || method == "PUBLISH" {
-			m.Add("Event", "presence")
+			m.Add("Event", "reg")
 		}
 		res := <-w.ask(p, m)
 		if res == nil || res.Code != 403 || res.Get("Warning") != "" {
@@ -443,13 +443,13 @@ func TestKnownRefusals(t *testing.T) {
 	w := newRawWorld(t)
 	p := w.phone("1001")
 	w.in(p)
-	for method, code := range map[string]int{"MESSAGE": 405, "SUBSCRIBE": 405, "BYE": 481, "INFO": 481, "XYZ": 501, "OPTIONS": 200} {
+	for method, code := range map[string]int{"MESSAGE": 415, "SUBSCRIBE": 489, "BYE": 481, "INFO": 481, "XYZ": 501, "OPTIONS": 200} {
 		m := p.NewRequest(method, "sip:600@"+domain)
 		if method == "SUBSCRIBE" {
-			m.Add("Event", "presence")
+			m.Add("Event", "reg")
 		}
 		res := <-w.ask(p, m)
-		if res == nil || res.Code != code || (code == 405 || code == 501) && res.Get("Allow") == "" {
+		if res == nil || res.Code != code || code == 501 && res.Get("Allow") == "" || code == 489 && res.Get("Allow-Events") == "" {
 			t.Errorf("%s: %v, want %d", method, res, code)
 		}
 	}
@@ -459,7 +459,7 @@ func TestKnownRefusals(t *testing.T) {
 		kinds[e.Kind] = e
 	}
 	w.rep.mu.Unlock()
-	if e := kinds[call.EventMessage]; e.Code != 405 || e.User != "1001" {
+	if e := kinds[call.EventMessage]; e.Code != 415 || e.User != "1001" {
 		t.Errorf("message event %+v", e)
 	}
 	if e := kinds[call.EventOptions]; e.Code != 200 || e.User != "1001" {

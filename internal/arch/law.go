@@ -27,6 +27,7 @@ func Rampart() Law {
 			{Path: "sbc/b2bua", Level: 26, Pure: true, Why: "the call machine: state and event in, state and actions out"},
 			{Path: "sbc/sdp", Level: 26, Pure: true, Why: "session descriptions"},
 			{Path: "sbc/body", Level: 26, Pure: true, Why: "multipart bodies: what is the description, what else is there"},
+			{Path: "sbc/notice", Level: 26, Pure: true, Why: "bodies of notifications and messages, rewritten for the other side"},
 
 			{Path: "media", Level: 20, Why: "the media plane"},
 			{Path: "media/**", Level: 18, Why: "socket engines and DTLS below the media plane"},

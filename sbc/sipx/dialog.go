@@ -56,7 +56,8 @@ func (d *Dialog) Request(method string, seq uint32, hs []HeaderField, body []byt
 		HeaderField{"To", withTag(d.Remote, d.RemoteTag)},
 		HeaderField{"Call-ID", d.CallID},
 		HeaderField{"CSeq", strconv.FormatUint(uint64(seq), 10) + " " + method})
-	if method == "INVITE" || method == "ACK" || method == "UPDATE" {
+	switch method {
+	case "INVITE", "ACK", "UPDATE", "REFER", "SUBSCRIBE", "NOTIFY":
 		o.Headers = append(o.Headers, HeaderField{"Contact", "<" + d.Contact + ">"})
 	}
 	o.Headers = append(o.Headers, hs...)

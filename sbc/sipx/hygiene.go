@@ -45,10 +45,15 @@ var carried = []struct {
 
 // optionTags are the extensions (RFC 3261 §19.2) that work through the
 // gateway; others are taken out of Supported and refused in Require.
-var optionTags = map[string]bool{"histinfo": true, "timer": true}
+var optionTags = map[string]bool{
+	"histinfo":   true,
+	"norefersub": true,
+	"replaces":   true,
+	"timer":      true,
+}
 
 // Allow is our Allow header: what is not in it gets 405.
-const Allow = "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, REGISTER"
+const Allow = "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, REGISTER, REFER, NOTIFY, SUBSCRIBE, PUBLISH, MESSAGE"
 
 // carry selects what crosses towards a side. The option tags of Supported and
 // Require are those that work through the gateway, in REGISTER too: outbound,

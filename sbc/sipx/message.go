@@ -392,3 +392,8 @@ func (o *Out) serialize(via string) []byte {
 	b.Write(o.Body)
 	return []byte(b.String())
 }
+
+// makesDialog: a 2xx to it begins a dialog (RFC 3261 §12, RFC 6665 §4).
+func makesDialog(method string) bool {
+	return method == "INVITE" || method == "SUBSCRIBE" || method == "NOTIFY" || method == "REFER"
+}

@@ -146,7 +146,7 @@ func (r *Request) reply(code int, reason, toTag string, hs []HeaderField, body [
 	w.WriteString(reason)
 	w.WriteString("\r\n")
 	w = append(w, e.b[:e.routes]...)
-	if code > 100 && code < 300 && r.Method() == "INVITE" {
+	if code > 100 && code < 300 && makesDialog(r.Method()) {
 		// The proxies on the way stay in the dialog (RFC 3261 §12.1.1).
 		w = append(w, e.b[e.routes:e.from]...)
 	}

@@ -1,0 +1,320 @@
+package sbc_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/sbc"
+)
+
+// secret checks that nothing of one side was seen by the other: addresses,
+// and what the phones call themselves.
+func (w *rawWorld) secret(ps ...*rawPhone) {
+	w.t.Helper()
+	w.hidden()
+	for _, p := range ps {
+		if s := p.saw(); strings.Contains(s, insideNet) {
+			w.t.Errorf("phone %s saw the inside:\n%s", p.user, around(s, insideNet))
+		}
+	}
+	if s := w.b.saw(); strings.Contains(s, "Desk/") {
+		w.t.Errorf("the inside saw a User-Agent:\n%s", around(s, "Desk/"))
+	}
+}
+
+func with(name, value string) func(*siptest.Message) {
+	return func(m *siptest.Message) { m.Set(name, value) }
+}
+
+// denied refuses every number in Jamaica, as a pack would.
+func denied(t *testing.T) option {
+	t.Helper()
+	return func(c *worldConfig) {
+		plan, err := number.Compile(number.Home{Country: "FR", OutsidePrefix: "0"}, number.Builtin())
+		if err != nil {
+			t.Fatal(err)
+		}
+		set, ps := policy.Compile([]policy.Source{{Name: "p", Data: []byte("version: 1\ncountries: {default: allow, deny: [JM]}\n")}}, policy.Options{Plan: plan})
+		if set == nil {
+			t.Fatal(ps)
+		}
+		c.deps.Guards = []sbc.Guard{set}
+	}
+}
+
+// TestBlindTransfer: a phone transfers its call, the PBX tells how it goes on.
+func TestBlindTransfer(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	r := p.within("REFER", 2, c.inv, c.ok)
+	r.Add("Refer-To", "<sip:1003@"+p.gw.String()+";transport=tls;method=INVITE?Subject=x&From=sip%3Ax%40"+publicNet+"1>")
+	r.Add("Referred-By", `"Me" <sip:boss@`+p.addr().String()+`>;cid="2`+publicNet+`@x"`)
+	r.Add("Supported", "norefersub, replaces, foo")
+	r.Add("Target-Dialog", "a;local-tag=b;remote-tag=c")
+	p.send(r)
+	in := w.b.request("REFER")
+	if got := in.Get("Refer-To"); got != "<sip:1003@"+domain+">" {
+		t.Errorf("Refer-To %q", got)
+	}
+	if got := in.Get("Referred-By"); got != "<sip:1001@"+domain+">" {
+		t.Errorf("Referred-By %q", got)
+	}
+	if got := in.Get("Supported"); got != "norefersub, replaces" || in.Get("Target-Dialog") != "" || in.Get("Contact") == "" {
+		t.Errorf("Supported %q, REFER:\n%s", got, in.Bytes())
+	}
+	w.b.reply(in, 202, "", nil, siptest.Field{Name: "Contact", Value: "<sip:raw@" + w.b.addr().String() + ">"}, siptest.Field{Name: "Refer-Sub", Value: "true;x=" + insideNet})
+	res := p.answer("REFER", 202)
+	if res.Get("Refer-Sub") != "true" || res.Get("Contact") == "" {
+		t.Errorf("answer:\n%s", res.Bytes())
+	}
+	seq, _ := in.CSeq()
+	n := w.b.back("NOTIFY", 1, c.in, c.tag)
+	n.Add("Event", "refer;id="+strconv.Itoa(seq)+";x="+insideNet)
+	n.Add("Subscription-State", "active;expires=60;x="+insideNet)
+	n.Add("Content-Type", "message/sipfrag;version=2.0")
+	n.Body = []byte("SIP/2.0 180 Ringing at " + insideNet + "4\r\nContact: <sip:1003@" + insideNet + "4>\r\n")
+	w.b.send(n)
+	got := p.request("NOTIFY")
+	if got.Get("Event") != "refer;id=2" || got.Get("Subscription-State") != "active;expires=60" || string(got.Body) != "SIP/2.0 180 Trying\r\n" && string(got.Body) != "SIP/2.0 180 OK\r\n" {
+		t.Errorf("NOTIFY:\n%s", got.Bytes())
+	}
+	p.reply(got, 200, "", nil)
+	w.b.answer("NOTIFY", 200)
+	n = w.b.back("NOTIFY", 2, c.in, c.tag)
+	n.Add("Event", "refer")
+	n.Add("Subscription-State", "terminated;reason=noresource")
+	n.Add("Content-Type", "message/sipfrag")
+	n.Body = []byte("SIP/2.0 200 OK\r\n")
+	w.b.send(n)
+	got = p.request("NOTIFY")
+	if string(got.Body) != "SIP/2.0 200 OK\r\n" || got.Get("Subscription-State") != "terminated;reason=noresource" || got.Get("Event") != "refer" {
+		t.Errorf("NOTIFY:\n%s", got.Bytes())
+	}
+	p.reply(got, 200, "", nil)
+	w.b.answer("NOTIFY", 200)
+	p.send(p.within("BYE", 3, c.inv, c.ok))
+	p.answer("BYE", 200)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+	w.secret(p)
+}
+
+// TestTransferFromThePBX: the PBX asks a phone to call; a token in Refer-To
+// says to nobody which phone it stands for.
+func TestTransferFromThePBX(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p, q := w.desk("1001"), w.desk("1002")
+	c := w.rung(p)
+	r := w.b.within("REFER", 2, c.inv, c.ok)
+	r.Add("Refer-To", "<"+q.contact+">")
+	r.Add("Referred-By", "<sip:1009@"+w.b.addr().String()+">")
+	w.b.send(r)
+	in := p.request("REFER")
+	if in.Get("Refer-To") != "<sip:1002@"+domain+">" || in.Get("Referred-By") != "<sip:1009@"+domain+">" {
+		t.Errorf("REFER:\n%s", in.Bytes())
+	}
+	p.reply(in, 202, "", nil)
+	w.b.answer("REFER", 202)
+	n := p.back("NOTIFY", 1, c.in, c.tag)
+	n.Add("Event", "refer")
+	n.Add("Subscription-State", "active")
+	n.Add("Content-Type", "message/sipfrag")
+	n.Body = []byte("SIP/2.0 100 Trying\r\n")
+	p.send(n)
+	got := w.b.request("NOTIFY")
+	if string(got.Body) != "SIP/2.0 100 Trying\r\n" {
+		t.Errorf("NOTIFY:\n%s", got.Bytes())
+	}
+	w.b.reply(got, 200, "", nil)
+	p.answer("NOTIFY", 200)
+	w.b.send(w.b.within("BYE", 3, c.inv, c.ok))
+	w.b.answer("BYE", 200)
+	p.reply(p.request("BYE"), 200, "", nil)
+	w.quiet()
+	w.secret(p, q)
+}
+
+// TestTransferRefused: what is wrong with a REFER, and a number that policy
+// denies, whoever asks for it. The call goes on.
+func TestTransferRefused(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, denied(t))
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	for i, x := range []struct {
+		to   string
+		code int
+		rule string
+	}{
+		{"<sip:0018765550100@" + domain + ">", 403, "countries/denied"},
+		{"<tel:+18765550100>", 403, "countries/denied"},
+		{"<sip:%2B18765550100@x;user=phone>", 403, "countries/denied"},
+		{"<sip:1003@" + domain + ";method=BYE>", 403, "base/refer-to"},
+		{"<http://" + domain + "/x>", 416, "base/refer-to"},
+		{"<sip:" + domain + ">", 404, "base/refer-to"},
+		{"", 400, "base/refer-to"},
+		{"<sip:1003@" + domain + "?Replaces=x>", 400, "base/replaces"},
+		{"<sip:1003@" + domain + "?Replaces=x%3Bto-tag%3Da%3Bfrom-tag%3Db>", 400, "base/replaces"},
+	} {
+		m := p.within("REFER", 2+i, c.inv, c.ok)
+		if x.to != "" {
+			m.Add("Refer-To", x.to)
+		}
+		before := len(w.rep.rules())
+		p.send(m)
+		p.answer("REFER", x.code)
+		eventually(t, "a decision", func() bool { return len(w.rep.rules()) > before })
+		if rules := w.rep.rules()[before:]; len(rules) != 1 || rules[0] != x.rule {
+			t.Errorf("%s: decisions %v, want one: %s", x.to, rules, x.rule)
+		}
+	}
+	w.b.never("REFER", is("REFER"))
+	w.rep.mu.Lock()
+	for _, d := range w.rep.decisions {
+		if d.d.Rule == "countries/denied" && (d.a.Method != "REFER" || d.a.User != "1001" || d.a.Direction != call.Outbound || d.d.Action != call.RequestRejected) {
+			t.Errorf("attempt %+v, decision %+v", d.a, d.d)
+		}
+	}
+	w.rep.mu.Unlock()
+	// The PBX may not send a phone there either: the phone would call by itself.
+	r := w.b.back("REFER", 1, c.in, c.tag)
+	r.Add("Refer-To", "<sip:0018765550100@"+w.b.addr().String()+">")
+	w.b.send(r)
+	w.b.answer("REFER", 403)
+	p.never("REFER", is("REFER"))
+	p.send(p.within("BYE", 30, c.inv, c.ok))
+	p.answer("BYE", 200)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+}
+
+// TestTransferByCarrier: a carrier may not, unless its entry says so; and then
+// no further than policy lets it.
+func TestTransferByCarrier(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		w := newRawWorld(t, denied(t), func(c *worldConfig) { c.sbc.Peers[0].AllowRefer = allowed })
+		c := w.up()
+		r := w.a.within("REFER", 2, c.inv, c.ok)
+		r.Add("Refer-To", "<sip:1003@"+w.a.gw.String()+">")
+		w.a.send(r)
+		if !allowed {
+			w.a.answer("REFER", 403)
+			eventually(t, "the rule", func() bool { return has(w.rep.rules(), "base/refer-carrier") })
+			w.b.never("REFER", is("REFER"))
+			w.bye(c, 3)
+			continue
+		}
+		in := w.b.request("REFER")
+		if in.Get("Refer-To") != "<sip:1003@"+domain+">" {
+			t.Errorf("Refer-To %q", in.Get("Refer-To"))
+		}
+		w.b.reply(in, 202, "", nil)
+		w.a.answer("REFER", 202)
+		r = w.a.within("REFER", 3, c.inv, c.ok)
+		r.Add("Refer-To", "<sip:+18765550100@"+w.a.gw.String()+">")
+		w.a.send(r)
+		w.a.answer("REFER", 403)
+		w.bye(c, 4)
+	}
+}
+
+// TestReferChallenged: the answer to a challenge is the same attempt.
+func TestReferChallenged(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	refer := func(seq int, change ...func(*siptest.Message)) *siptest.Message {
+		r := p.within("REFER", seq, c.inv, c.ok)
+		r.Add("Refer-To", "<sip:1003@"+domain+">")
+		for _, f := range change {
+			f(r)
+		}
+		p.send(r)
+		return w.b.request("REFER")
+	}
+	judged := func() (n int) {
+		w.rep.mu.Lock()
+		defer w.rep.mu.Unlock()
+		for _, d := range w.rep.decisions {
+			if d.a.Method == "REFER" {
+				n++
+			}
+		}
+		return n
+	}
+	w.b.reply(refer(2), 401, "", nil, siptest.Field{Name: "WWW-Authenticate", Value: `Digest realm="` + domain + `", nonce="n"`})
+	if p.answer("REFER", 401).Get("WWW-Authenticate") == "" {
+		t.Error("no challenge")
+	}
+	in := refer(3, with("Authorization", `Digest username="1001", realm="`+domain+`", nonce="n", uri="sip:x", response="0"`))
+	if in.Get("Authorization") == "" {
+		t.Error("no credentials")
+	}
+	w.b.reply(in, 202, "", nil)
+	p.answer("REFER", 202)
+	if n := judged(); n != 1 {
+		t.Errorf("%d decisions, want 1", n)
+	}
+	p.send(p.within("BYE", 4, c.inv, c.ok))
+	p.answer("BYE", 200)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+}
+
+// TestNotifyWithoutRefer: progress of a transfer that nobody asked for, other
+// events, and other bodies.
+func TestNotifyWithoutRefer(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	notify := func(seq int, event, state, ct, body string) {
+		n := w.b.back("NOTIFY", seq, c.in, c.tag)
+		n.Add("Event", event)
+		n.Add("Subscription-State", state)
+		if body != "" {
+			n.Add("Content-Type", ct)
+			n.Body = []byte(body)
+		}
+		w.b.send(n)
+	}
+	notify(1, "refer", "active", "message/sipfrag", "SIP/2.0 100 Trying\r\n")
+	w.b.answer("NOTIFY", 481)
+	notify(2, "presence", "active", "", "")
+	w.b.answer("NOTIFY", 489)
+	r := p.within("REFER", 2, c.inv, c.ok)
+	r.Add("Refer-To", "<sip:1003@"+domain+">")
+	p.send(r)
+	w.b.reply(w.b.request("REFER"), 202, "", nil)
+	p.answer("REFER", 202)
+	notify(3, "refer;id=77", "active", "message/sipfrag", "SIP/2.0 100 Trying\r\n")
+	w.b.answer("NOTIFY", 481)
+	notify(4, "refer", "active", "text/plain", "x")
+	w.b.answer("NOTIFY", 415)
+	notify(5, "refer", "active", "message/sipfrag", "INVITE sip:x SIP/2.0\r\n")
+	w.b.answer("NOTIFY", 400)
+	notify(6, "refer", "over", "message/sipfrag", "SIP/2.0 100 Trying\r\n")
+	w.b.answer("NOTIFY", 400)
+	p.never("NOTIFY", is("NOTIFY"))
+	notify(7, "talk", "active", "", "") // a key on a desk works the phone
+	got := p.request("NOTIFY")
+	if got.Get("Event") != "talk" {
+		t.Errorf("NOTIFY:\n%s", got.Bytes())
+	}
+	p.reply(got, 200, "", nil)
+	w.b.answer("NOTIFY", 200)
+	p.send(p.within("BYE", 3, c.inv, c.ok))
+	p.answer("BYE", 200)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+}
