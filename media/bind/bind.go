@@ -4,7 +4,7 @@
 // An [Engine] owns many UDP sockets and hands every datagram to the [Sink] of
 // its socket. It promises that a Sink and the functions given to Do never run
 // two at a time, so whatever they share needs no lock of its own. That is the
-// whole contract. [New] gives the best engine of the system: on Linux a thread
+// whole contract. [New] gives the best engine of the system: on Linux a loop
 // over epoll, which locks once for a batch of packets, elsewhere [Net], which
 // has a goroutine for each socket and locks for each packet.
 //

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,39 +15,46 @@ import (
 const (
 	epollEvents = 256 // sockets in one batch
 	// epollFew is how many packets one wake-up must have brought before
-	// waiting for company is worth the delay.
+	// waiting for company is worth the delay at once.
 	epollFew = 8
-	// napMs is how long packets wait for company under load. It bounds the
-	// jitter that coalescing adds.
-	napMs = 1
-	// napTrial is how many plain wake-ups go by until one nap is tried:
-	// many streams, each with its own timing, wake the thread for one packet
-	// at a time however many they are, so the count of one wake-up cannot
-	// show that load.
+	// napTrial is how many plain wake-ups go by until naps are tried: many
+	// streams, each with its own timing, wake the engine for one packet at a
+	// time however many they are, so the count of one wake-up cannot show
+	// that load.
 	napTrial = 64
+	// napSpan is how many ticks are judged together, because streams of
+	// their own timing do not come evenly.
+	napSpan = 16
+	// napRounds is after how many rounds a straggler waits for the next
+	// tick. A socket that has many packets had its turn with epollQuota of
+	// them by then.
+	napRounds = 3
 	// epollQuota is the most packets one socket may deliver before the
 	// others have had their turn.
 	epollQuota = 16
 	// epollBatch bounds a batch, and so how long a command waits for it: a
 	// few milliseconds of packets.
 	epollBatch = 512
+	// epollYield is how many packets the loop handles until it lets
+	// another goroutine have the processor.
+	epollYield = 2048
 )
 
-// Epoll is the engine for Linux: one thread that waits for all its sockets,
-// reads and sends without blocking and without the scheduler. It holds the
-// lock for a batch of packets, not for each of them, and commands run on their
-// caller between two batches: a call that is set up while packets flow waits
-// for a batch at most, and never for the thread to be scheduled.
+// Epoll is the engine for Linux: one loop that reads and sends on all its
+// sockets without blocking and asks the kernel which of them are ready. It
+// holds the lock for a batch of packets, not for each of them, and commands
+// run on their caller between two batches: a call that is set up while packets
+// flow waits for a batch at most, and never for the loop to be scheduled.
 //
-// Under load the thread naps for about a millisecond and then handles what
-// came meanwhile; in quiet it wakes at once:
+// Under load the loop wakes once every tick and handles what came meanwhile;
+// in quiet it wakes at once:
 //
 //	waiting ──(a wake-up brings more than epollFew, or every napTrial-th)──▶ napping
-//	napping ──(a nap brings no more than epollFew)──▶ waiting
+//	napping ──(napSpan ticks bring less than a packet each)──▶ waiting
 type Epoll struct {
 	opt  Options
-	poll int // the epoll descriptor
-	bell int // the eventfd that ends the last sleep
+	poll int // the epoll descriptor of the sockets
+	gate *gate
 	done sync.WaitGroup
 
 	mu sync.Mutex // held for a batch, and by every command
@@ -55,7 +63,6 @@ type Epoll struct {
 	slots  []*epollSocket // by the number that events carry
 	free   []int32
 	closed bool // takes no socket any more
-	stop   bool
 	events [epollEvents]unix.EpollEvent
 	from   unix.RawSockaddrInet6 // large enough for both families
 	buf    [ReadSize + Tail]byte
@@ -64,22 +71,16 @@ type Epoll struct {
 // New returns the best engine this system has.
 func New(opt Options) (Engine, error) { return NewEpoll(opt) }
 
-// NewEpoll returns an engine without sockets and starts its thread.
+// NewEpoll returns an engine without sockets and starts its loop.
 func NewEpoll(opt Options) (*Epoll, error) {
 	e := &Epoll{opt: opt}
 	var err error
 	if e.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("bind: epoll: %w", err)
 	}
-	if e.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+	if e.gate, err = newGate(e.poll); err != nil {
 		unix.Close(e.poll)
-		return nil, fmt.Errorf("bind: eventfd: %w", err)
-	}
-	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
-	if err := unix.EpollCtl(e.poll, unix.EPOLL_CTL_ADD, e.bell, &ev); err != nil {
-		unix.Close(e.bell)
-		unix.Close(e.poll)
-		return nil, fmt.Errorf("bind: epoll: %w", err)
+		return nil, fmt.Errorf("bind: %w", err)
 	}
 	e.done.Add(1)
 	go e.loop()
@@ -138,7 +139,7 @@ func (e *Epoll) prepare(fd int, addr netip.AddrPort) error {
 	return unix.Bind(fd, sa)
 }
 
-// add makes the thread read s.
+// add makes the loop read s.
 func (e *Epoll) add(s *epollSocket) error {
 	if e.closed {
 		return net.ErrClosed
@@ -158,7 +159,7 @@ func (e *Epoll) add(s *epollSocket) error {
 	return nil
 }
 
-// remove takes s from the thread; the caller closes the descriptor. An event
+// remove takes s from the loop; the caller closes the descriptor. An event
 // that was fetched before may still name the slot: it finds it empty, or taken
 // by another socket, which is then read in vain.
 func (e *Epoll) remove(s *epollSocket) (fd int) {
@@ -179,7 +180,7 @@ func (e *Epoll) Do(f func()) {
 	f()
 }
 
-// Close closes what is still open and ends the thread.
+// Close closes what is still open and ends the loop.
 func (e *Epoll) Close() error {
 	var left []*epollSocket
 	dead := false
@@ -196,44 +197,58 @@ func (e *Epoll) Close() error {
 		errs = append(errs, s.Close())
 	}
 	if !dead {
-		e.Do(func() { e.stop = true })
-		one := [8]byte{7: 1} // any value that is not zero, in either byte order
-		unix.Write(e.bell, one[:])
+		errs = append(errs, e.gate.close())
 	}
 	e.done.Wait()
 	if !dead {
-		errs = append(errs, unix.Close(e.bell), unix.Close(e.poll))
+		errs = append(errs, e.gate.free(), unix.Close(e.poll))
 	}
 	return errors.Join(errs...)
 }
 
-// loop is the thread.
+// loop is the only reader.
 func (e *Epoll) loop() {
-	// One thread of its own: its system calls find the caches warm, and it
-	// is not moved between two packets.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	defer e.done.Done()
 	var p pace
-	for {
-		n, got := 0, 0
+	e.gate.each(func() {
+		before := p.napping
+		if before {
+			e.gate.ticked()
+		}
+		p.next(e.drain(p.napping))
+		var err error
+		switch {
+		case p.napping && !before:
+			err = e.gate.nap()
+		case before && !p.napping:
+			err = e.gate.wait()
+		}
+		if err != nil {
+			panic(err) // only a wrong descriptor can fail: ours
+		}
 		if p.napping {
-			e.nap()
-			n = e.ready()
-		} else {
-			n = e.wait()
+			e.gate.remind()
 		}
-		for round := 0; n > 0; round++ {
-			packets, stop := e.turn(n, quota(n, round))
-			if got += packets; stop {
-				return
-			}
-			if !p.napping && got <= epollFew {
-				break // wait sees what is left, and it may be nothing
-			}
-			n = e.ready()
+	})
+}
+
+// drain handles what is there: all of it where only more would wake the loop
+// again, and until little is left where the next tick does.
+func (e *Epoll) drain(napping bool) (got int) {
+	for round, pause := 0, epollYield; ; round++ {
+		n := e.ready()
+		if n == 0 {
+			return got
 		}
-		p.next(got)
+		packets := e.turn(n, quota(n, round))
+		got += packets
+		if napping && packets < epollFew && round >= napRounds {
+			return got
+		}
+		if got >= pause { // others want to run too
+			pause += epollYield
+			runtime.Gosched()
+		}
 	}
 }
 
@@ -246,34 +261,33 @@ func quota(n, round int) int {
 }
 
 // turn handles one batch under the lock.
-func (e *Epoll) turn(n, quota int) (got int, stop bool) {
+func (e *Epoll) turn(n, quota int) int {
 	e.mu.Lock()
 	got, failed := e.batch(n, quota)
-	stop = e.stop
 	e.mu.Unlock()
 	if failed && got == 0 {
 		// No memory, or an interface that is down: still ready and still
 		// failing. The processor is left to those who can use it.
-		e.nap()
+		time.Sleep(time.Millisecond)
 	}
-	return got, stop
+	return got
 }
 
-// pace decides whether the thread waits or naps next.
+// pace decides whether the loop waits or naps next.
 type pace struct {
 	napping bool
-	quiet   int // plain wake-ups since the last nap
+	sleeps  int // since the last change, or the last judgement
+	got     int // packets in these
 }
 
 // next takes how many packets the last sleep brought.
 func (p *pace) next(got int) {
-	trial := false
-	if !p.napping {
-		p.quiet++
-		trial = p.quiet >= napTrial
-	}
-	p.napping = got > epollFew || trial
-	if p.napping {
-		p.quiet = 0
+	p.sleeps++
+	p.got += got
+	switch {
+	case !p.napping && (got > epollFew || p.sleeps >= napTrial):
+		*p = pace{napping: true}
+	case p.napping && p.sleeps >= napSpan:
+		*p = pace{napping: p.got >= napSpan}
 	}
 }

@@ -114,16 +114,25 @@ func TestPace(t *testing.T) {
 		}
 	}
 	for range 3 {
-		step(epollFew+1, true)
-		step(epollFew+1, true)
 		step(epollFew, false)
+		step(epollFew+1, true)
+		for range napSpan { // a packet every other tick, two in the rest
+			step(0, true)
+			step(2, true)
+		}
+		for range napSpan - 1 { // one too few
+			step(1, true)
+		}
+		step(0, false)
 		for range napTrial - 1 {
 			step(1, false)
 		}
 		step(1, true) // the trial
-		step(20, true)
+		step(napSpan-1, true)
+		for range napSpan - 2 {
+			step(0, true)
+		}
 		step(0, false)
-		step(epollFew, false)
 	}
 }
 

@@ -80,22 +80,6 @@ func (s *epollSocket) aim(to netip.AddrPort) error {
 	return nil
 }
 
-// wait sleeps until a socket is ready and returns how many events there are.
-// Here the scheduler is told: other goroutines use the processor meanwhile.
-func (e *Epoll) wait() int {
-	n, err := unix.EpollWait(e.poll, e.events[:], -1)
-	if err != nil && err != unix.EINTR {
-		panic(err) // only a wrong descriptor or array can fail: ours
-	}
-	return max(n, 0)
-}
-
-// nap waits for company, or for the end.
-func (e *Epoll) nap() {
-	fds := [1]unix.PollFd{{Fd: int32(e.bell), Events: unix.POLLIN}}
-	unix.Poll(fds[:], napMs) // the bell is answered with the other events
-}
-
 // ready returns how many events there are right now.
 func (e *Epoll) ready() int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.poll), uintptr(unsafe.Pointer(&e.events[0])), epollEvents, 0, 0, 0)
@@ -115,13 +99,7 @@ func (e *Epoll) ready() int {
 func (e *Epoll) batch(n, quota int) (got int, failed bool) {
 	at := e.opt.Clock()
 	for i := range e.events[:n] {
-		slot := e.events[i].Fd
-		if slot < 0 {
-			var count [8]byte
-			unix.Read(e.bell, count[:])
-			continue
-		}
-		s := e.slots[slot]
+		s := e.slots[e.events[i].Fd]
 		if s == nil {
 			continue
 		}
