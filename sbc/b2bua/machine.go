@@ -46,7 +46,7 @@ const (
 	Challenged       // A got 401 or 407 and may try again
 	Answered         // A got the 2xx; its ACK is outstanding
 	Up               // both legs confirmed
-	Modifying        // a re-INVITE of one leg is with the other
+	Modifying        // a re-INVITE of one leg is with the other, or its 2xx awaits the ACK with the answer
 	Ending           // BYE sent, its answer outstanding
 	Ended            // nothing more will happen
 )
@@ -72,9 +72,15 @@ type State struct {
 	ByeOnAck    bool    `json:"bye_on_ack"`  // leg A must be released as soon as it has sent its ACK (RFC 3261 §15)
 	Modifier    Leg     `json:"modifier"`    // whose re-INVITE is open, in Modifying
 	ModifyAck   [2]bool `json:"modify_ack"`  // this leg owes an ACK for the 2xx to its re-INVITE
+	Replied     bool    `json:"replied"`     // the Modifier has its 2xx: the ACK will bring the answer to the other's offer
+	AckDue      bool    `json:"ack_due"`     // a 2xx with an offer has no ACK yet: the answer must come first (RFC 3261 §13.2.1)
 	Byes        int     `json:"byes"`        // BYEs without an answer yet
 	Finished    bool    `json:"finished"`    // Finish was given
 	Interval    int     `json:"interval"`    // seconds until the session expires without a refresh (RFC 4028); 0: never
+
+	Bare    bool     `json:"bare"`    // A's INVITE had no offer
+	Dialogs []Dialog `json:"dialogs"` // one for each of B's tags, in the order they came
+	Fork    int      `json:"fork"`    // the one that was answered
 }
 
 // Kind is the kind of an [Event].
@@ -99,11 +105,18 @@ const (
 	SetupTimeout              // B rang for too long (RFC 3261 Timer C)
 	RetryTimeout              // nobody answered the challenge
 	Hangup                    // we end it: Cause says why
+	Reliable                  // B: a provisional response that wants a PRACK (RFC 3262), in order; Fork, Code, Desc
+	Prack                     // A acknowledges one of ours; Fork, Desc; Code when its body is refused
+	PrackDone                 // B's final response to a PRACK with an offer; Fork, Code
+	NoPrack                   // A never acknowledged it (64·T1)
+	Update                    // Leg sends an UPDATE (RFC 3311); Fork, Desc
+	UpdateDone                // the other leg's final response to Leg's UPDATE; Fork, Code
 	Silence                   // B has sent nothing at all for so long that the next route is tried
 )
 
 var kindNames = [...]string{"invite", "cancel", "ack", "no-ack", "bye", "provisional", "success", "failure", "modify", "modify-cancel",
-	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup", "silence"}
+	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup",
+	"reliable", "prack", "prack-done", "no-prack", "update", "update-done", "silence"}
 
 func (k Kind) String() string { return kindNames[k] }
 
@@ -125,6 +138,9 @@ type Event struct {
 	Routes   int
 	TryNext  bool   // Failure: another route may do better
 	Interval int    // Success, ModifySuccess: the session interval it agrees on, in seconds; 0: none
+	Fork     int    // which of B's dialogs, from 0: of what has one
+	Desc     Desc   // what it carries
+	Bare     bool   // Invite, Modify: without an offer
 	Cause    string // Hangup: max-duration, media-inactivity, operator, drain, …
 }
 
@@ -132,28 +148,34 @@ type Event struct {
 type Verb uint8
 
 const (
-	SendInvite   Verb = iota // to B by State.Route; opens media, writes the offer
-	ReplyInvite              // to A: Code; Relay carries B's headers and description
-	SendAck                  // to B, for its 2xx
-	AckAndBye                // to B: this 2xx is not wanted (another fork, or too late)
-	SendCancel               // to B
-	Confirmed                // Leg's ACK arrived: stop repeating the 2xx
-	SendBye                  // to Leg; Cause
-	Reply                    // to the request at hand (BYE, INFO, re-INVITE, CANCEL): Code
-	SendModify               // the re-INVITE at hand to Leg, with the offer rewritten
-	ReplyModify              // to Leg's open re-INVITE: Code; Relay carries the other's answer
-	AckModify                // to Leg, for its 2xx to our re-INVITE
-	CancelModify             // to Leg
-	RelayRequest             // the request at hand to Leg; its answer goes back by itself
-	CloseMedia               //
-	StartTimer               // Timer
-	StopTimer                // Timer
-	Finish                   // the result of the pass: Code, By, Cause; exactly once
-	Abandon                  // B's INVITE that nobody answered: what comes of it yet is ended by itself
+	SendInvite    Verb = iota // to B by State.Route; opens media, writes the offer
+	ReplyInvite               // to A: Code; Relay carries B's headers and description
+	SendAck                   // to B, for its 2xx
+	AckAndBye                 // to B: this 2xx is not wanted (another fork, or too late)
+	SendCancel                // to B
+	Confirmed                 // Leg's ACK arrived: stop repeating the 2xx
+	SendBye                   // to Leg; Cause
+	Reply                     // to the request at hand (BYE, INFO, re-INVITE, CANCEL): Code
+	SendModify                // the re-INVITE at hand to Leg, with the offer rewritten
+	ReplyModify               // to Leg's open re-INVITE: Code; Relay carries the other's answer
+	AckModify                 // to Leg, for its 2xx to our re-INVITE
+	CancelModify              // to Leg
+	RelayRequest              // the request at hand to Leg; its answer goes back by itself
+	CloseMedia                //
+	StartTimer                // Timer
+	StopTimer                 // Timer
+	Finish                    // the result of the pass: Code, By, Cause; exactly once
+	ReplyReliable             // to A: the provisional response at hand, until its PRACK comes
+	SendPrack                 // to B, with what A's carried
+	ReplyPrack                // to A's open PRACK: Code; Relay carries B's answer
+	SendUpdate                // the UPDATE at hand to Leg, with its offer rewritten
+	ReplyUpdate               // to Leg's open UPDATE: Code; Relay carries the other's answer
+	Abandon                   // B's INVITE that nobody answered: what comes of it yet is ended by itself
 )
 
 var verbNames = [...]string{"send-invite", "reply-invite", "send-ack", "ack-and-bye", "send-cancel", "confirmed", "send-bye", "reply",
-	"send-modify", "reply-modify", "ack-modify", "cancel-modify", "relay-request", "close-media", "start-timer", "stop-timer", "finish", "abandon"}
+	"send-modify", "reply-modify", "ack-modify", "cancel-modify", "relay-request", "close-media", "start-timer", "stop-timer", "finish",
+	"reply-reliable", "send-prack", "reply-prack", "send-update", "reply-update", "abandon"}
 
 func (v Verb) String() string { return verbNames[v] }
 
@@ -178,6 +200,7 @@ func (t Timer) String() string { return timerNames[t] }
 type Action struct {
 	Verb  Verb
 	Leg   Leg
+	Fork  int
 	Code  int
 	Relay bool
 	Timer Timer

@@ -45,6 +45,7 @@ func (m *machine) finish(code int, by call.EndedBy, cause string) {
 		return
 	}
 	m.Finished = true
+	m.drop(-1)
 	m.expire(0)
 	m.do(Action{Verb: CloseMedia})
 	m.do(Action{Verb: Finish, Code: code, By: by, Cause: cause})
@@ -63,6 +64,7 @@ func (m *machine) idle(e Event) {
 func (m *machine) begin(e Event) {
 	m.Route, m.Routes = 0, e.Routes
 	m.Provisional, m.WantCancel = false, false
+	m.Bare, m.Dialogs = e.Bare, nil
 	if e.Routes == 0 {
 		m.do(Action{Verb: ReplyInvite, Code: 480})
 		m.Phase = Ended
@@ -86,23 +88,20 @@ func (m *machine) try() {
 // setup is Calling and Ringing.
 func (m *machine) setup(e Event) {
 	switch e.Kind {
-	case Provisional:
+	case Provisional, Reliable:
 		if !m.Provisional && m.Route+1 < m.Routes {
 			m.do(Action{Verb: StopTimer, Timer: Failover})
 		}
 		m.Provisional = true
-		if e.Code > 100 {
+		if e.Kind == Reliable {
+			m.reliable(e)
+		} else if e.Code > 100 {
 			m.Phase = Ringing
 			m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
 			m.do(Action{Verb: StartTimer, Timer: Setup}) // RFC 3261 §16.7 step 2
 		}
 	case Success:
-		m.Phase, m.Tag = Answered, e.Tag
-		m.do(Action{Verb: StopTimer, Timer: Setup})
-		m.do(Action{Verb: SendAck, Leg: B})
-		m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
-		m.do(Action{Verb: StartTimer, Timer: Duration})
-		m.expire(e.Interval)
+		m.accept(e)
 	case Failure:
 		m.failure(e)
 	case Refused:
@@ -133,6 +132,11 @@ func (m *machine) setup(e Event) {
 		m.do(Action{Verb: ReplyInvite, Code: 408})
 		m.finish(408, call.ByGateway, "setup-timeout")
 		m.toCancelling()
+	case NoPrack: // RFC 3262 §3
+		m.do(Action{Verb: ReplyInvite, Code: 504})
+		m.do(Action{Verb: StopTimer, Timer: Setup})
+		m.finish(504, call.ByGateway, "no-prack")
+		m.toCancelling()
 	case Hangup:
 		m.do(Action{Verb: ReplyInvite, Code: 503})
 		m.do(Action{Verb: StopTimer, Timer: Setup})
@@ -147,14 +151,16 @@ func (m *machine) setup(e Event) {
 		}
 	case NoAck: // a challenge of before that nobody acknowledged
 	default:
-		m.stray(e)
+		if !m.inside(e) {
+			m.stray(e)
+		}
 	}
 }
 
 // next goes on to the next route.
 func (m *machine) next() {
 	m.Route++
-	m.Provisional = false
+	m.Provisional, m.Dialogs = false, nil
 	m.try()
 }
 
@@ -174,6 +180,7 @@ func (m *machine) failure(e Event) {
 	// challenge is with credentials: one attempt.
 	if (e.Code == 401 || e.Code == 407 || e.Code == 422) && !e.TryNext {
 		m.Phase = Challenged
+		m.drop(-1)
 		m.do(Action{Verb: StopTimer, Timer: Setup})
 		m.do(Action{Verb: CloseMedia})
 		m.do(Action{Verb: ReplyInvite, Code: e.Code, Relay: true})
@@ -199,7 +206,7 @@ func (m *machine) refuse(code int, cause string) {
 
 func (m *machine) cancelling(e Event) {
 	switch e.Kind {
-	case Provisional:
+	case Provisional, Reliable:
 		m.Provisional = true
 		if m.WantCancel {
 			m.WantCancel = false
@@ -210,7 +217,7 @@ func (m *machine) cancelling(e Event) {
 		m.do(Action{Verb: AckAndBye, Leg: B})
 	case Failure, Refused:
 		m.Phase = Ended
-	case NoAck, Hangup, SetupTimeout:
+	case NoAck, Hangup, SetupTimeout, NoPrack:
 	default:
 		m.stray(e)
 	}
@@ -240,6 +247,7 @@ func (m *machine) answered(e Event) {
 		if e.Leg != A {
 			return
 		}
+		m.settle()
 		m.do(Action{Verb: Confirmed, Leg: A})
 		if m.ByeOnAck {
 			m.ByeOnAck = false
@@ -249,10 +257,14 @@ func (m *machine) answered(e Event) {
 			return
 		}
 		m.Phase = Up
+		if e.Code >= 300 { // the answer it brought is refused
+			m.release(call.ByGateway, "media-refused", A, B)
+		}
 	case NoAck: // RFC 3261 §13.3.1.4: end the dialog
 		if e.Leg != A {
 			return
 		}
+		m.settle()
 		if m.ByeOnAck { // B is released already
 			m.release(call.ByGateway, "no-ack", A)
 			return
@@ -262,6 +274,7 @@ func (m *machine) answered(e Event) {
 		m.fork(e)
 	case Bye:
 		m.reply(200)
+		m.settle()
 		m.do(Action{Verb: StopTimer, Timer: Duration})
 		if e.Leg == A {
 			m.do(Action{Verb: Confirmed, Leg: A})
@@ -277,7 +290,8 @@ func (m *machine) answered(e Event) {
 		// A must have its ACK out before we may hang up on it.
 		m.ByeOnAck = true
 		m.finish(200, call.ByCallee, "")
-	case Refused: // B's answer cannot be used
+	case Refused: // B's answer cannot be used, or its offer cannot be passed on
+		m.settle()
 		m.do(Action{Verb: StopTimer, Timer: Duration})
 		m.do(Action{Verb: ReplyInvite, Code: e.Code})
 		m.bye(B)
@@ -287,6 +301,7 @@ func (m *machine) answered(e Event) {
 		if m.ByeOnAck {
 			return
 		}
+		m.settle()
 		m.do(Action{Verb: StopTimer, Timer: Duration})
 		m.bye(B)
 		m.ByeOnAck = true
@@ -299,7 +314,9 @@ func (m *machine) answered(e Event) {
 		m.relay(e)
 	case Cancel: // too late: the 2xx is out (RFC 3261 §9.2)
 	default:
-		m.stray(e)
+		if !m.inside(e) {
+			m.stray(e)
+		}
 	}
 }
 
@@ -319,8 +336,7 @@ func (m *machine) up(e Event) {
 	case Bye:
 		m.hungUp(e.Leg)
 	case Modify:
-		m.Phase, m.Modifier = Modifying, e.Leg
-		m.do(Action{Verb: SendModify, Leg: e.Leg.Other()})
+		m.modify(e)
 	case Request:
 		m.relay(e)
 	case Hangup:
@@ -329,59 +345,74 @@ func (m *machine) up(e Event) {
 		m.Byes--
 	case Cancel, ModifyCancel, ModifySuccess, ModifyFailure:
 	default:
-		m.stray(e)
+		if !m.inside(e) {
+			m.stray(e)
+		}
 	}
 }
 
 func (m *machine) modifying(e Event) {
 	switch e.Kind {
 	case ModifySuccess:
-		m.Phase = Up
-		m.expire(e.Interval)
-		m.ModifyAck[m.Modifier] = true
-		m.do(Action{Verb: AckModify, Leg: m.Modifier.Other()})
-		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code, Relay: true})
+		m.modified(e)
 	case ModifyFailure:
-		m.Phase = Up
-		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code, Relay: true})
+		if m.Replied {
+			return
+		}
+		m.unmodified(e.Code, true)
 		// RFC 3261 §14.1: 481 or 408 to a re-INVITE ends the dialog.
 		if e.Code == 481 || e.Code == 408 {
 			m.release(ended(m.Modifier.Other()), "", m.Modifier)
 		}
 	case Refused: // the new offer, or the answer to it, cannot be used
-		m.Phase = Up
-		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: e.Code})
+		if !m.Replied {
+			m.unmodified(e.Code, false)
+		}
 	case ModifyCancel:
-		if e.Leg == m.Modifier {
+		if e.Leg == m.Modifier && !m.Replied {
 			m.do(Action{Verb: CancelModify, Leg: e.Leg.Other()})
 		}
 	case Modify: // RFC 3261 §14.2
+		if e.Leg == m.Modifier && !m.Replied {
+			m.reply(500)
+			return
+		}
 		m.reply(491)
 	case Ack:
-		if m.ModifyAck[e.Leg] {
-			m.ModifyAck[e.Leg] = false
-			m.do(Action{Verb: Confirmed, Leg: e.Leg})
+		if !m.ModifyAck[e.Leg] {
+			return
+		}
+		m.ModifyAck[e.Leg] = false
+		if m.Replied && e.Leg == m.Modifier {
+			m.settle()
+			m.Phase = Up
+		}
+		m.do(Action{Verb: Confirmed, Leg: e.Leg})
+		if m.Phase == Up && e.Code >= 300 { // the answer it brought is refused
+			m.release(call.ByGateway, "media-refused", A, B)
 		}
 	case NoAck:
 		if m.ModifyAck[e.Leg] {
-			m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+			m.endModify()
 			m.release(call.ByGateway, "no-ack", A, B)
 		}
 	case Success:
 		m.fork(e)
 	case Bye:
-		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+		m.endModify()
 		m.hungUp(e.Leg)
 	case Request:
 		m.relay(e)
 	case Hangup:
-		m.do(Action{Verb: ReplyModify, Leg: m.Modifier, Code: 487})
+		m.endModify()
 		m.release(call.ByGateway, e.Cause, A, B)
 	case ByeDone:
 		m.Byes--
 	case Cancel:
 	default:
-		m.stray(e)
+		if !m.inside(e) {
+			m.stray(e)
+		}
 	}
 }
 
@@ -402,7 +433,7 @@ func (m *machine) ending(e Event) {
 		}
 	case ModifySuccess:
 		m.do(Action{Verb: AckModify, Leg: m.Modifier.Other()})
-	case ModifyFailure, NoAck, Hangup, Failure, Provisional, Refused, SetupTimeout, Cancel, ModifyCancel:
+	case ModifyFailure, NoAck, Hangup, Failure, Provisional, Refused, SetupTimeout, Cancel, ModifyCancel, Reliable, PrackDone, UpdateDone, NoPrack:
 	default:
 		m.stray(e)
 	}
@@ -413,7 +444,7 @@ func (m *machine) gone(e Event) {
 	case Success: // a fork that answers after all
 		m.Phase, m.Byes = Ending, 1
 		m.do(Action{Verb: AckAndBye, Leg: B})
-	case Bye, Request, Modify:
+	case Bye, Request, Modify, Prack, Update:
 		m.reply(481)
 	}
 }
@@ -421,7 +452,7 @@ func (m *machine) gone(e Event) {
 // stray answers what has no meaning where the call stands.
 func (m *machine) stray(e Event) {
 	switch e.Kind {
-	case Bye, Request, Modify:
+	case Bye, Request, Modify, Prack, Update:
 		m.reply(481)
 	case Invite: // a second INVITE before the first has its answer, RFC 3261 §14.2
 		m.reply(500)

@@ -15,6 +15,13 @@ var update = flag.Bool("update", false, "rewrite the golden file")
 // taken over each.
 func variants(p Phase) []State {
 	base := State{Phase: p, Routes: 2, Tag: "b1"}
+	if p >= Answered {
+		base.Dialogs = []Dialog{{Exchange: Agreed}}
+	}
+	if p == Modifying {
+		base.Dialogs[0].Exchange = OfferA
+	}
+	with := func(d Dialog) func(*State) { return func(s *State) { s.Dialogs = []Dialog{d} } }
 	out := []State{base}
 	add := func(f func(*State)) { s := base; f(&s); out = append(out, s) }
 	switch p {
@@ -24,16 +31,32 @@ func variants(p Phase) []State {
 	case Calling, Ringing:
 		add(func(s *State) { s.Provisional = true })
 		add(func(s *State) { s.Route = 1 })
+		add(func(s *State) { s.Bare = true })
+		if p == Ringing {
+			add(with(Dialog{Exchange: Agreed}))
+			add(with(Dialog{Exchange: OfferB}))
+			add(with(Dialog{Exchange: OfferA, Prack: true}))
+			add(with(Dialog{Exchange: OfferB, Update: [2]bool{B: true}, Carries: [2]bool{B: true}}))
+		}
 	case Cancelling:
 		add(func(s *State) { s.WantCancel, s.Finished = true, true })
 		add(func(s *State) { s.Provisional, s.Finished = true, true })
 	case Answered:
 		add(func(s *State) { s.ByeOnAck, s.Finished, s.Byes = true, true, 0 })
+		add(func(s *State) { s.AckDue = true; with(Dialog{Exchange: OfferB})(s) })
 	case Up:
 		add(func(s *State) { s.ModifyAck[A] = true })
+		add(with(Dialog{Exchange: OfferA, Update: [2]bool{A: true}, Carries: [2]bool{A: true}}))
+		add(with(Dialog{Exchange: OfferB, Update: [2]bool{B: true}, Carries: [2]bool{B: true}}))
+		add(with(Dialog{Exchange: Agreed, Update: [2]bool{A: true}}))
 		add(func(s *State) { s.Interval = 1800 })
 	case Modifying:
-		add(func(s *State) { s.Modifier = B })
+		add(func(s *State) { s.Modifier = B; with(Dialog{Exchange: OfferB})(s) })
+		add(with(Dialog{Exchange: None}))
+		add(func(s *State) {
+			s.Replied, s.AckDue, s.ModifyAck[A] = true, true, true
+			with(Dialog{Exchange: OfferB})(s)
+		})
 		add(func(s *State) { s.Interval = 1800 })
 	case Ending:
 		add(func(s *State) { s.Byes, s.Finished = 1, true })
@@ -47,17 +70,31 @@ func variants(p Phase) []State {
 func events(k Kind) []Event {
 	switch k {
 	case Invite:
-		return []Event{{Kind: k, Routes: 2}, {Kind: k, Routes: 0}}
-	case Ack, NoAck, Bye, Modify, ModifyCancel, Request:
+		return []Event{{Kind: k, Routes: 2}, {Kind: k, Routes: 2, Bare: true}, {Kind: k, Routes: 0}}
+	case Ack:
+		return []Event{{Kind: k, Leg: A}, {Kind: k, Leg: B}, {Kind: k, Leg: A, Desc: Answer}, {Kind: k, Leg: A, Code: 488}}
+	case Modify:
+		return []Event{{Kind: k, Leg: A}, {Kind: k, Leg: B}, {Kind: k, Leg: A, Bare: true}}
+	case Reliable:
+		return []Event{{Kind: k, Leg: B, Code: 183}, {Kind: k, Leg: B, Code: 183, Desc: Offer}, {Kind: k, Leg: B, Code: 183, Desc: Answer}}
+	case Prack:
+		return []Event{{Kind: k}, {Kind: k, Desc: Offer}, {Kind: k, Desc: Answer}, {Kind: k, Code: 488}}
+	case PrackDone:
+		return []Event{{Kind: k, Code: 200}, {Kind: k, Code: 481}}
+	case Update:
+		return []Event{{Kind: k, Leg: A}, {Kind: k, Leg: B}, {Kind: k, Leg: A, Desc: Offer}, {Kind: k, Leg: B, Desc: Offer}}
+	case UpdateDone:
+		return []Event{{Kind: k, Leg: A, Code: 200}, {Kind: k, Leg: B, Code: 200}, {Kind: k, Leg: A, Code: 481}, {Kind: k, Leg: B, Code: 491}}
+	case NoAck, Bye, ModifyCancel, Request:
 		return []Event{{Kind: k, Leg: A}, {Kind: k, Leg: B}}
 	case Provisional:
 		return []Event{{Kind: k, Leg: B, Code: 100}, {Kind: k, Leg: B, Code: 180}}
 	case Success:
-		return []Event{{Kind: k, Leg: B, Code: 200, Tag: "b1"}, {Kind: k, Leg: B, Code: 200, Tag: "b2"}, {Kind: k, Leg: B, Code: 200, Tag: "b1", Interval: 1800}}
+		return []Event{{Kind: k, Leg: B, Code: 200, Tag: "b1"}, {Kind: k, Leg: B, Code: 200, Tag: "b2"}, {Kind: k, Leg: B, Code: 200, Tag: "b1", Interval: 1800}, {Kind: k, Leg: B, Code: 200, Tag: "b1", Desc: Offer}}
 	case Failure:
 		return []Event{{Kind: k, Code: 486}, {Kind: k, Code: 503, TryNext: true}, {Kind: k, Code: 407}, {Kind: k, Code: 422}}
 	case ModifySuccess:
-		return []Event{{Kind: k, Code: 200}, {Kind: k, Code: 200, Interval: 1800}}
+		return []Event{{Kind: k, Code: 200}, {Kind: k, Code: 200, Interval: 1800}, {Kind: k, Code: 200, Desc: Offer}}
 	case ModifyFailure:
 		return []Event{{Kind: k, Code: 488}, {Kind: k, Code: 481}}
 	case Refused:
@@ -73,11 +110,11 @@ func events(k Kind) []Event {
 func (a Action) text() string {
 	s := a.Verb.String()
 	switch a.Verb {
-	case ReplyInvite, Reply:
+	case ReplyInvite, Reply, ReplyReliable, ReplyPrack:
 		s += fmt.Sprint(" ", a.Code)
-	case ReplyModify:
+	case ReplyModify, ReplyUpdate:
 		s += fmt.Sprint(" ", a.Leg, " ", a.Code)
-	case SendBye, Confirmed, SendModify, AckModify, CancelModify, RelayRequest:
+	case SendBye, Confirmed, SendModify, SendUpdate, AckModify, CancelModify, RelayRequest:
 		s += " " + a.Leg.String()
 	case StartTimer, StopTimer:
 		s += " " + timerNames[a.Timer]
@@ -107,6 +144,17 @@ func (s State) text() string {
 	flag(s.Byes != 0, fmt.Sprint("byes", s.Byes))
 	flag(s.Interval > 0, fmt.Sprint("expires", s.Interval))
 	flag(s.Finished, "finished")
+	flag(s.Bare, "bare")
+	flag(s.AckDue, "ack-due")
+	flag(s.Replied, "replied")
+	for _, d := range s.Dialogs {
+		flag(d.Exchange != Agreed || s.Phase < Answered, d.Exchange.String())
+		flag(d.Prack, "prack")
+		for l, open := range d.Update {
+			flag(open, "update-"+strings.ToLower(Leg(l).String()))
+			flag(open && d.Carries[l], "with-offer")
+		}
+	}
 	if len(f) == 0 {
 		return s.Phase.String()
 	}
@@ -129,7 +177,7 @@ func TestProduct(t *testing.T) {
 					}
 					ev := k.String()
 					switch k {
-					case Ack, NoAck, Bye, Modify, ModifyCancel, Request:
+					case Ack, NoAck, Bye, Modify, ModifyCancel, Request, Update, UpdateDone:
 						ev += " " + e.Leg.String()
 					case Success:
 						ev += " " + e.Tag
@@ -139,6 +187,15 @@ func TestProduct(t *testing.T) {
 						if e.Code != 0 {
 							ev += fmt.Sprint(" ", e.Code)
 						}
+					}
+					if (k == Ack || k == UpdateDone) && e.Code != 0 {
+						ev += fmt.Sprint(" ", e.Code)
+					}
+					if e.Desc != Nothing {
+						ev += [...]string{"", " offer", " answer"}[e.Desc]
+					}
+					if e.Bare {
+						ev += " bare"
 					}
 					if e.Interval > 0 {
 						ev += fmt.Sprint(" interval ", e.Interval)
@@ -190,6 +247,12 @@ type world struct {
 	setup, retry, failover bool
 	session                bool
 	forks                  int
+	hand                   *bool      // what waits for the answer to the request at hand
+	ring                   [2]bool    // B's dialog that A knows of
+	owes                   [2]bool    // A owes a PRACK in this dialog
+	prack, prackOut        [2]bool    // A's PRACK waits for its answer; ours with an offer is at B
+	upd, updOut            [2][2]bool // by dialog and leg: its UPDATE waits for its answer; ours is at it
+	ackOut                 [2]bool    // this leg's 2xx to our INVITE or re-INVITE has no ACK yet
 }
 
 func (w *world) step(e Event) {
@@ -223,6 +286,22 @@ func (w *world) act(a Action) {
 			return
 		}
 		w.bInvite, w.bHeard, w.bCancelled = true, false, false
+		w.ring, w.owes = [2]bool{}, [2]bool{}
+	case Reply:
+		if w.hand != nil {
+			w.final(w.hand, "request at hand")
+			w.hand = nil
+		}
+	case ReplyReliable:
+		w.owes[a.Fork] = true
+	case SendPrack:
+		w.prackOut[a.Fork] = w.s.Dialog(a.Fork).Prack
+	case ReplyPrack:
+		w.final(&w.prack[a.Fork], "PRACK")
+	case SendUpdate:
+		w.updOut[a.Fork][a.Leg] = true
+	case ReplyUpdate:
+		w.final(&w.upd[a.Fork][a.Leg], "UPDATE")
 	case ReplyInvite:
 		if a.Code < 200 {
 			return
@@ -240,7 +319,12 @@ func (w *world) act(a Action) {
 			w.awaitAck, w.aUp = true, true
 		}
 	case SendAck:
-		w.bUp = true
+		if !w.ackOut[B] {
+			w.fail("a second ACK to B")
+		}
+		w.bUp, w.ackOut[B] = true, false
+	case AckModify:
+		w.ackOut[a.Leg] = false
 	case AckAndBye:
 		w.byes++
 	case SendCancel:
@@ -254,6 +338,9 @@ func (w *world) act(a Action) {
 		}
 		if a.Leg == A && w.awaitAck && a.Cause != "no-ack" {
 			w.fail("BYE to A before its ACK")
+		}
+		if w.ackOut[a.Leg] {
+			w.fail("BYE to %v, whose 2xx has no ACK", a.Leg)
 		}
 		w.byes++
 		if a.Leg == A {
@@ -309,6 +396,74 @@ func (w *world) act(a Action) {
 	}
 }
 
+// final: a request gets its one final response.
+func (w *world) final(open *bool, what string) {
+	w.t.Helper()
+	if !*open {
+		w.fail("a second final response to a %s", what)
+	}
+	*open = false
+}
+
+// ask is a request that waits for its answer.
+func (w *world) ask(open *bool, e Event) {
+	*open, w.hand = true, open
+	w.step(e)
+	w.hand = nil
+}
+
+// dialogs lists what could happen inside of B's dialog f.
+func (w *world) dialogs(f int, add func(bool, func())) {
+	d := w.s.Dialog(f)
+	is := func(x bool, d Desc) Desc {
+		if x && w.r.IntN(2) == 0 {
+			return d
+		}
+		return Nothing
+	}
+	said := is(d.Initial(), Answer) + is(d.Exchange == None, Offer)
+	add(w.bInvite, func() {
+		w.bHeard, w.ring[f] = true, true
+		w.step(Event{Kind: Reliable, Leg: B, Fork: f, Code: 183, Desc: said})
+	})
+	add(w.bInvite, func() {
+		w.bHeard, w.ring[f] = true, true
+		w.step(Event{Kind: Provisional, Leg: B, Fork: f, Code: 180})
+	})
+	add(w.bInvite, func() {
+		w.bInvite, w.ackOut[B] = false, w.s.Phase == Calling || w.s.Phase == Ringing
+		w.ring[f] = true
+		w.step(Event{Kind: Success, Code: 200, Fork: f, Tag: fmt.Sprint("b", f), Desc: is(d.Exchange == None, Offer), Interval: w.r.IntN(2) * 90})
+	})
+	confirmed := w.bUp || w.aUp
+	live := w.ring[f] && (!confirmed || w.s.Fork == f) && w.s.Phase != Ended
+	add(live && w.owes[f] && !w.prack[f] && !w.aGone, func() {
+		w.owes[f] = false
+		e := Event{Kind: Prack, Fork: f, Desc: is(d.Exchange == OfferB && !d.Carries[B], Answer) + is(d.Exchange == Agreed, Offer)}
+		if w.r.IntN(8) == 0 {
+			e.Desc, e.Code = Nothing, 488
+		}
+		w.ask(&w.prack[f], e)
+	})
+	add(w.owes[f] && w.open, ev(w, Event{Kind: NoPrack}))
+	add(w.prackOut[f], func() {
+		w.prackOut[f] = false
+		w.step(Event{Kind: PrackDone, Fork: f, Code: []int{200, 481, 408}[w.r.IntN(3)]})
+	})
+	for _, l := range []Leg{A, B} {
+		gone := l == A && w.aGone || l == B && w.bGone
+		add(live && !gone && !w.upd[f][l] && w.r.IntN(3) == 0, func() {
+			w.ask(&w.upd[f][l], Event{Kind: Update, Leg: l, Fork: f, Desc: is(true, Offer)})
+		})
+		add(w.updOut[f][l], func() {
+			w.updOut[f][l] = false
+			w.step(Event{Kind: UpdateDone, Leg: l.Other(), Fork: f, Code: []int{200, 200, 200, 491, 481, 408}[w.r.IntN(6)]})
+		})
+	}
+}
+
+func ev(w *world, e Event) func() { return func() { w.step(e) } }
+
 // choices lists what could happen now.
 func (w *world) choices() (out []func()) {
 	add := func(on bool, f func()) {
@@ -316,25 +471,27 @@ func (w *world) choices() (out []func()) {
 			out = append(out, f)
 		}
 	}
-	ev := func(e Event) func() { return func() { w.step(e) } }
+	ev := func(e Event) func() { return ev(w, e) }
+	for f := range w.ring {
+		w.dialogs(f, add)
+	}
 	add(w.invites == 0 || w.s.Phase == Challenged && w.retry, func() {
 		w.invites++
 		w.open = true
-		w.step(Event{Kind: Invite, Routes: w.r.IntN(4)})
+		w.step(Event{Kind: Invite, Routes: w.r.IntN(4), Bare: w.r.IntN(3) == 0})
 	})
 	add(w.open, ev(Event{Kind: Cancel}))
 	for _, c := range []int{100, 180, 183} {
 		add(w.bInvite, func() { w.bHeard = true; w.step(Event{Kind: Provisional, Code: c}) })
 	}
 	final := func(e Event) func() { return func() { w.bInvite = false; w.step(e) } }
-	add(w.bInvite, final(Event{Kind: Success, Code: 200, Tag: "b1", Interval: w.r.IntN(2) * 90}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 486}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 503, TryNext: true}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 408, TryNext: true}))
 	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 407}))
 	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 422}))
 	add(w.bUp && w.forks < 2, func() { w.forks++; w.step(Event{Kind: Success, Code: 200, Tag: fmt.Sprint("fork", w.forks)}) })
-	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: Ack, Leg: A}) })
+	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: Ack, Leg: A, Code: w.r.IntN(5) / 4 * 488}) })
 	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: NoAck, Leg: A}) })
 	for _, l := range []Leg{A, B} {
 		up := l == A && w.aUp && !w.aGone || l == B && w.bUp && !w.bGone
@@ -347,19 +504,19 @@ func (w *world) choices() (out []func()) {
 			w.step(Event{Kind: Bye, Leg: l})
 		})
 		add(up && !w.theirModify[l] && !w.modAck[l], func() {
-			if w.s.Phase == Up {
-				w.theirModify[l] = true
-			}
-			w.step(Event{Kind: Modify, Leg: l})
+			w.ask(&w.theirModify[l], Event{Kind: Modify, Leg: l, Bare: w.r.IntN(3) == 0})
 		})
 		add(up, ev(Event{Kind: Request, Leg: l}))
 		add(w.theirModify[l], ev(Event{Kind: ModifyCancel, Leg: l}))
-		add(w.modify[l], func() { w.modify[l] = false; w.step(Event{Kind: ModifySuccess, Code: 200, Interval: w.r.IntN(2) * 90}) })
+		add(w.modify[l], func() {
+			w.modify[l], w.ackOut[l] = false, true
+			w.step(Event{Kind: ModifySuccess, Code: 200, Desc: Desc(w.r.IntN(2)), Interval: w.r.IntN(2) * 90})
+		})
 		add(w.modify[l], func() {
 			w.modify[l] = false
 			w.step(Event{Kind: ModifyFailure, Code: []int{408, 481, 488, 491}[w.r.IntN(4)]})
 		})
-		add(w.modAck[l], func() { w.modAck[l] = false; w.step(Event{Kind: Ack, Leg: l}) })
+		add(w.modAck[l], func() { w.modAck[l] = false; w.step(Event{Kind: Ack, Leg: l, Code: w.r.IntN(5) / 4 * 488}) })
 		add(w.modAck[l], func() { w.modAck[l] = false; w.step(Event{Kind: NoAck, Leg: l}) })
 	}
 	add(w.byes > 0, func() { w.byes--; w.step(Event{Kind: ByeDone}) })
@@ -378,7 +535,7 @@ func TestRandomWalks(t *testing.T) {
 	if testing.Short() {
 		n = 20_000
 	}
-	phases := map[Phase]int{}
+	phases, alive := map[Phase]int{}, 0
 	for seed := range n {
 		w := &world{t: t, r: rand.New(rand.NewPCG(uint64(seed), 7))}
 		for range 400 {
@@ -393,6 +550,7 @@ func TestRandomWalks(t *testing.T) {
 			w.fail("seed %d: nothing can happen any more in %v", seed, w.s.Phase)
 		}
 		if w.s.Phase != Ended {
+			alive++
 			continue // still alive after 400 events
 		}
 		switch {
@@ -410,7 +568,16 @@ func TestRandomWalks(t *testing.T) {
 			w.fail("seed %d: a leg was left up (A %v/%v B %v/%v)", seed, w.aUp, w.aGone, w.bUp, w.bGone)
 		case w.theirModify[A] || w.theirModify[B]:
 			w.fail("seed %d: a re-INVITE has no final response", seed)
+		case w.prack != [2]bool{}:
+			w.fail("seed %d: a PRACK has no final response", seed)
+		case w.upd != [2][2]bool{}:
+			w.fail("seed %d: an UPDATE has no final response", seed)
+		case w.ackOut[A] && !w.aGone, w.ackOut[B] && !w.bGone:
+			w.fail("seed %d: a 2xx has no ACK", seed)
 		}
+	}
+	if alive > n/100 {
+		t.Errorf("%d of %d walks never ended", alive, n)
 	}
 	for _, p := range Phases()[1:] {
 		if phases[p] == 0 {
