@@ -16,17 +16,18 @@ import (
 // packet is ever seen here.
 
 // openMedia takes ports for the call, on the caller's and the callee's side.
-// A route that goes to another side or family needs others.
-func (s *session) openMedia(streams int, callee *sipx.Flow) error {
+// by made the offer. A route that goes to another side or family needs others.
+func (s *session) openMedia(offer *sdp.Offer, by b2bua.Leg, callee *sipx.Flow) error {
+	streams := offer.Streams()
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
 	s.mediaGen++
 	gen := s.mediaGen
 	spec := media.Spec{ID: s.group.id, Streams: streams, Inactivity: s.g.cfg.Inactivity, Notify: func(e media.Event) { s.mediaEvent(gen, e) }}
 	spec.Legs[media.A] = media.LegSpec{Side: a.side, IPv6: a.flow.Remote.Addr().Is6()}
-	if v6, known := s.offer.IPv6(); known {
-		spec.Legs[media.A].IPv6 = v6
-	}
 	spec.Legs[media.B] = media.LegSpec{Side: b.side, IPv6: callee.Remote.Addr().Is6()}
+	if v6, known := offer.IPv6(); known {
+		spec.Legs[by].IPv6 = v6
+	}
 	if s.media != nil {
 		if s.spec == spec.Legs {
 			return s.media.Grow(streams)

@@ -23,6 +23,13 @@ type fork struct {
 	tag   string // B's
 	early []byte // the description that A was last given for it
 	held  *held  // nil while the legs hold it
+	n     int    // its number, as the machine counts
+
+	rseq    uint32            // B's last reliable provisional response, in order; 0: none
+	ours    uint32            // our last RSeq towards A
+	acks    []*acked          // what A is to acknowledge, at most maxReliable
+	prack   *sipx.ServerTx    // A's PRACK with an offer, which B is to answer
+	updates [2]*sipx.ServerTx // the UPDATE of a leg that the other is to answer
 }
 
 // held is what belongs to a fork.
@@ -70,7 +77,7 @@ func (s *session) forkOf(tag string, final bool) *fork {
 		s.root = s.hold()
 	}
 	a, b := &s.root.dialogs[b2bua.A], &s.root.dialogs[b2bua.B]
-	f := &fork{tag: tag, held: &held{dialogs: s.root.dialogs, offer: s.root.offer.Fork()}}
+	f := &fork{tag: tag, n: len(s.forks), held: &held{dialogs: s.root.dialogs, offer: s.root.offer.Fork()}}
 	for l := range f.held.sdp {
 		f.held.sdp[l] = *s.root.sdp[l].Clone()
 	}

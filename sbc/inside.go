@@ -2,11 +2,11 @@ package sbc
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
-	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -120,10 +120,18 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		in.Kind = b2bua.Bye
 	case "INVITE":
 		tx.Respond(100, "", "", nil, nil)
-		if !s.offerOf(x, r, tx) {
+		if !s.offerOf(x, &in) {
 			return
 		}
 		in.Kind = b2bua.Modify
+	case "PRACK":
+		if !s.takePrack(&in) {
+			return
+		}
+	case "UPDATE":
+		if !s.takeUpdate(x, &in) {
+			return
+		}
 	case "INFO":
 		if !s.infoBody(r) {
 			refuse(415, sipx.HeaderField{Name: "Accept", Value: strings.Join(infoTypes, ", ")})
@@ -138,7 +146,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 			return
 		}
 		in.Kind = b2bua.Request
-	case "REGISTER", "PUBLISH", "PRACK", "UPDATE":
+	case "REGISTER", "PUBLISH":
 		refuse(405, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
 		return
 	default:
@@ -150,8 +158,14 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 
 // offerOf checks the offer of a re-INVITE; a bad one is refused here and
 // changes nothing.
-func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
-	if s.state.Phase != b2bua.Up {
+func (s *session) offerOf(x *leg, in *input) bool {
+	r, tx := in.req, in.tx
+	in.Bare = len(r.Body()) == 0
+	if slices.Contains(r.OptionTags("Require"), "100rel") {
+		s.g.badExtensionTx(tx, []string{"100rel"}) // it works for the first INVITE only
+		return false
+	}
+	if s.state.Phase != b2bua.Up || s.state.Dialog(s.state.Fork).Exchange != b2bua.Agreed {
 		return true // the machine says 491 or 481
 	}
 	if e := s.g.bodyFault(r, x.kind, x.name, s.a.Emergency()); e != nil {
@@ -159,22 +173,17 @@ func (s *session) offerOf(x *leg, r *sipx.Request, tx *sipx.ServerTx) bool {
 		return false
 	}
 	switch {
-	case len(r.Body()) == 0:
-		tx.Respond(488, "", "", []sipx.HeaderField{sipx.WarningField(399, "A re-INVITE must carry an offer")}, nil)
-		return false
+	case in.Bare: // the other leg is to make the offer
 	case r.ContentType() != "application/sdp":
 		tx.Respond(415, "", "", []sipx.HeaderField{{Name: "Accept", Value: "application/sdp"}}, nil)
 		return false
 	}
-	offer, err := sdp.ReadOffer(&x.sdp, r.Body())
-	if err != nil {
-		d := offerRefusal(s.a, err, call.Decision{})
-		d.Trace = nil
-		s.g.report(s.a, d)
+	var err error
+	if in.offer, err = readOffer(&x.sdp, r); err != nil {
+		d := s.refusedMedia(err)
 		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
 		return false
 	}
-	s.offer = offer
 	if c, ok := r.Contact(); ok {
 		x.dialog.Refresh(c) // RFC 3261 §12.2.2
 	}
@@ -241,22 +250,17 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 		s.g.log.Warn("re-INVITE refused", "call", s.group.id, "code", code, "error", err)
 		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})
 	}
-	if err := s.media.Grow(s.offer.Streams()); err != nil {
-		refuse(488, err)
-		return
-	}
-	body, err := s.offer.Write(&x.sdp, s.endpoints(to), random)
-	if err != nil {
-		var ref *sdp.Refusal
-		if errors.As(err, &ref) {
-			refuse(ref.Status, err)
+	var body []byte
+	var err error
+	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.AllowWith(in.req.Headers("Allow"))}}
+	if !in.Bare {
+		if body, err = s.passOffer(to, in.offer); err != nil {
+			refuse(status(err), err)
 			return
 		}
-		refuse(500, err)
-		return
+		hs = append(hs, contentField)
 	}
-	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
-	for _, h := range s.g.raised(tidyReasons(in.req.Carry(x.side))) {
+	for _, h := range sipx.Without100rel(s.g.raised(tidyReasons(in.req.Carry(x.side)))) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" {
 			hs = append(hs, h)
 		}
@@ -308,12 +312,12 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 	var body []byte
 	if a.Relay && in.res != nil {
 		if a.Code < 300 {
-			ans, err := sdp.ReadAnswer(&other.sdp, s.offer, in.res.Body())
-			if err == nil {
-				body, err = ans.Write(&x.sdp, s.endpoints(a.Leg), random)
-			}
-			if err == nil {
-				err = s.setMedia()
+			var err error
+			if in.Desc == b2bua.Offer {
+				body, err = s.passOffer(a.Leg, in.offer)
+				s.owed = true
+			} else {
+				body, err = s.passAnswer(a.Leg.Other(), in.res.Body())
 			}
 			if err != nil {
 				// The other leg has agreed to something we cannot carry: the
@@ -327,7 +331,7 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 				other.dialog.Refresh(c)
 			}
 		}
-		for _, h := range withoutTimer(x.theirs.Request(), in.res, tidyReasons(in.res.Carry(x.side))) {
+		for _, h := range sipx.Without100rel(withoutTimer(x.theirs.Request(), in.res, tidyReasons(in.res.Carry(x.side)))) {
 			switch h.Name {
 			case "Content-Type", "Content-Disposition", "WWW-Authenticate", "Proxy-Authenticate":
 			default:
@@ -351,8 +355,7 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 		}
 	}
 	if code < 300 {
-		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + x.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.Allow},
-			sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
+		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + x.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.AllowWith(in.allow())}, contentField)
 	}
 	if a.Relay && in.res != nil && body != nil {
 		if h, b, err := s.withParts(in.res, a.Leg, hs, body); err == nil {
@@ -365,7 +368,8 @@ func (s *session) replyModify(a b2bua.Action, in input) {
 func (s *session) ackModify(l b2bua.Leg, in input) {
 	x := &s.legs[l]
 	if x.ours != nil {
-		x.ours.Ack(x.flow, in.Tag, x.dialog.Request("ACK", x.oursSeq, nil, nil))
+		hs, body := s.ackBody(l, in)
+		x.ours.Ack(x.flow, x.dialog.RemoteTag, x.dialog.Request("ACK", x.oursSeq, hs, body))
 	}
 }
 

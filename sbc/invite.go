@@ -50,7 +50,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	from := g.callerLeg(r, id)
 	from.TolerateRTP = a.Emergency()
-	offer, err := sdp.ReadOffer(&from, r.Body())
+	offer, err := readOffer(&from, r)
 	d := g.decide(a)
 	d.Also = append(d.Also, g.flags(a)...)
 	if d.Permits() && !known {
@@ -113,6 +113,15 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}()
 }
 
+// readOffer reads the offer of an INVITE; nil when it has none and asks for
+// one (RFC 3261 §13.2.1).
+func readOffer(from *sdp.Leg, r *sipx.Request) (*sdp.Offer, error) {
+	if len(r.Body()) == 0 {
+		return nil, nil
+	}
+	return sdp.ReadOffer(from, r.Body())
+}
+
 // overloaded: the table of calls or of transactions is full.
 func overloaded(was call.Decision) call.Decision {
 	return call.Decision{Verdict: call.Reject, Status: 503, Rule: "base/overload", Severity: call.High, Action: call.CallRejected,
@@ -161,10 +170,6 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(406, "base/accept", "application/sdp is not accepted")
 	case privacyOf(r.Headers("Privacy")).impossible() != "":
 		return no(500, "base/privacy", "privacy of an unknown kind is critical") // RFC 3323 §5
-	case len(r.Body()) == 0:
-		d, _ := no(488, "base/no-offer", "INVITE without an offer")
-		d.Warning = &call.Warning{Code: 399, Text: "An INVITE must carry an offer"}
-		return d, true
 	}
 	return call.Decision{}, false
 }

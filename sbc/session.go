@@ -27,10 +27,14 @@ type input struct {
 	req  *sipx.Request
 	tx   *sipx.ServerTx
 	res  *sipx.Response
-	try  *tried   // of B's answers: which INVITE of ours they are to
-	fork *fork    // the one it belongs to
-	do   func()   // something of our own instead of an event
-	out  *relayed // what crosses of req, where that was rewritten
+	try  *tried // of B's answers: which INVITE of ours they are to
+	fork *fork  // the one it belongs to
+	// of a PRACK: RSeq on B's side of what it acknowledges
+	rseq    uint32
+	offer   *sdp.Offer // of a request or response that makes one
+	carries bool       // UpdateDone: the UPDATE had an offer
+	out     *relayed   // what crosses of req, where that was rewritten
+	do      func()     // something of our own instead of an event
 }
 
 // leg is one side of the call as SIP and SDP know it.
@@ -78,6 +82,7 @@ type session struct {
 	at          *fork // whose dialogs and descriptions the legs hold; nil before the first
 	heard       *fork // whose media is relayed
 	root        *held // what forks begin with
+	owed        bool  // the 2xx that was passed last had an offer: the ACK brings the answer
 	told        bool  // A has seen the tag of its INVITE's transaction
 	media       *media.Session
 	spec        [2]media.LegSpec
@@ -116,7 +121,7 @@ func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sip
 	l.connect = g.reconnect(l)
 	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
 	s.sessionUUID = g.mapped("session", grp.id)
-	s.post(input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(routes)}, req: r, tx: tx})
+	s.post(input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(routes), Bare: offer == nil}, req: r, tx: tx})
 	return s
 }
 
@@ -267,6 +272,16 @@ func (s *session) perform(a b2bua.Action, in input) {
 		s.sendInvite()
 	case b2bua.ReplyInvite:
 		s.replyInvite(a, in)
+	case b2bua.ReplyReliable:
+		s.replyReliable(a, in)
+	case b2bua.SendPrack:
+		s.sendPrack(in)
+	case b2bua.ReplyPrack:
+		s.replyPrack(a, in)
+	case b2bua.SendUpdate:
+		s.sendUpdate(a.Leg, in)
+	case b2bua.ReplyUpdate:
+		s.replyUpdate(a, in)
 	case b2bua.SendAck:
 		s.sendAck(in)
 	case b2bua.AckAndBye:

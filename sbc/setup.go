@@ -9,9 +9,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
-	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
-	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -65,16 +63,15 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	case s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()) != nil:
 		tx.Respond(s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()).Status, "", "", nil, nil)
 		return
-	case len(r.UnsupportedTags()) > 0 || r.ContentType() != "application/sdp":
+	case len(r.UnsupportedTags()) > 0 || len(r.Body()) > 0 && r.ContentType() != "application/sdp":
 		tx.Respond(488, "", "", nil, nil)
 		return
 	}
 	from := s.g.callerLeg(r, id)
 	from.TolerateRTP = s.a.Emergency()
-	offer, err := sdp.ReadOffer(&from, r.Body())
+	offer, err := readOffer(&from, r)
 	if err != nil {
-		d := offerRefusal(s.a, err, call.Decision{})
-		s.g.report(s.a, d)
+		d := s.refusedMedia(err)
 		tx.Respond(d.Status, "", "", refusalHeaders(s.a, d), nil)
 		return
 	}
@@ -92,7 +89,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
-	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes)}, req: r, tx: tx})
+	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes), Bare: offer == nil}, req: r, tx: tx})
 }
 
 // sendInvite tries the route the machine names. Connecting is a child's work.
@@ -150,23 +147,18 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.connect = s.g.reconnect(b)
 	b.sdp = s.g.calleeLeg(t, f)
 	b.sdp.TolerateRTP = s.a.Emergency()
-	if err := s.openMedia(s.offer.Streams(), f); err != nil {
-		code := 500
-		if errors.Is(err, media.ErrNoAddress) {
-			code = 488 // IPv6 media where we have none, or the other way round
+	var body []byte
+	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.AllowWith(r.Headers("Allow"))}}
+	if s.offer != nil {
+		err := s.openMedia(s.offer, b2bua.A, f)
+		if err == nil {
+			body, err = s.offer.Write(&b.sdp, s.endpoints(b2bua.B), random)
 		}
-		refused(code, err)
-		return
-	}
-	body, err := s.offer.Write(&b.sdp, s.endpoints(b2bua.B), random)
-	if err != nil {
-		var ref *sdp.Refusal
-		if errors.As(err, &ref) {
-			refused(ref.Status, err)
+		if err != nil {
+			refused(status(err), err)
 			return
 		}
-		refused(500, err)
-		return
+		hs = append(hs, contentField)
 	}
 	uri, to := s.g.requestURI(t, s.a, r)
 	from, caller := s.g.present(t, a, s.a, r, f)
@@ -178,7 +170,6 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.dialog.Target, b.dialog.Routes = uri, nil
 	b.dialog.Contact = f.ContactURI("rampart")
 	s.pass.SIPCallIDTo = callID
-	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Content-Type", Value: "application/sdp"}}
 	for _, h := range s.g.raised(tidyReasons(r.Carry(b.side))) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" && h.Name != "Privacy" {
 			hs = append(hs, h)
@@ -191,6 +182,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
 	}
+	var err error
 	if hs, body, err = s.withParts(r, b2bua.B, hs, body); err != nil {
 		refused(415, err)
 		return
@@ -276,9 +268,20 @@ func (s *session) prepare(in *input) bool {
 			return false
 		}
 		s.turn(in.fork)
+		if !s.takeReliable(in, in.fork) {
+			return false
+		}
+		in.Fork = in.fork.n
 		b.dialog.Established(in.res)
 		b.confirmed = in.Kind == b2bua.Success
 		s.g.calls.settle(s)
+		s.weigh(in)
+	case b2bua.Ack:
+		s.weighAck(in)
+	case b2bua.ModifySuccess:
+		s.weighModify(in)
+	case b2bua.UpdateDone:
+		s.weighUpdate(in)
 	case b2bua.Failure:
 		if in.res != nil {
 			in.Code, in.TryNext = s.failureCode(in.res)
@@ -311,10 +314,22 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		s.pass.Code = code
 	}
 	if a.Relay && in.res != nil {
-		carried := withoutTimer(l.theirs.Request(), in.res, tidyReasons(in.res.Carry(l.side)))
+		carried := sipx.Without100rel(withoutTimer(l.theirs.Request(), in.res, tidyReasons(in.res.Carry(l.side))))
 		if code < 300 {
 			var err error
-			if body, err = s.answer(in.res); err != nil {
+			switch in.Desc {
+			case b2bua.Answer:
+				body, err = s.answer(in.res)
+			case b2bua.Offer:
+				if body, err = s.passOffer(b2bua.A, in.offer); err == nil {
+					s.owed = true
+				}
+			case b2bua.Nothing:
+				if code >= 200 && s.heard != s.at {
+					err = s.hear()
+				}
+			}
+			if err != nil {
 				s.g.log.Warn("answer refused", "call", s.group.id, "error", err)
 				if code >= 200 {
 					s.follow(b2bua.Event{Kind: b2bua.Refused, Code: 488})
@@ -345,7 +360,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		}
 	}
 	if code > 100 && code < 300 {
-		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + l.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
+		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + l.dialog.Contact + ">"}, sipx.HeaderField{Name: "Allow", Value: sipx.AllowWith(in.allow())})
 	}
 	if body != nil {
 		hs = append(hs, sipx.HeaderField{Name: "Content-Type", Value: "application/sdp"})
@@ -393,27 +408,20 @@ func (s *session) answer(res *sipx.Response) ([]byte, error) {
 	case res.ContentType() != "application/sdp":
 		return nil, fmt.Errorf("answer of type %q", res.ContentType())
 	}
-	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
-	ans, err := sdp.ReadAnswer(&b.sdp, s.offer, res.Body())
+	body, err := s.passAnswer(b2bua.B, res.Body())
 	if err != nil {
-		return nil, err
-	}
-	body, err := ans.Write(&a.sdp, s.endpoints(b2bua.A), random)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.hear(); err != nil {
 		return nil, err
 	}
 	f.early = body
 	return body, nil
 }
 
-// sendAck acknowledges B's 2xx at once: the description has been exchanged,
-// and B need not wait for A's ACK.
+// sendAck acknowledges B's 2xx: at once where the descriptions have been
+// exchanged, B need not wait for A's ACK; else with the answer that A's brought.
 func (s *session) sendAck(in input) {
 	b := &s.legs[b2bua.B]
-	b.ours.Ack(b.flow, in.Tag, b.dialog.Request("ACK", b.oursSeq, nil, nil))
+	hs, body := s.ackBody(b2bua.B, in)
+	b.ours.Ack(b.flow, b.dialog.RemoteTag, b.dialog.Request("ACK", b.oursSeq, hs, body))
 }
 
 // ackAndBye ends a 2xx that is not wanted.

@@ -84,6 +84,18 @@ func (o *Offer) Fork() *Offer {
 	return &c
 }
 
+// Decline is the answer that takes nothing of the offer, for the leg from on
+// which it came: it is well formed, as RFC 3261 §13.2.2.4 asks before a BYE.
+// Nothing is agreed by it.
+func (o *Offer) Decline(from *Leg, rand io.Reader) ([]byte, error) {
+	b := builder{}
+	for i := range o.lines {
+		m := o.lines[i].media
+		b.decline(Media{Kind: m.Kind, Proto: m.Proto, Formats: m.Formats})
+	}
+	return b.finish(from, rand)
+}
+
 // protect holds one offered line against the policy of the leg and chooses
 // the crypto line to answer; nil means plain RTP.
 func (l *Leg) protect(i int, m *mline) (*crypto, *Refusal) {

@@ -46,6 +46,7 @@ var carried = []struct {
 // optionTags are the extensions (RFC 3261 §19.2) that work through the
 // gateway; others are taken out of Supported and refused in Require.
 var optionTags = map[string]bool{
+	"100rel":     true,
 	"histinfo":   true,
 	"norefersub": true,
 	"replaces":   true,
@@ -53,7 +54,7 @@ var optionTags = map[string]bool{
 }
 
 // Allow is our Allow header: what is not in it gets 405.
-const Allow = "INVITE, ACK, CANCEL, BYE, INFO, OPTIONS, REGISTER, REFER, NOTIFY, SUBSCRIBE, PUBLISH, MESSAGE"
+const Allow = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, OPTIONS, REGISTER, REFER, NOTIFY, SUBSCRIBE, PUBLISH, MESSAGE"
 
 // carry selects what crosses towards a side. The option tags of Supported and
 // Require are those that work through the gateway, in REGISTER too: outbound,
