@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -61,7 +60,7 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if a.Method == "INVITE" && g.trusts(id.kind, id.name()) {
 		a.Diversion = g.divertedBy(r, a.At)
 	}
-	if from := aorOf(r.From().URI); slices.Contains(id.aors, from) {
+	if from := aorOf(r.From().URI); id.has(from) {
 		a.User = from.user
 	}
 	if a.Method != "REGISTER" {

@@ -267,18 +267,28 @@ type Registration struct {
 	Expires                                             time.Time
 }
 
-// Registrations lists what is registered, ordered by user.
-func (g *Gateway) Registrations() (out []Registration) {
-	b := &g.bindings
+// all copies the table, so that nobody waits while it is looked at.
+func (b *bindings) all() []binding {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	out := make([]binding, 0, len(b.byToken))
 	for _, p := range b.byToken {
+		out = append(out, *p)
+	}
+	return out
+}
+
+// Registrations lists what is registered, ordered by user.
+func (g *Gateway) Registrations() (out []Registration) {
+	for _, p := range g.bindings.all() {
 		r := Registration{User: p.aor.user, Domain: p.aor.domain, Account: p.account, UserAgent: p.userAgent, Expires: p.expires}
 		if p.flow != nil {
 			r.Connected, r.Source, r.Transport = p.flow.Alive(), p.flow.Remote.String(), p.flow.Transport
 		}
 		out = append(out, r)
 	}
-	slices.SortFunc(out, func(x, y Registration) int { return cmp.Compare(x.User+"\x00"+x.Source, y.User+"\x00"+y.Source) })
+	slices.SortFunc(out, func(x, y Registration) int {
+		return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Source, y.Source))
+	})
 	return out
 }

@@ -3,7 +3,6 @@ package sbc
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,7 +18,7 @@ type identity struct {
 	peer    *Peer // Carrier
 	pbx     *PBX  // PBX
 	account string
-	aors    []aor // Phone: what its flow has registered
+	who     *flowIdentity // Phone: what its flow has registered
 	// misfit says which claim did not hold (a certificate or address that
 	// belongs to no peer); empty for plain strangers.
 	misfit string
@@ -38,7 +37,7 @@ func (id identity) name() string {
 
 // has: the flow registered that address of record.
 func (id identity) has(who aor) bool {
-	return id.kind == call.Phone && slices.Contains(id.aors, who)
+	return id.kind == call.Phone && id.who.has(who, time.Now())
 }
 
 // aor is an address of record in comparable form.
@@ -101,8 +100,8 @@ func (g *Gateway) identify(r *sipx.Request) identity {
 	if id.kind == call.Carrier {
 		return id
 	}
-	if reg := g.ids.of(f); len(reg.aors) > 0 {
-		return identity{kind: call.Phone, aors: reg.aors, account: reg.account}
+	if who, account := g.ids.of(f); who != nil {
+		return identity{kind: call.Phone, who: who, account: account}
 	}
 	return id
 }
@@ -201,39 +200,48 @@ type identities struct {
 	flows map[uint64]*flowIdentity
 }
 
+// flowIdentity is what one flow has registered: as many users as it likes,
+// each found at once.
 type flowIdentity struct {
+	ids     *identities // whose lock it is under
 	until   map[aor]time.Time
+	longest time.Time // no registration stands beyond it
 	account string
 }
 
-type registered struct {
-	aors    []aor
-	account string
+// has: the flow has registered that address of record and not let it go.
+func (fi *flowIdentity) has(who aor, now time.Time) bool {
+	fi.ids.mu.Lock()
+	defer fi.ids.mu.Unlock()
+	return now.Before(fi.until[who])
+}
+
+// any is one of the addresses of record, for the operator.
+func (fi *flowIdentity) any() aor {
+	fi.ids.mu.Lock()
+	defer fi.ids.mu.Unlock()
+	for a := range fi.until {
+		return a
+	}
+	return aor{}
 }
 
 func (ids *identities) init() {
 	ids.flows = map[uint64]*flowIdentity{}
 }
 
-// of lists what the flow has registered and not let go.
-func (ids *identities) of(f *sipx.Flow) (out registered) {
+// of is what the flow has registered and not let go, nil when nothing.
+func (ids *identities) of(f *sipx.Flow) (who *flowIdentity, account string) {
 	if f.ID == 0 {
-		return out
+		return nil, ""
 	}
 	ids.mu.Lock()
 	defer ids.mu.Unlock()
 	fi := ids.flows[f.ID]
-	if fi == nil {
-		return out
+	if fi == nil || !time.Now().Before(fi.longest) {
+		return nil, ""
 	}
-	now := time.Now()
-	for a, t := range fi.until {
-		if now.Before(t) {
-			out.aors = append(out.aors, a)
-		}
-	}
-	out.account = fi.account
-	return out
+	return fi, fi.account
 }
 
 // set records a registration the PBX accepted; the zero time ends it.
@@ -245,6 +253,7 @@ func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time)
 		if fi != nil {
 			delete(fi.until, a)
 			if len(fi.until) == 0 {
+				fi.longest = time.Time{}
 				delete(ids.flows, f.ID)
 				f.MarkKnown(false) // a stranger's deadlines again
 			}
@@ -255,11 +264,14 @@ func (ids *identities) set(f *sipx.Flow, a aor, account string, until time.Time)
 		return
 	}
 	if fi == nil {
-		fi = &flowIdentity{until: map[aor]time.Time{}}
+		fi = &flowIdentity{ids: ids, until: map[aor]time.Time{}}
 		ids.flows[f.ID] = fi
 	}
 	fi.account = account
 	fi.until[a] = until
+	if until.After(fi.longest) {
+		fi.longest = until
+	}
 }
 
 // closed forgets a flow and lists whom it had registered.

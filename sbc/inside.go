@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
@@ -68,12 +69,8 @@ func (g *Gateway) fits(x *leg, f *sipx.Flow) bool {
 }
 
 func (g *Gateway) registeredOn(x *leg, f *sipx.Flow) bool {
-	for _, a := range g.ids.of(f).aors {
-		if a == x.aor {
-			return true
-		}
-	}
-	return false
+	who, _ := g.ids.of(f)
+	return who != nil && who.has(x.aor, time.Now())
 }
 
 // take looks at one request before the machine does.

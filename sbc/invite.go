@@ -222,15 +222,13 @@ func (g *Gateway) claim(r *sipx.Request, a *call.Attempt, id identity) (call.Dec
 	switch id.kind {
 	case call.Phone:
 		from := aorOf(r.From().URI)
-		for _, x := range id.aors {
-			if x == from {
-				a.User = x.user
-				return call.Decision{}, false
-			}
+		if id.has(from) {
+			a.User = from.user
+			return call.Decision{}, false
 		}
 		return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/identity", Severity: call.High, Action: call.IdentityForged,
 			Reason:  "From is " + from.String() + ", this flow registered another",
-			Subject: call.Subject{Kind: "user", Value: id.aors[0].user}}, true
+			Subject: call.Subject{Kind: "user", Value: id.who.any().user}}, true
 	case call.Carrier:
 		return g.callerOf(r, a, id.peer)
 	case call.PBX:

@@ -1,7 +1,6 @@
 package sbc
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -161,7 +160,7 @@ func (g *Gateway) replacing(r *sipx.Request, a *call.Attempt, id identity, route
 	}
 	if r.Flow.Side == call.Public {
 		mine := func(d dialogSide) bool {
-			return d.kind == id.kind && d.name == id.name() && (d.kind != call.Phone || slices.Contains(id.aors, d.aor))
+			return d.kind == id.kind && d.name == id.name() && (d.kind != call.Phone || id.has(d.aor))
 		}
 		if out, _, ok := g.insideReplaces(p, mine); ok {
 			return out.String(), was

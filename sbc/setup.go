@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"time"
 
@@ -17,7 +16,7 @@ import (
 // the answer to a challenge, else a second INVITE too early.
 func (s *session) again(r *sipx.Request, id identity) {
 	l := &s.legs[b2bua.A] // kind, name and aor are set at birth
-	same := id.kind == l.kind && id.name() == l.name && (l.kind != call.Phone || aorOf(r.From().URI) == l.aor && slices.Contains(id.aors, l.aor))
+	same := id.kind == l.kind && id.name() == l.name && (l.kind != call.Phone || aorOf(r.From().URI) == l.aor && id.has(l.aor))
 	if !same && l.kind == call.PBX {
 		same = id.kind == call.PBX
 	}
