@@ -202,6 +202,9 @@ func (s *session) lighten() {
 	s.forks, s.at, s.heard, s.root = nil, nil, nil, nil
 	for i := range s.legs {
 		l := &s.legs[i]
+		if l.ours != nil {
+			l.ours.Release()
+		}
 		l.sdp, l.theirs, l.ours, l.connect = sdp.Leg{}, nil, nil, nil
 	}
 }

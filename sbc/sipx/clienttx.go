@@ -25,7 +25,9 @@ var ErrTooBusy = errors.New("too many transactions")
 //	INVITE:     Calling ──1xx──▶ Proceeding ──2xx──▶ Accepted ──64·T1──▶ Terminated
 //	               │ 300–699 (ACK sent)  │
 //	               └────────▶ Completed ─┴──32 s──▶ Terminated
-//	non-INVITE: Trying/Proceeding ──final──▶ Completed ──T4──▶ Terminated
+//	non-INVITE: Trying/Proceeding ──final──▶ Terminated
+//
+// Completed is a [past], and so is Accepted once the owner has gone.
 //
 // The owner's function is called for every response that tells something
 // new, in order, from a reading or timer goroutine; it must not block. In
@@ -34,7 +36,7 @@ var ErrTooBusy = errors.New("too many transactions")
 type ClientTx struct {
 	stack  *Stack
 	flow   *Flow
-	key    string
+	key    txKey
 	branch string
 	out    *Out
 	raw    []byte
@@ -44,11 +46,11 @@ type ClientTx struct {
 	mu       sync.Mutex
 	state    clientState
 	timer    *time.Timer
+	due      time.Time // when the timer is meant to fire; an earlier one is late news
 	interval time.Duration
-	deadline time.Time // no final response after this; zero while an INVITE rings
-	cancel   bool      // a CANCEL was sent: the deadline stays whatever comes
-	givenUp  bool      // not repeated any more, though answers are still taken
-	ack3xx   []byte
+	deadline time.Time         // no final response after this; zero while an INVITE rings
+	cancel   bool              // a CANCEL was sent: the deadline stays whatever comes
+	givenUp  bool              // not repeated any more, though answers are still taken
 	acks     map[string][]byte // To tag of a 2xx → its ACK, at most maxForks
 }
 
@@ -57,7 +59,6 @@ type clientState uint8
 const (
 	cCalling clientState = iota
 	cProceeding
-	cCompleted
 	cAccepted
 	cTerminated
 )
@@ -71,7 +72,7 @@ func (s *Stack) Send(f *Flow, o *Out, notify func(Outcome)) (*ClientTx, error) {
 }
 
 func (s *Stack) sendBranch(f *Flow, o *Out, branch string, notify func(Outcome)) (*ClientTx, error) {
-	tx := &ClientTx{stack: s, flow: f, out: o, branch: branch, key: branch + "|" + o.Method,
+	tx := &ClientTx{stack: s, flow: f, out: o, branch: branch, key: clientKey(branch, o.Method),
 		invite: o.Method == "INVITE", notify: notify, interval: s.cfg.T1, deadline: time.Now().Add(64 * s.cfg.T1)}
 	if err := o.safe(); err != nil {
 		return nil, err
@@ -101,14 +102,17 @@ func (tx *ClientTx) arm() {
 	if !tx.flow.Reliable() && !tx.givenUp && (tx.state == cCalling || tx.state == cProceeding && !tx.invite) {
 		d = min(d, tx.interval)
 	}
-	tx.set(d, tx.tick)
+	tx.set(d)
 }
 
-func (tx *ClientTx) set(d time.Duration, f func()) {
+func (tx *ClientTx) set(d time.Duration) {
+	d = max(d, 0)
+	tx.due = time.Now().Add(d)
 	if tx.timer != nil {
-		tx.timer.Stop()
+		tx.timer.Reset(d)
+		return
 	}
-	tx.timer = time.AfterFunc(max(d, 0), func() { tx.stack.safely("client transaction", f) })
+	tx.timer = time.AfterFunc(d, func() { tx.stack.safely("client transaction", tx.tick) })
 }
 
 // flowEnded gives an INVITE that rings as long as one that nobody answers:
@@ -122,10 +126,13 @@ func (tx *ClientTx) flowEnded() {
 	}
 }
 
-// tick is Timer A or E, B or F.
+// tick is Timer A or E, B or F, and the end of Accepted.
 func (tx *ClientTx) tick() {
 	tx.mu.Lock()
-	if tx.state != cCalling && tx.state != cProceeding || tx.deadline.IsZero() {
+	if tx.state == cAccepted && !time.Now().Before(tx.due) {
+		tx.end()
+	}
+	if tx.state != cCalling && tx.state != cProceeding || tx.deadline.IsZero() || time.Now().Before(tx.due) {
 		tx.mu.Unlock()
 		return
 	}
@@ -148,8 +155,11 @@ func (tx *ClientTx) tick() {
 }
 
 func (tx *ClientTx) tell(o Outcome) {
-	if tx.notify != nil {
-		tx.notify(o)
+	tx.mu.Lock()
+	notify := tx.notify
+	tx.mu.Unlock()
+	if notify != nil {
+		notify(o)
 	}
 }
 
@@ -173,23 +183,19 @@ func (tx *ClientTx) receive(res *Response) {
 			}
 		case tx.invite && code < 300:
 			tx.state = cAccepted
-			tx.set(64*tx.stack.cfg.T1, tx.expire)
+			tx.raw, tx.out = nil, nil
+			tx.set(64 * tx.stack.cfg.T1)
 		case tx.invite:
-			tx.state = cCompleted
-			tx.ack3xx = tx.ackFor(res)
-			tx.stack.send(tx.flow, tx.ack3xx)
-			tx.linger(32 * time.Second)
+			ack := tx.ackFor(res)
+			tx.stack.send(tx.flow, ack)
+			tx.over(32*time.Second, past{again: ack, flow: tx.flow}) // Timer D
 		default:
-			tx.state = cCompleted
-			tx.linger(tx.stack.cfg.T4)
+			// Timer K would keep it for late repetitions; who knows none of
+			// their transactions drops them just as well.
+			tx.end()
 		}
 		tx.mu.Unlock()
 		tx.tell(Outcome{Res: res})
-	case cCompleted:
-		if tx.invite && code >= 300 {
-			tx.stack.send(tx.flow, tx.ack3xx)
-		}
-		tx.mu.Unlock()
 	case cAccepted:
 		if code < 200 || code >= 300 {
 			tx.mu.Unlock()
@@ -210,28 +216,45 @@ func (tx *ClientTx) receive(res *Response) {
 	}
 }
 
-// linger keeps a completed transaction for retransmissions on UDP.
-func (tx *ClientTx) linger(d time.Duration) {
-	if tx.flow.Reliable() {
-		tx.end()
+// over ends an INVITE whose final response may come again and want its ACK
+// again.
+func (tx *ClientTx) over(d time.Duration, p past) {
+	tx.finish()
+	if p.tag == "" && tx.flow.Reliable() {
+		tx.stack.tx.dropClient(tx)
 		return
 	}
-	tx.set(d, tx.expire)
+	tx.stack.tx.pastClient(tx, d, p)
 }
 
-func (tx *ClientTx) expire() {
+// Release says that the owner has gone and takes no more answers: a 2xx that
+// comes again still gets its ACK.
+func (tx *ClientTx) Release() {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	tx.end()
+	tx.notify = nil
+	if tx.state != cAccepted || len(tx.acks) != 1 {
+		return // of several forks each has its ACK
+	}
+	for tag, ack := range tx.acks {
+		if tag != "" {
+			tx.over(time.Until(tx.due), past{again: ack, tag: tag, flow: tx.flow})
+		}
+	}
 }
 
 func (tx *ClientTx) end() {
+	tx.finish()
+	tx.stack.tx.dropClient(tx)
+}
+
+func (tx *ClientTx) finish() {
 	tx.state = cTerminated
 	if tx.timer != nil {
 		tx.timer.Stop()
 	}
 	tx.flow.forget(tx)
-	tx.stack.tx.dropClient(tx)
+	tx.raw, tx.out, tx.acks = nil, nil, nil // the owner may keep us
 }
 
 func (tx *ClientTx) stop() {

@@ -14,11 +14,14 @@ import (
 //	                └──────────64·T1 (no ACK)──────▶ Terminated
 //	non-INVITE: Proceeding ──final──▶ Completed ──64·T1──▶ Terminated
 //
+// Over an unreliable transport the last state of each row is a [past]; over a
+// reliable one it is skipped.
+//
 // Unlike RFC 6026 §7.1 the transaction itself repeats a 2xx until the owner
 // says that the ACK came (Acknowledged): the owner then has no timer to keep.
 type ServerTx struct {
 	stack  *Stack
-	key    string
+	key    txKey
 	req    *Request
 	invite bool
 	tag    string
@@ -28,6 +31,7 @@ type ServerTx struct {
 	last     []byte // the newest response, as sent
 	code     int
 	timer    *time.Timer
+	due      time.Time // when the timer is meant to fire; an earlier one is late news
 	interval time.Duration
 	deadline time.Time
 	onCancel func(*Request)
@@ -40,7 +44,6 @@ const (
 	txProceeding txState = iota
 	txAccepted
 	txCompleted
-	txConfirmed
 	txTerminated
 )
 
@@ -56,7 +59,7 @@ func (r *Request) Begin() *ServerTx {
 		tx.tag = NewTag()
 	}
 	if !r.stack.tx.addServer(tx) {
-		if r.stack.tx.server(tx.key) == nil {
+		if other, _, over := r.stack.tx.server(tx.key); other == nil && !over {
 			r.Refuse(503, nil)
 		}
 		return nil
@@ -86,12 +89,12 @@ func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body
 	if tag == "" {
 		tag = tx.tag
 	}
-	b := tx.req.reply(code, reason, tag, hs, body)
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
 	if tx.state != txProceeding {
 		return
 	}
+	b := tx.req.reply(code, reason, tag, hs, body)
 	tx.last, tx.code = b, code
 	tx.stack.sendResponse(tx.req, b)
 	if code < 200 {
@@ -99,58 +102,75 @@ func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body
 	}
 	tx.onCancel = nil // too late from here on; and it holds a whole call
 	cfg := &tx.stack.cfg
-	now := time.Now()
 	switch {
 	case tx.invite && code < 300:
 		tx.state = txAccepted
-		tx.interval, tx.deadline = cfg.T1, now.Add(64*cfg.T1)
-		tx.arm(tx.interval, tx.repeat)
+		tx.finalIn(cfg.T1)
+	case tx.invite && tx.req.Flow.Reliable():
+		tx.state = txCompleted
+		tx.finalIn(64 * cfg.T1)
 	case tx.invite:
 		tx.state = txCompleted
-		tx.deadline = now.Add(64 * cfg.T1)
-		if tx.req.Flow.Reliable() {
-			tx.arm(64*cfg.T1, tx.expire)
-		} else {
-			tx.interval = cfg.T1
-			tx.arm(tx.interval, tx.repeat)
-		}
+		tx.finalIn(cfg.T1)
 	default:
-		tx.state = txCompleted
-		if tx.req.Flow.Reliable() {
-			tx.end()
-		} else {
-			tx.arm(64*cfg.T1, tx.expire)
-		}
+		tx.over(64*cfg.T1, b)
 	}
+}
+
+// finalIn begins the wait for an ACK. Called with mu held.
+func (tx *ServerTx) finalIn(first time.Duration) {
+	tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
+	tx.interval = tx.stack.cfg.T1
+	tx.arm(first)
 }
 
 // Code is the newest status sent, 0 before any.
 func (tx *ServerTx) Code() int { tx.mu.Lock(); defer tx.mu.Unlock(); return tx.code }
 
 // arm, end and the like are called with mu held.
-func (tx *ServerTx) arm(d time.Duration, f func()) {
+func (tx *ServerTx) arm(d time.Duration) {
+	tx.due = time.Now().Add(d)
 	if tx.timer != nil {
-		tx.timer.Stop()
+		tx.timer.Reset(d)
+		return
 	}
-	tx.timer = time.AfterFunc(d, func() { tx.stack.safely("server transaction", f) })
+	tx.timer = time.AfterFunc(d, func() { tx.stack.safely("server transaction", tx.tick) })
 }
 
 func (tx *ServerTx) end() {
+	tx.finish()
+	tx.stack.tx.dropServer(tx)
+}
+
+// over ends the transaction. Where the transport repeats requests, they are
+// known for d more, and answered by again if that is set.
+func (tx *ServerTx) over(d time.Duration, again []byte) {
+	tx.finish()
+	if tx.req.Flow.Reliable() {
+		tx.stack.tx.dropServer(tx)
+		return
+	}
+	tx.stack.tx.pastServer(tx, d, past{again: again, tag: tx.tag})
+}
+
+func (tx *ServerTx) finish() {
 	tx.state = txTerminated
 	if tx.timer != nil {
 		tx.timer.Stop()
 	}
-	tx.stack.tx.dropServer(tx)
+	tx.last, tx.onCancel, tx.onNoAck = nil, nil, nil // the owner may keep us
+	tx.req.echoed.Store(nil)
 }
 
-// repeat is Timer G (and the 2xx timer of RFC 3261 §13.3.1.4).
-func (tx *ServerTx) repeat() {
+// tick is Timer G (and the 2xx timer of RFC 3261 §13.3.1.4) and Timer H.
+func (tx *ServerTx) tick() {
 	tx.mu.Lock()
-	if tx.state != txAccepted && tx.state != txCompleted {
+	now := time.Now()
+	if tx.state != txAccepted && tx.state != txCompleted || now.Before(tx.due) {
 		tx.mu.Unlock()
 		return
 	}
-	if !time.Now().Before(tx.deadline) {
+	if !now.Before(tx.deadline) {
 		f := tx.onNoAck
 		tx.end()
 		tx.mu.Unlock()
@@ -160,28 +180,14 @@ func (tx *ServerTx) repeat() {
 		return
 	}
 	defer tx.mu.Unlock()
+	if tx.state == txCompleted && tx.req.Flow.Reliable() {
+		tx.arm(time.Until(tx.deadline))
+		return
+	}
 	tx.stack.Stats.Retransmits.Add(1)
 	tx.stack.sendResponse(tx.req, tx.last)
 	tx.interval = min(2*tx.interval, tx.stack.cfg.T2)
-	tx.arm(tx.interval, tx.repeat)
-}
-
-// expire is Timer H, I or J.
-func (tx *ServerTx) expire() {
-	tx.mu.Lock()
-	if tx.state == txTerminated {
-		tx.mu.Unlock()
-		return
-	}
-	f := tx.onNoAck
-	if tx.state == txConfirmed || !tx.invite {
-		f = nil
-	}
-	tx.end()
-	tx.mu.Unlock()
-	if f != nil {
-		f()
-	}
+	tx.arm(tx.interval)
 }
 
 // retransmit answers a repeated request with the newest response.
@@ -207,14 +213,8 @@ func (tx *ServerTx) ack(r *Request) {
 		return
 	}
 	defer tx.mu.Unlock()
-	if tx.state != txCompleted {
-		return
-	}
-	tx.state, tx.onNoAck = txConfirmed, nil
-	if tx.req.Flow.Reliable() {
-		tx.end()
-	} else {
-		tx.arm(tx.stack.cfg.T4, tx.expire)
+	if tx.state == txCompleted {
+		tx.over(tx.stack.cfg.T4, nil) // Timer I
 	}
 }
 
@@ -224,15 +224,9 @@ func (tx *ServerTx) ack(r *Request) {
 func (tx *ServerTx) Acknowledged() {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
-	if tx.state != txAccepted {
-		return
+	if tx.state == txAccepted {
+		tx.over(time.Until(tx.deadline), nil)
 	}
-	if tx.req.Flow.Reliable() {
-		tx.end()
-		return
-	}
-	tx.state, tx.onNoAck = txConfirmed, nil
-	tx.arm(time.Until(tx.deadline), tx.expire)
 }
 
 func (tx *ServerTx) cancelled(r *Request) {

@@ -138,6 +138,7 @@ func New(cfg Config, h Handler) (*Stack, error) {
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.tx.init(cfg.MaxTransactions)
+	s.tx.memory.init(&s.tx, cfg.T1)
 	for _, l := range cfg.Listeners {
 		if err := s.listen(l); err != nil {
 			s.Close()
@@ -270,15 +271,17 @@ func (s *Stack) malformed(f *Flow, b []byte, bad *Malformed) {
 
 func (s *Stack) request(r *Request) {
 	method := r.Method()
-	key := serverKey(r)
-	if tx := s.tx.server(key); tx != nil {
-		switch {
-		case method == "ACK":
-			tx.ack(r)
-		default:
-			s.Stats.Retransmits.Add(1)
-			tx.retransmit()
-		}
+	tx, p, over := s.tx.server(serverKey(r))
+	switch {
+	case over:
+		s.repeated(r, p)
+		return
+	case tx != nil && method == "ACK":
+		tx.ack(r)
+		return
+	case tx != nil:
+		s.Stats.Retransmits.Add(1)
+		tx.retransmit()
 		return
 	}
 	switch method {
@@ -291,11 +294,22 @@ func (s *Stack) request(r *Request) {
 	}
 }
 
+// repeated takes a request, or the ACK, of a transaction that is over.
+func (s *Stack) repeated(r *Request, p past) {
+	if r.Method() == "ACK" {
+		return
+	}
+	s.Stats.Retransmits.Add(1)
+	if p.again != nil {
+		s.sendResponse(r, p.again)
+	}
+}
+
 // cancel matches a CANCEL with its INVITE (RFC 3261 §9.2): the same branch
 // from the same source. The transaction's owner decides what it does.
 func (s *Stack) cancel(r *Request) {
-	tx := s.tx.server(serverKeyFor(r, "INVITE"))
-	if tx == nil {
+	tx, p, over := s.tx.server(serverKeyFor(r, "INVITE"))
+	if tx == nil && !over {
 		r.Refuse(481, nil)
 		return
 	}
@@ -303,20 +317,33 @@ func (s *Stack) cancel(r *Request) {
 	if ctx == nil {
 		return
 	}
+	if over { // too late
+		ctx.Respond(200, "", p.tag, nil, nil)
+		return
+	}
 	ctx.Respond(200, "", tx.ToTag(), nil, nil)
 	tx.cancelled(r)
 }
 
 func (s *Stack) response(res *Response) {
-	// It must come the way the request went: not a datagram, whose source
-	// anybody can write, for a request on a connection. Another connection
-	// or port of the same host will do (RFC 3261 §18.2.2).
-	tx := s.tx.client(clientKey(res.msg))
-	if tx == nil || tx.flow.Side != res.Flow.Side || tx.flow.Transport != res.Flow.Transport || tx.flow.Remote.Addr() != res.Flow.Remote.Addr() {
+	tx, p, over := s.tx.client(clientKeyOf(res.msg))
+	switch {
+	case tx != nil && cameBack(tx.flow, res.Flow):
+		tx.receive(res)
+	case over && cameBack(p.flow, res.Flow):
+		if p.acknowledges(res) {
+			s.send(p.flow, p.again)
+		}
+	default:
 		s.Stats.Strays.Add(1)
-		return
 	}
-	tx.receive(res)
+}
+
+// cameBack: a response must come the way the request went: not a datagram,
+// whose source anybody can write, for a request on a connection. Another
+// connection or port of the same host will do (RFC 3261 §18.2.2).
+func cameBack(sent, got *Flow) bool {
+	return sent.Side == got.Side && sent.Transport == got.Transport && sent.Remote.Addr() == got.Remote.Addr()
 }
 
 func (s *Stack) send(f *Flow, b []byte) {
