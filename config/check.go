@@ -378,7 +378,21 @@ func (k *checker) policy() {
 	}
 }
 
+func (k *checker) dns() {
+	for i, s := range k.c.DNS.Servers {
+		at := fmt.Sprintf("dns.servers[%d]", i)
+		switch {
+		case k.badAt(at):
+		case i >= 4:
+			k.problem(at, "name four at most", "dns.servers: only four are asked")
+		case !s.IsValid() || s.Addr().IsUnspecified() || s.Addr().IsMulticast():
+			k.problem(at, "", "dns.servers: %s cannot be asked", s.AddrPort)
+		}
+	}
+}
+
 func (k *checker) rest() {
+	k.dns()
 	c := k.c
 	k.file("geoip.country", c.GeoIP.Country)
 	k.file("geoip.asn", c.GeoIP.ASN)

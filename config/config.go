@@ -22,6 +22,7 @@ type Config struct {
 	Inside  Listen   `yaml:"inside"`
 	Media   Media    `yaml:"media"`
 	TLS     TLS      `yaml:"tls"`
+	DNS     DNS      `yaml:"dns"`
 	Peers   []Peer   `yaml:"peers"`
 	Phones  Phones   `yaml:"phones"`
 
@@ -103,6 +104,11 @@ type TLS struct {
 type Certificate struct {
 	Cert string `yaml:"cert,required"`
 	Key  string `yaml:"key,required"`
+}
+
+// DNS says who is asked where hosts are.
+type DNS struct {
+	Servers []Server `yaml:"servers,single"` // none: those of the system
 }
 
 // PBX is one system on the inside.

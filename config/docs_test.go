@@ -53,7 +53,7 @@ func keys(t reflect.Type, v reflect.Value, path string) (out []key) {
 
 func isLeaf(t reflect.Type) bool {
 	switch t {
-	case reflect.TypeFor[URI](), reflect.TypeFor[Address](), reflect.TypeFor[Ports](), reflect.TypeFor[Optional](), reflect.TypeFor[strictyaml.Reserved]():
+	case reflect.TypeFor[URI](), reflect.TypeFor[Address](), reflect.TypeFor[Ports](), reflect.TypeFor[Optional](), reflect.TypeFor[Server](), reflect.TypeFor[strictyaml.Reserved]():
 		return true
 	}
 	return t.PkgPath() == "net/netip"

@@ -174,6 +174,23 @@ func (o *Optional) UnmarshalScalar(text string, _ bool) error {
 	return nil
 }
 
+// Server is the address of a DNS server, with or without a port.
+type Server struct{ netip.AddrPort }
+
+// UnmarshalScalar reads "10.0.0.53" or "10.0.0.53:5353".
+func (s *Server) UnmarshalScalar(text string, _ bool) error {
+	if a, err := netip.ParseAddr(text); err == nil {
+		s.AddrPort = netip.AddrPortFrom(a.Unmap(), 53)
+		return nil
+	}
+	ap, err := netip.ParseAddrPort(text)
+	if err != nil || ap.Port() == 0 {
+		return fmt.Errorf(`%q is not an address such as "10.0.0.53" or "10.0.0.53:53"`, clip(text))
+	}
+	s.AddrPort = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	return nil
+}
+
 // DTLS is false in this version.
 type DTLS bool
 
@@ -304,12 +321,13 @@ func ParseURI(text string) (URI, error) {
 	return u, nil
 }
 
-// withDefaults fills in port and transport where there is no DNS to ask.
+// withDefaults fills in the transport, and the port where there is no DNS to
+// ask: of a name it comes from an SRV record if there is one.
 func (u URI) withDefaults() URI {
 	if u.Transport == "" {
 		u.Transport = "udp"
 	}
-	if u.Port == 0 {
+	if u.Port == 0 && u.Addr.IsValid() {
 		u.Port = 5060
 		if u.Transport == "tls" {
 			u.Port = 5061

@@ -7,24 +7,27 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/locate"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
 // directory knows where the PBXs and peers are: names resolved, refreshed in
 // the background, never while a message waits.
 type directory struct {
-	cfg Config
+	cfg  Config
+	find *locate.Resolver
 
 	mu    sync.RWMutex
-	addrs map[string][]netip.AddrPort // by hop name
-	down  map[string]bool             // PBXs that do not answer
-	back  map[string]time.Time        // PBXs that did not, and since when they do again
-	quiet map[targetKey]time.Time     // targets that did not answer a call, and when
+	found map[string]locate.Answer // by hop key
+	again map[string]time.Time     // when to look for it again
+	lost  map[string]bool          // the last look found nothing new
+	down  map[string]bool          // PBXs that do not answer
+	back  map[string]time.Time     // PBXs that did not, and since when they do again
+	quiet map[targetKey]time.Time  // targets that did not answer a call, and when
 }
 
 // quietFor is how long a target that did not answer a call is tried after the
@@ -33,73 +36,16 @@ const quietFor = time.Minute
 
 func (d *directory) init(cfg Config) {
 	d.cfg = cfg
-	d.addrs = map[string][]netip.AddrPort{}
+	d.find = locate.New(locate.Config{Servers: cfg.DNS})
+	d.found = map[string]locate.Answer{}
+	d.again = map[string]time.Time{}
+	d.lost = map[string]bool{}
 	d.down = map[string]bool{}
 	d.back = map[string]time.Time{}
 	d.quiet = map[targetKey]time.Time{}
 }
 
 func hopKey(kind call.Kind, name string) string { return kind.String() + "/" + name }
-
-// resolve looks up every host once. An address is its own answer.
-func (g *Gateway) resolve(ctx context.Context) {
-	look := func(kind call.Kind, name, host string, port uint16) {
-		if host == "" {
-			return
-		}
-		addrs, err := lookup(ctx, host, port)
-		if err != nil {
-			g.log.Warn("host not found; the last known addresses stay", "for", name, "host", host, "error", err)
-			return
-		}
-		g.peers.mu.Lock()
-		g.peers.addrs[hopKey(kind, name)] = addrs
-		g.peers.mu.Unlock()
-	}
-	for _, p := range g.cfg.PBXs {
-		look(call.PBX, p.Name, p.Host, p.Port)
-	}
-	for _, p := range g.cfg.Peers {
-		look(call.Carrier, p.Name, p.Host, p.Port)
-	}
-}
-
-func lookup(ctx context.Context, host string, port uint16) ([]netip.AddrPort, error) {
-	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return []netip.AddrPort{netip.AddrPortFrom(a.Unmap(), port)}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	as, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, err
-	}
-	var out []netip.AddrPort
-	for _, a := range as {
-		out = append(out, netip.AddrPortFrom(a.Unmap(), port))
-	}
-	return out, nil
-}
-
-// resolver refreshes names; addresses need none.
-func (g *Gateway) resolver() {
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-g.ctx.Done():
-			return
-		case <-tick.C:
-			g.resolve(g.ctx)
-		}
-	}
-}
-
-func (d *directory) at(kind call.Kind, name string) []netip.AddrPort {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.addrs[hopKey(kind, name)]
-}
 
 // pbxAt finds the PBX a message comes from: by address and port, else by
 // address (a PBX may send from any port).
@@ -109,13 +55,12 @@ func (d *directory) pbxAt(a netip.AddrPort) *PBX {
 	var byAddr *PBX
 	for i := range d.cfg.PBXs {
 		p := &d.cfg.PBXs[i]
-		for _, x := range d.addrs[hopKey(call.PBX, p.Name)] {
-			if x == a {
-				return p
-			}
-			if x.Addr() == a.Addr() && byAddr == nil {
-				byAddr = p
-			}
+		found := d.found[hopKey(call.PBX, p.Name)]
+		switch {
+		case found.At(a):
+			return p
+		case byAddr == nil && found.Has(a.Addr()):
+			byAddr = p
 		}
 	}
 	return byAddr
@@ -204,27 +149,6 @@ func (g *Gateway) PBXUp() (up, all int) {
 		}
 	}
 	return up, len(g.cfg.PBXs)
-}
-
-func (g *Gateway) connectPBX(ctx context.Context, p *PBX) (*sipx.Flow, error) {
-	return g.connect(ctx, g.peers.at(call.PBX, p.Name), sipx.Hop{Name: p.Name, Side: call.Inside, Transport: p.Transport, TLS: p.TLS})
-}
-
-func (g *Gateway) connectPeer(ctx context.Context, p *Peer) (*sipx.Flow, error) {
-	return g.connect(ctx, g.peers.at(call.Carrier, p.Name), sipx.Hop{Name: p.Name, Side: call.Public, Transport: p.Transport, TLS: p.TLS})
-}
-
-// connect tries the addresses of a hop in order.
-func (g *Gateway) connect(ctx context.Context, addrs []netip.AddrPort, h sipx.Hop) (*sipx.Flow, error) {
-	err := fmt.Errorf("%s: no address known", h.Name)
-	for _, a := range addrs {
-		h.Addr = a
-		var f *sipx.Flow
-		if f, err = g.stack.Connect(ctx, h); err == nil {
-			return f, nil
-		}
-	}
-	return nil, err
 }
 
 // health asks a PBX by OPTIONS whether it lives (RFC 3261 §11); any answer

@@ -59,7 +59,7 @@ func (s *session) failedOver(t route) {
 // yet does not concern the call any more.
 func (s *session) abandonTry() {
 	t := s.routes[s.state.Route-1] // the machine has gone on
-	s.g.log.Warn("no answer; the next target is tried", "call", s.group.id, "route", t.name(), "target", t.at.addr.String(), "after", s.g.cfg.FailoverAfter)
+	s.g.log.Warn("no answer; the next target is tried", "call", s.group.id, "route", t.name(), "target", t.at.Addr.String(), "after", s.g.cfg.FailoverAfter)
 	s.g.peers.probation(t, time.Now())
 	if try := s.trying; try != nil {
 		try.over.Store(true)

@@ -93,7 +93,8 @@ type Peer struct {
 	IP             []netip.Prefix
 	Host           string
 	Port           uint16
-	Transport      string
+	Transport      string   // "": by the DNS, one of Transports
+	Transports     []string // that may be used then, the preferred one first
 	TLS            *cryptotls.Config
 	AllowPlaintext bool
 	SRTP           sdp.Policy
@@ -118,7 +119,8 @@ type Config struct {
 	PBXs    []PBX
 	Peers   []Peer
 	Routes  []Route
-	Stack   sipx.Config // listeners, certificates, caps, timers
+	Stack   sipx.Config      // listeners, certificates, caps, timers
+	DNS     []netip.AddrPort // servers; none: those of the system
 	Suites  []string
 
 	MaxCall      time.Duration // 12 h
@@ -242,7 +244,7 @@ func (g *Gateway) SetGuards(gs []Guard) { g.guards.Store(&gs) }
 
 // Start resolves the PBXs and peers, begins their health checks and reads.
 func (g *Gateway) Start() {
-	g.resolve(g.ctx)
+	g.resolve(g.ctx, time.Now())
 	g.stack.Start()
 	g.wg.Go(g.resolver)
 	for i := range g.cfg.PBXs {

@@ -107,15 +107,16 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	} else {
 		out = left
 	}
+	out = g.peers.each(out, a.At)
 	if uri.Scheme == "sips" {
-		out = slices.DeleteFunc(out, func(t route) bool { return t.peer.Transport != "tls" })
+		out = slices.DeleteFunc(out, func(t route) bool { return t.at.Transport != "tls" })
 		if len(out) == 0 {
 			rs, d := no(480, "base/sips", "sips: needs TLS on every hop")
 			d.Warning = sipsNotAllowed
 			return rs, d
 		}
 	}
-	return g.peers.each(out, a.At), d
+	return out, d
 }
 
 // byAddressAlone: nothing but the source address of a datagram says that a

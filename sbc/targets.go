@@ -3,21 +3,18 @@ package sbc
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/locate"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
 // A target is one address of a PBX or peer and the transport that is spoken
 // there. Calls go to targets one after the other, not to names: of two
 // addresses behind a name, one may be dead.
-type target struct {
-	transport string
-	addr      netip.AddrPort
-}
+type target = locate.Target
 
 // targetKey is a target as a part of its PBX or peer.
 type targetKey struct {
@@ -40,7 +37,7 @@ func (d *directory) each(rs []route, now time.Time) []route {
 			out = append(out, r)
 			continue
 		}
-		ts := d.targets(hopKey(r.kind, r.name()), r.transport())
+		ts := d.found[hopKey(r.kind, r.name())].Targets(nil)
 		if len(ts) == 0 {
 			out = append(out, r) // its name is not known yet: connecting says so
 		}
@@ -57,14 +54,6 @@ func (d *directory) each(rs []route, now time.Time) []route {
 	}
 	slices.SortStableFunc(out, func(a, b route) int { return rank(a) - rank(b) })
 	return out[:min(len(out), maxTargets)]
-}
-
-// targets of a hop. Called with mu held.
-func (d *directory) targets(hop, transport string) (out []target) {
-	for _, a := range d.addrs[hop] {
-		out = append(out, target{transport, a})
-	}
-	return out
 }
 
 // silent: on probation, or down by its health check. Called with mu held.
@@ -99,19 +88,9 @@ func (t route) triesNext(code int) bool {
 	return code == 503 || code == 500 && t.peer != nil || code == 502 || code == 504
 }
 
-func (t route) transport() string {
-	switch {
-	case t.pbx != nil:
-		return t.pbx.Transport
-	case t.peer != nil:
-		return t.peer.Transport
-	}
-	return ""
-}
-
 // hop is what the stack needs to know to reach the route's target.
 func (t route) hop() sipx.Hop {
-	h := sipx.Hop{Name: t.name(), Side: t.side(), Transport: t.at.transport, Addr: t.at.addr}
+	h := sipx.Hop{Name: t.name(), Side: t.side(), Transport: t.at.Transport, Addr: t.at.Addr}
 	if t.pbx != nil {
 		h.TLS = t.pbx.TLS
 	} else {
@@ -129,11 +108,11 @@ func (g *Gateway) flow(t route) (*sipx.Flow, func(context.Context) (*sipx.Flow, 
 			return t.phone.flow, nil
 		}
 		return nil, func(context.Context) (*sipx.Flow, error) { return nil, sipx.ErrFlowClosed }
-	case !t.at.addr.IsValid():
+	case !t.at.Addr.IsValid():
 		return nil, func(context.Context) (*sipx.Flow, error) {
 			return nil, fmt.Errorf("%s: no address known", t.name())
 		}
-	case t.at.transport == "udp":
+	case t.at.Transport == "udp":
 		if f, err := g.stack.Connect(g.ctx, t.hop()); err == nil {
 			return f, nil
 		}

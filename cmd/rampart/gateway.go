@@ -355,6 +355,9 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue}
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
+	for _, s := range cfg.DNS.Servers {
+		c.DNS = append(c.DNS, s.AddrPort)
+	}
 	if len(cfg.Home.Emergency) > 0 {
 		c.EmergencyNumber = cfg.Home.Emergency[0]
 	}
@@ -416,17 +419,8 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
 			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Identity: identity(p.Identity)}
 		if !p.URI.IsZero() {
-			x.Host, x.Port, x.Transport = p.URI.Host, p.URI.Port, p.URI.Transport
-			if x.Transport == "" {
-				x.Transport = "tls"
-			}
-			if x.Port == 0 {
-				x.Port = 5060
-				if x.Transport == "tls" {
-					x.Port = 5061
-				}
-			}
-			if x.Transport == "tls" {
+			x.Host, x.Port, x.Transport, x.Transports = p.URI.Host, p.URI.Port, p.URI.Transport, transports(cfg, p)
+			if x.Transport == "tls" || x.Transport == "" {
 				if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 					return c, fmt.Errorf("peer %s: %w", p.Name, err)
 				}
@@ -439,6 +433,19 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	c.TokenKey, err = tokenKey(filepath.Join(cfg.State, "registration.key"))
 	return c, err
+}
+
+// transports are those that the DNS may choose from for a peer whose URI names
+// none; where it says nothing, the first one is used.
+func transports(cfg *config.Config, p config.Peer) []string {
+	out := []string{"tls"}
+	if p.AllowPlaintext {
+		out = append(out, "tcp")
+		if len(cfg.Listen.UDP) > 0 {
+			out = append(out, "udp")
+		}
+	}
+	return out
 }
 
 // advertised is what Via and Contact show for a listener: its own address, or

@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -122,14 +123,24 @@ func (a Answer) Targets(n func(int) int) (out []Target) {
 	return out
 }
 
+// At reports whether an address with its port is one of those found.
+func (a Answer) At(ap netip.AddrPort) bool {
+	for _, s := range a.services {
+		for _, h := range s.hosts {
+			if h.port == ap.Port() && slices.Contains(h.addrs, ap.Addr()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Has reports whether an address is one of those found, at whatever port.
 func (a Answer) Has(ip netip.Addr) bool {
 	for _, s := range a.services {
 		for _, h := range s.hosts {
-			for _, x := range h.addrs {
-				if x == ip {
-					return true
-				}
+			if slices.Contains(h.addrs, ip) {
+				return true
 			}
 		}
 	}

@@ -186,6 +186,16 @@ func (s *Stack) Addrs(side call.Side, transport string) (out []netip.AddrPort) {
 	return out
 }
 
+// Families reports the families of addresses that a side has listeners of.
+func (s *Stack) Families(side call.Side) (v4, v6 bool) {
+	for _, l := range s.cfg.Listeners {
+		if l.Side == side {
+			v4, v6 = v4 || l.Bind.Addr().Unmap().Is4(), v6 || l.Bind.Addr().Unmap().Is6()
+		}
+	}
+	return v4, v6
+}
+
 // Close stops listening, closes every connection and waits for the readers.
 func (s *Stack) Close() {
 	s.closing.Store(true)
