@@ -106,6 +106,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		s.g.badExtensionTx(tx, bad)
 		return
 	}
+	x.unasked(tx)
 	if m := r.Method(); (m == "INVITE" || m == "UPDATE") && s.g.shortInterval(r) {
 		refuse(422, s.g.minSE())
 		return
@@ -151,6 +152,19 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		return
 	}
 	s.queue = append(s.queue, in)
+}
+
+// unasked takes credentials out of a request that nobody has challenged in this
+// dialog. Some phones repeat those of the first INVITE in each request, with a
+// uri that is our public address (RFC 7616 §3.4), which is none of the PBX's
+// business. A phone answers a challenge with its next request.
+func (x *leg) unasked(tx *sipx.ServerTx) {
+	if x.last == nil || x.last.Code() != 401 && x.last.Code() != 407 {
+		tx.Request().DropCredentials()
+	}
+	if x.last = nil; x.kind == call.Phone {
+		x.last = tx
+	}
 }
 
 // offerOf checks the offer of a re-INVITE; a bad one is refused here and

@@ -247,6 +247,7 @@ func (u *subscription) take(end int, r *sipx.Request) {
 	if x.kind == call.Phone {
 		x.flow = r.Flow // the newest connection is where it is reached
 	}
+	x.unasked(tx)
 	if end == notifier {
 		u.notify(x, y, r, tx)
 		return

@@ -119,6 +119,15 @@ func (r *Response) Carry(to call.Side) []HeaderField {
 	return hs
 }
 
+// DropCredentials forgets the request's credentials, so that they do not cross.
+func (r *Request) DropCredentials() {
+	for _, h := range slices.Clone(ordered(r.msg)) {
+		if name := h.Name(); strings.EqualFold(name, "Authorization") || strings.EqualFold(name, "Proxy-Authorization") {
+			r.msg.RemoveHeader(name)
+		}
+	}
+}
+
 // Reasons returns the Reason fields (RFC 3326) as they may cross.
 func (r *Request) Reasons() (out []HeaderField) {
 	for _, v := range r.Headers("Reason") {
