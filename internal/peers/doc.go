@@ -1,7 +1,7 @@
 // Package peers answers: how does real software behave at the other end of the
 // wire?
 //
-// It starts telephones (baresip), a PBX (Kamailio), scripted endpoints (sipp), a
+// It starts telephones (baresip, linphone), a PBX (Kamailio), scripted endpoints (sipp), a
 // capture (dumpcap) and the gateway itself for one test, on loopback addresses
 // of the test's own, waits until each answers, and drives them. It deliberately
 // knows nothing of the gateway's packages: what it says about a call is what
