@@ -67,7 +67,9 @@ func TestRegistrationStorm(t *testing.T) {
 	// No second had more than the rate and what was saved up before.
 	var at []time.Time
 	ids := map[string]bool{}
-	for _, p := range seen.Packets(func(p peers.Packet) bool { return p.To == again.Addr && strings.HasPrefix(string(p.Payload), "REGISTER ") }) {
+	for _, p := range seen.Packets(func(p peers.Packet) bool {
+		return p.To == again.Addr && strings.HasPrefix(string(p.Payload), "REGISTER ")
+	}) {
 		via, _, _ := strings.Cut(string(p.Payload), "\r\nMax-Forwards")
 		if !ids[via] { // UDP repeats what has no answer yet
 			ids[via] = true
