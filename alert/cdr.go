@@ -279,6 +279,9 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		if len(p.FailedOver) > 0 {
 			p.FailedOver = cleanList(p.FailedOver, maxPasses)
 		}
+		if len(p.ForwardedTo) > 0 {
+			p.ForwardedTo = cleanList(p.ForwardedTo, maxPasses)
+		}
 		legs := make([]call.Leg, 0, min(len(p.MediaLegs), maxLegs))
 		for _, l := range p.MediaLegs[:min(len(p.MediaLegs), maxLegs)] {
 			l.Side, l.Peer, l.Suite = short(l.Side), short(l.Peer), short(l.Suite)

@@ -44,6 +44,7 @@ type Pass struct {
 	TLSVersion  string   `json:"tls_version,omitempty"`  //
 	MediaLegs   []Leg    `json:"media"`                  // empty when no media was opened
 	FailedOver  []string `json:"failed_over,omitempty"`  // routes tried before the last one
+	ForwardedTo []string `json:"forwarded_to,omitempty"` // whom redirects led to, in order, as the gateway called them
 	DurationMs  int64    `json:"duration_ms"`            // answer to end of this pass
 	AnsweredAt  *Time    `json:"answered_at,omitempty"`  //
 	HangupCause string   `json:"hangup_cause,omitempty"` // why the gateway ended it: max-duration, media-inactivity, session-expired, drain, operator, …

@@ -35,8 +35,9 @@ type Identity struct {
 
 // Phones is how callers are shown to phones, and what phones may show.
 type Phones struct {
-	Present Present
-	STIR    bool
+	Redirects Redirects
+	Present   Present
+	STIR      bool
 	// Allowed are the caller numbers that the calls of a user may show to
 	// peers, by user; a user who is not in it is bound by the peer alone.
 	Allowed map[string][]string
@@ -245,11 +246,11 @@ func (g *Gateway) flags(a *call.Attempt) []call.Decision {
 
 // screen leaves the routes on which the caller may be shown. A call from the
 // PBX whose caller no route takes is refused; an emergency call never is.
-func (g *Gateway) screen(routes []route, a *call.Attempt, r *sipx.Request) (left []route, d call.Decision, refused bool) {
+func (g *Gateway) screen(routes []route, a *call.Attempt, r *sipx.Request, believed bool) (left []route, d call.Decision, refused bool) {
 	if a.Emergency() || len(routes) == 0 {
 		return routes, d, false
 	}
-	c := claims(r, true)
+	c := claims(r, believed)
 	n := g.callerNumber(c)
 	by := g.diverter(a, true)
 	who := call.Subject{Kind: "user", Value: a.User}

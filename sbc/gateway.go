@@ -80,6 +80,7 @@ type PBX struct {
 	TLS       *cryptotls.Config
 	SRTP      sdp.Policy
 	Health    time.Duration // between OPTIONS; 0 = none
+	Redirects Redirects     // what becomes of its 3xx
 	Bodies    []string      // types it may send and get beside SDP, e.g. application/isup
 	Failover  []int         // answers after which the next target or PBX is tried; nil = 502, 503, 504
 }
@@ -98,8 +99,9 @@ type Peer struct {
 	TLS            *cryptotls.Config
 	AllowPlaintext bool
 	SRTP           sdp.Policy
-	NAT            bool  // RFC 7362: its media may come from elsewhere than it says
-	Failover       []int // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
+	Redirects      Redirects // what becomes of its 3xx
+	NAT            bool      // RFC 7362: its media may come from elsewhere than it says
+	Failover       []int     // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 	Identity       Identity
 	Bodies         []string // types it may send and get beside SDP, e.g. application/isup
 	AllowRefer     bool     // it may transfer the calls it has with us

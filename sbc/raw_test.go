@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -225,7 +226,7 @@ func (r *raw) replyOf(req *siptest.Message, code int, tag, contentType string, b
 	if tag != "" && siptest.Param(req.Get("To"), "tag") == "" {
 		m.Set("To", req.Get("To")+";tag="+tag)
 	}
-	if req.Method == "INVITE" {
+	if req.Method == "INVITE" && !slices.ContainsFunc(extra, func(f siptest.Field) bool { return f.Name == "Contact" }) {
 		m.Add("Contact", "<sip:raw@"+r.addr().String()+">")
 	}
 	if body != nil {

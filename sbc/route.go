@@ -16,7 +16,8 @@ type route struct {
 	pbx   *PBX
 	peer  *Peer
 	phone binding
-	at    target // of a PBX or peer; invalid while its name is not known
+	at    target   // of a PBX or peer; invalid while its name is not known
+	fwd   *forward // a redirect led here
 }
 
 func (t route) name() string {
@@ -41,10 +42,7 @@ func (t route) side() call.Side {
 // names, else by the routes to peers. It may still refuse. first is the
 // attempt that the call began with.
 func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d call.Decision) ([]route, call.Decision) {
-	no := func(code int, rule, reason string) ([]route, call.Decision) {
-		return nil, call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Severity: call.Low,
-			Action: call.CallRejected, Subject: call.Subject{Kind: "account", Value: a.Account}, Trace: d.Trace}
-	}
+	no := func(code int, rule, reason string) ([]route, call.Decision) { return noRoute(a, d, code, rule, reason) }
 	if a.Side == call.Public {
 		var out []route
 		for _, p := range g.peers.pbxOrder() {
@@ -67,6 +65,13 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	if strings.HasPrefix(uri.User, "rp") && len(uri.User) == 26 {
 		return no(480, "base/not-registered", "no such registration any more")
 	}
+	return g.outward(a, first, r, true, d)
+}
+
+// outward lists the ways to a number outside: the routes to peers. believed
+// says that the sender of r is trusted with what it says of its caller.
+func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool, d call.Decision) ([]route, call.Decision) {
+	no := func(code int, rule, reason string) ([]route, call.Decision) { return noRoute(a, d, code, rule, reason) }
 	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
 	}
@@ -101,14 +106,14 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	if !found {
 		return no(404, "base/no-route", "no route to "+a.To.Number)
 	}
-	if left, no, refused := g.screen(out, a, r); refused {
+	if left, no, refused := g.screen(out, a, r, believed); refused {
 		no.Trace = d.Trace
 		return nil, no
 	} else {
 		out = left
 	}
 	out = g.peers.each(out, a.At)
-	if uri.Scheme == "sips" {
+	if r.URI().Scheme == "sips" {
 		out = slices.DeleteFunc(out, func(t route) bool { return t.at.Transport != "tls" })
 		if len(out) == 0 {
 			rs, d := no(480, "base/sips", "sips: needs TLS on every hop")
@@ -117,6 +122,11 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 		}
 	}
 	return out, d
+}
+
+func noRoute(a *call.Attempt, d call.Decision, code int, rule, reason string) ([]route, call.Decision) {
+	return nil, call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Severity: call.Low,
+		Action: call.CallRejected, Subject: call.Subject{Kind: "account", Value: a.Account}, Trace: d.Trace}
 }
 
 // byAddressAlone: nothing but the source address of a datagram says that a
@@ -151,7 +161,13 @@ func (g *Gateway) calleeLeg(t route, f *sipx.Flow) sdp.Leg {
 func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to string) {
 	dst := r.To()
 	domain := g.cfg.Domains[0]
+	if t.fwd != nil {
+		a = t.fwd.a
+	}
 	switch {
+	case t.pbx != nil && t.fwd != nil:
+		uri = sipURI(escapeUser(a.To.User), domain)
+		to = nameAddr("", uri)
 	case t.pbx != nil:
 		u := r.URI()
 		host := u.Host

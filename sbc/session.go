@@ -105,6 +105,7 @@ type session struct {
 	counted     string     // the peer that guards count this call for
 	full        string     // the peer that they would not have it go to
 	fullCode    int
+	redir       redirects
 }
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {

@@ -88,6 +88,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
+	s.unredirected()
 	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes), Bare: offer == nil}, req: r, tx: tx})
 }
 
@@ -175,6 +176,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 		}
 	}
 	hs = append(hs, caller...)
+	hs = append(hs, s.g.diversion(t)...)
 	hs = append(hs, s.g.diversions(r, a, b.kind, t.name())...)
 	hs = append(hs, s.beside(r)...)
 	if b.side == call.Inside {
@@ -282,25 +284,27 @@ func (s *session) prepare(in *input) bool {
 	case b2bua.UpdateDone:
 		s.weighUpdate(in)
 	case b2bua.Failure:
-		if in.res != nil {
+		switch {
+		case in.res == nil:
+		case in.res.Code() < 400:
+			s.redirected(in)
+		default:
 			in.Code, in.TryNext = s.failureCode(in.res)
 		}
 	}
 	return true
 }
 
-// failureCode maps what B says to what A may hear: redirects name hosts of
-// the other side, a carrier's challenge is not the caller's to answer.
+// failureCode maps what B says to what A may hear: a carrier's challenge is
+// not the caller's to answer.
 func (s *session) failureCode(res *sipx.Response) (code int, tryNext bool) {
 	code = res.Code()
 	b := &s.legs[b2bua.B]
 	switch {
-	case code < 400:
-		return 480, false
 	case (code == 401 || code == 407) && (b.side == call.Public || len(res.Headers("WWW-Authenticate"))+len(res.Headers("Proxy-Authenticate")) == 0):
 		return 403, false
 	}
-	return code, s.routes[s.state.Route].triesNext(code)
+	return code, s.routes[s.state.Route].triesNext(code) || s.askNext(code)
 }
 
 // replyInvite answers A's INVITE.
@@ -352,6 +356,9 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 				}
 			}
 			hs = append(hs, h)
+		}
+		if code >= 300 && code < 400 {
+			hs = append(hs, s.elsewhere(in.res)...)
 		}
 		if code < 300 {
 			hs = append(hs, s.connected(in.res, &s.legs[b2bua.B], l)...)

@@ -112,11 +112,12 @@ const (
 	Update                    // Leg sends an UPDATE (RFC 3311); Fork, Desc
 	UpdateDone                // the other leg's final response to Leg's UPDATE; Fork, Code
 	Silence                   // B has sent nothing at all for so long that the next route is tried
+	Redirected                // B: 3xx that we follow; Routes more ways from here, Code when there is none
 )
 
 var kindNames = [...]string{"invite", "cancel", "ack", "no-ack", "bye", "provisional", "success", "failure", "modify", "modify-cancel",
 	"modify-success", "modify-failure", "request", "bye-done", "refused", "setup-timeout", "retry-timeout", "hangup",
-	"reliable", "prack", "prack-done", "no-prack", "update", "update-done", "silence"}
+	"reliable", "prack", "prack-done", "no-prack", "update", "update-done", "silence", "redirected"}
 
 func (k Kind) String() string { return kindNames[k] }
 

@@ -104,6 +104,8 @@ func (m *machine) setup(e Event) {
 		m.accept(e)
 	case Failure:
 		m.failure(e)
+	case Redirected:
+		m.redirected(e)
 	case Refused:
 		// Our own refusal: of A's offer before anything went out, or of
 		// B's answer after its 2xx was acknowledged (then State is Answered).
@@ -197,6 +199,23 @@ func (m *machine) failure(e Event) {
 	m.finish(e.Code, call.ByCallee, "")
 }
 
+// redirected goes on with the ways that B named. They stand in for the routes
+// that were left; whoever answers there has the time that B had.
+func (m *machine) redirected(e Event) {
+	if e.Routes == 0 {
+		m.failure(Event{Kind: Failure, Code: e.Code})
+		return
+	}
+	if m.Phase == Calling && !m.Provisional && m.Route+1 < m.Routes {
+		m.do(Action{Verb: StopTimer, Timer: Failover})
+	}
+	m.drop(-1)
+	m.Routes = m.Route + 1 + e.Routes
+	m.Phase = Calling
+	m.do(Action{Verb: StartTimer, Timer: Setup})
+	m.next()
+}
+
 // refuse answers A with our own refusal and gives the result.
 func (m *machine) refuse(code int, cause string) {
 	m.do(Action{Verb: StopTimer, Timer: Setup})
@@ -215,7 +234,7 @@ func (m *machine) cancelling(e Event) {
 	case Success: // the 2xx crossed our CANCEL
 		m.Phase, m.Byes = Ending, m.Byes+1
 		m.do(Action{Verb: AckAndBye, Leg: B})
-	case Failure, Refused:
+	case Failure, Refused, Redirected:
 		m.Phase = Ended
 	case NoAck, Hangup, SetupTimeout, NoPrack:
 	default:

@@ -99,6 +99,8 @@ func events(k Kind) []Event {
 		return []Event{{Kind: k, Code: 488}, {Kind: k, Code: 481}}
 	case Refused:
 		return []Event{{Kind: k, Code: 488}}
+	case Redirected:
+		return []Event{{Kind: k, Code: 480}, {Kind: k, Code: 480, Routes: 2}}
 	case RetryTimeout:
 		return []Event{{Kind: k, Code: 407}}
 	case Hangup:
@@ -181,7 +183,7 @@ func TestProduct(t *testing.T) {
 						ev += " " + e.Leg.String()
 					case Success:
 						ev += " " + e.Tag
-					case Invite:
+					case Invite, Redirected:
 						ev += fmt.Sprint(" routes=", e.Routes)
 					default:
 						if e.Code != 0 {
@@ -246,6 +248,7 @@ type world struct {
 	invites                int
 	setup, retry, failover bool
 	session                bool
+	redirects              int
 	forks                  int
 	hand                   *bool      // what waits for the answer to the request at hand
 	ring                   [2]bool    // B's dialog that A knows of
@@ -489,6 +492,10 @@ func (w *world) choices() (out []func()) {
 	add(w.bInvite, final(Event{Kind: Failure, Code: 503, TryNext: true}))
 	add(w.bInvite, final(Event{Kind: Failure, Code: 408, TryNext: true}))
 	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 407}))
+	add(w.bInvite && w.redirects < 5, func() {
+		w.redirects++
+		final(Event{Kind: Redirected, Code: 480, Routes: w.r.IntN(3)})()
+	})
 	add(w.bInvite && w.invites < 3, final(Event{Kind: Failure, Code: 422}))
 	add(w.bUp && w.forks < 2, func() { w.forks++; w.step(Event{Kind: Success, Code: 200, Tag: fmt.Sprint("fork", w.forks)}) })
 	add(w.awaitAck, func() { w.awaitAck = false; w.step(Event{Kind: Ack, Leg: A, Code: w.r.IntN(5) / 4 * 488}) })
