@@ -124,6 +124,7 @@ type PBX struct {
 	Realm         string   // the realm of its challenges, where it is known
 	Failover      []int    // answers after which the next target or PBX is tried
 	Bodies        []string // types it may send and get beside SDP
+	Redirects     Redirects
 }
 
 // Peer is a carrier or trunk on the public side.
@@ -141,6 +142,7 @@ type Peer struct {
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
 	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
 	Limits         PeerLimits          `yaml:"limits"`
+	Redirects      Redirects           `yaml:"redirects"`
 	Bodies         []string            `yaml:"bodies,single"`   // types it may send and get beside SDP
 	Failover       []int               `yaml:"failover,single"` // answers after which the next target or peer is tried
 	Identity       Identity            `yaml:"identity"`

@@ -23,7 +23,7 @@ func Defaults(p Profile) Config {
 			MaxCall:    12 * time.Hour,
 		},
 		TLS:    TLS{MinVersion: "1.2"},
-		Phones: Phones{Identity: PhoneIdentity{STIR: STIRStrip}},
+		Phones: Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
 		Policy: Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}},
 		Store:  Store{Kind: "memory"},
 		Admin:  Admin{Listen: Optional{netip.MustParseAddrPort("127.0.0.1:8080")}},

@@ -48,7 +48,8 @@ type Identity struct {
 
 // Phones is what holds for all registered phones.
 type Phones struct {
-	Identity PhoneIdentity `yaml:"identity"`
+	Redirects Redirects     `yaml:"redirects"`
+	Identity  PhoneIdentity `yaml:"identity"`
 }
 
 // PhoneIdentity is how callers are shown to phones, and what phones may show.

@@ -94,7 +94,7 @@ func TestMinimal(t *testing.T) {
 			SRTP:       SRTP{SDES: true, Suites: []string{"AEAD_AES_256_GCM", "AEAD_AES_128_GCM", "AES_CM_128_HMAC_SHA1_80"}},
 			Inactivity: 30 * time.Second, DSCP: 46, MaxCall: 12 * time.Hour},
 		TLS:    TLS{MinVersion: "1.2"},
-		Phones: Phones{Identity: PhoneIdentity{STIR: STIRStrip}},
+		Phones: Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
 		Home: Home{Country: "FR", International: []string{"00"}, National: &zero,
 			Emergency: []string{"112", "114", "115", "119", "15", "17", "18", "191", "196"}},
 		Policy: Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}},

@@ -414,6 +414,7 @@ type pbxYAML struct {
 	Realm         string        `yaml:"realm"`
 	Failover      []int         `yaml:"failover,single"`
 	Bodies        []string      `yaml:"bodies,single"`
+	Redirects     Redirects     `yaml:"redirects"`
 }
 
 // UnmarshalNode reads an entry of `pbx`: a URI, or a mapping.

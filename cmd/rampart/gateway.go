@@ -354,7 +354,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	c.Registrations = sbc.Registrations{PhoneInterval: cfg.Registrations.PhoneInterval, PBXInterval: cfg.Registrations.PBXInterval,
 		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue}
 	c.OwnNumbers = cfg.Home.Numbers
-	c.Phones = sbc.Phones{Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
+	c.Phones = sbc.Phones{Redirects: redirects(cfg.Phones.Redirects), Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
 	for _, s := range cfg.DNS.Servers {
 		c.DNS = append(c.DNS, s.AddrPort)
 	}
@@ -407,7 +407,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		return conf, nil
 	}
 	for _, p := range cfg.PBX {
-		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover, Bodies: p.Bodies}
+		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects)}
 		if x.Transport == "tls" {
 			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 				return c, fmt.Errorf("pbx %s: %w", p.Name, err)
@@ -417,7 +417,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
-			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Identity: identity(p.Identity)}
+			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport, x.Transports = p.URI.Host, p.URI.Port, p.URI.Transport, transports(cfg, p)
 			if x.Transport == "tls" || x.Transport == "" {
@@ -468,6 +468,16 @@ func addresses(as []config.Address) (out []media.Address) {
 		out = append(out, media.Address{Bind: a.Bind, Advertise: a.Advertise})
 	}
 	return out
+}
+
+func redirects(r config.Redirects) sbc.Redirects {
+	switch r {
+	case config.RedirectsRelay:
+		return sbc.RelayRedirects
+	case config.RedirectsFollow:
+		return sbc.FollowRedirects
+	}
+	return sbc.RefuseRedirects
 }
 
 func srtpPolicy(p config.SRTPPolicy) sdp.Policy {
