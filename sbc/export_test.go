@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -26,10 +27,39 @@ func (g *Gateway) Tables() map[string]int {
 	g.turns.mu.Lock()
 	out["turns"] = len(g.turns.last)
 	g.turns.mu.Unlock()
+	g.subs.mu.Lock()
+	out["subscriptions"], out["subscription-ends"], out["subscribers"] = len(g.subs.all), len(g.subs.ends), len(g.subs.users)
+	g.subs.mu.Unlock()
+	g.relays.mu.Lock()
+	out["challenged"] = len(g.relays.until)
+	g.relays.mu.Unlock()
 	out["bindings"] = g.bindings.len()
 	out["transactions"] = g.Transactions()
 	return out
 }
+
+// ExpireSubscriptions does what the janitor does at that time.
+func (g *Gateway) ExpireSubscriptions(at time.Time) { g.subs.expire(at) }
+
+// Sealed and Unsealed are how an identifier of one side stands on the other.
+func (g *Gateway) Sealed(v string) string           { return g.sealed(v) }
+func (g *Gateway) Unsealed(v string) (string, bool) { return g.unsealed(v) }
+
+// HoldAttempts holds n challenged attempts and reports how many are held.
+func (g *Gateway) HoldAttempts(n int, until time.Time) int {
+	for i := range n {
+		g.relays.hold(strconv.Itoa(i), until)
+	}
+	g.relays.mu.Lock()
+	defer g.relays.mu.Unlock()
+	return len(g.relays.until)
+}
+
+// ForgetAttempts does what the janitor does at that time.
+func (g *Gateway) ForgetAttempts(at time.Time) { g.relays.expire(at) }
+
+// MaxChallenged is the cap of challenged attempts.
+const MaxChallenged = maxChallenged
 
 // MaxChallenges is the cap of challenges without an answer.
 const MaxChallenges = maxChallenges

@@ -442,9 +442,9 @@ func (p *relay) tell(code int) {
 	}
 }
 
-// maxHeld bounds the attempts that are remembered because their answer to a
+// maxChallenged bounds the attempts that are remembered because their answer to a
 // challenge is expected; beyond it such an answer is judged like any request.
-const maxHeld = 4096
+const maxChallenged = 4096
 
 // challenged are attempts and until when their answer is taken.
 type challenged struct {
@@ -458,7 +458,7 @@ func (h *challenged) hold(key string, until time.Time) {
 	if h.until == nil {
 		h.until = map[string]time.Time{}
 	}
-	if len(h.until) < maxHeld {
+	if len(h.until) < maxChallenged {
 		h.until[key] = until
 	}
 }
