@@ -8,9 +8,9 @@ import (
 	"github.com/rampart-sbc/rampart/internal/siptest"
 )
 
-// names names the dialog of a call for Replaces, as its far end would: the
+// replacing names the dialog of a call for Replaces, as its far end would: the
 // tags are those of who gets it and of the other.
-func names(callID, to, from string) string {
+func replacing(callID, to, from string) string {
 	return callID + ";to-tag=" + to + ";from-tag=" + from
 }
 
@@ -36,10 +36,10 @@ func TestAttendedTransfer(t *testing.T) {
 		r.Add("Refer-To", "<"+to+"?Replaces="+strings.NewReplacer(";", "%3B", "=", "%3D").Replace(rep)+"&Require=replaces>")
 		by.send(r)
 	}
-	rep := names(two.inv.Get("Call-ID"), tagOf(two.ok), fromTag(two.inv))
+	rep := replacing(two.inv.Get("Call-ID"), tagOf(two.ok), fromTag(two.inv))
 	refer(p, 2, one, siptest.URIOf(two.ok.Get("Contact")), rep)
 	in := w.b.request("REFER")
-	if got, want := replacesIn(in), names(two.in.Get("Call-ID"), two.tag, fromTag(two.in)); got != want {
+	if got, want := replacesIn(in), replacing(two.in.Get("Call-ID"), two.tag, fromTag(two.in)); got != want {
 		t.Errorf("Replaces %q, want %q", got, want)
 	}
 	if !strings.HasPrefix(in.Get("Refer-To"), "<sip:1003@"+domain+"?Replaces=") || strings.Contains(in.Get("Refer-To"), "Require") {
@@ -71,7 +71,7 @@ func TestAttendedThroughProxy(t *testing.T) {
 	back := w.rung(q) // the PBX's leg of the call p → q
 	far := w.rung(third)
 	// The PBX passes on what p asked of q: the names are of its own dialog.
-	inside := names(far.inv.Get("Call-ID"), tagOf(far.ok), fromTag(far.inv))
+	inside := replacing(far.inv.Get("Call-ID"), tagOf(far.ok), fromTag(far.inv))
 	r := w.b.within("REFER", 2, back.inv, back.ok)
 	r.Add("Refer-To", "<sip:1003@"+domain+"?Replaces="+strings.NewReplacer(";", "%3B", "=", "%3D").Replace(inside)+">")
 	w.b.send(r)
@@ -94,7 +94,7 @@ func TestAttendedThroughProxy(t *testing.T) {
 		m.Add("Replaces", inside)
 	})
 	end := third.request("INVITE")
-	if end.Get("Replaces") != names(far.in.Get("Call-ID"), far.tag, fromTag(far.in)) {
+	if end.Get("Replaces") != replacing(far.in.Get("Call-ID"), far.tag, fromTag(far.in)) {
 		t.Errorf("Replaces %q", end.Get("Replaces"))
 	}
 	third.reply(end, 200, "new", third.accept(end.Body))
@@ -137,7 +137,7 @@ func TestReplacesRefused(t *testing.T) {
 	w := newRawWorld(t)
 	p, q := w.desk("1001"), w.desk("1002")
 	mine := w.dial(p, "1003")
-	rep := names(mine.inv.Get("Call-ID"), tagOf(mine.ok), fromTag(mine.inv))
+	rep := replacing(mine.inv.Get("Call-ID"), tagOf(mine.ok), fromTag(mine.inv))
 	for _, x := range []struct {
 		by   *rawPhone
 		rep  string
@@ -154,7 +154,7 @@ func TestReplacesRefused(t *testing.T) {
 	// A phone takes over its own call.
 	p.send(withSDP(p.outside("INVITE", "sip:1003@"+domain, with("Replaces", rep)), p.srtp()))
 	in := w.b.request("INVITE")
-	if in.Get("Replaces") != names(mine.in.Get("Call-ID"), mine.tag, fromTag(mine.in)) {
+	if in.Get("Replaces") != replacing(mine.in.Get("Call-ID"), mine.tag, fromTag(mine.in)) {
 		t.Errorf("Replaces %q", in.Get("Replaces"))
 	}
 	w.b.reply(in, 481, "t", nil)
@@ -163,7 +163,7 @@ func TestReplacesRefused(t *testing.T) {
 	far := w.rung(p)
 	w.b.invite("x", func(m *siptest.Message) {
 		m.URI = q.contact
-		m.Add("Replaces", names(far.inv.Get("Call-ID"), tagOf(far.ok), fromTag(far.inv)))
+		m.Add("Replaces", replacing(far.inv.Get("Call-ID"), tagOf(far.ok), fromTag(far.inv)))
 	})
 	w.b.code(481)
 	q.never("INVITE", is("INVITE"))
@@ -209,9 +209,9 @@ func TestBusyLamp(t *testing.T) {
 		}
 		return m[1]
 	}
-	p.send(withSDP(p.outside("INVITE", "sip:1002@"+domain, with("Replaces", names(attr("call-id"), attr("local-tag"), attr("remote-tag"))+";early-only")), p.srtp()))
+	p.send(withSDP(p.outside("INVITE", "sip:1002@"+domain, with("Replaces", replacing(attr("call-id"), attr("local-tag"), attr("remote-tag"))+";early-only")), p.srtp()))
 	pick := w.b.request("INVITE")
-	if got, want := pick.Get("Replaces"), names(ring.Get("Call-ID"), tagOf(ringing), fromTag(ring))+";early-only"; got != want {
+	if got, want := pick.Get("Replaces"), replacing(ring.Get("Call-ID"), tagOf(ringing), fromTag(ring))+";early-only"; got != want {
 		t.Errorf("Replaces %q, want %q", got, want)
 	}
 	w.b.reply(pick, 486, "t", nil)
