@@ -354,9 +354,9 @@ func scrape(t *testing.T, s *Server) (text string, names map[string]string) {
 func TestMetricNames(t *testing.T) {
 	s := start(t, Options{Source: full(), Version: "0.1.0"})
 	text, names := scrape(t, s)
-	law := regexp.MustCompile(`^rampart_(sbc|sipx|media|alert|policy|tls|admin)(_[a-z0-9]+)+_(total|seconds|bytes|ratio|info|active|limit)$`)
+	law := regexp.MustCompile(`^rampart_(sbc|sipx|media|alert|policy|tls|admin)(_[a-z0-9]+)+_(total|seconds|bytes|ratio|info|active|limit|mos)$`)
 	labels := map[string]bool{"verdict": true, "method": true, "mode": true, "reason": true, "kind": true, "outcome": true, "protocol": true,
-		"cause": true, "stream": true, "sink": true, "certificate": true, "version": true, "state": true}
+		"cause": true, "stream": true, "sink": true, "certificate": true, "side": true, "le": true, "version": true, "state": true}
 	ours := 0
 	for name, kind := range names {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {

@@ -21,6 +21,7 @@ type Source struct {
 	Registrations func() int // bindings
 	PBX           func() (up, all int)
 	Counters      *Counters
+	Quality       *Quality // of finished calls
 	Signalling    func() Signalling
 	Media         func() Media
 	Alerts        func() alert.Stats
@@ -194,6 +195,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	s := c.o.Source
 	for name, read := range map[string]func(){
 		"counters": func() { s.Counters.collect(num) },
+		"quality":  func() { s.Quality.collect(ch) },
 		"calls":    when(s.Calls, func(n int) { put(callsUp, float64(n)) }),
 		"bindings": when(s.Registrations, func(n int) { put(registered, float64(n)) }),
 		"pbx": func() {

@@ -286,6 +286,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		for _, l := range p.MediaLegs[:min(len(p.MediaLegs), maxLegs)] {
 			l.Side, l.Peer, l.Suite = short(l.Side), short(l.Peer), short(l.Suite)
 			l.LossPercent, l.JitterMs = min(finite(l.LossPercent), 100), finite(l.JitterMs)
+			l.RTTMs, l.ReportedLossPercent = finite(l.RTTMs), min(finite(l.ReportedLossPercent), 100)
 			legs = append(legs, l)
 		}
 		p.MediaLegs = legs

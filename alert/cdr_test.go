@@ -20,7 +20,7 @@ func after(d time.Duration) *call.Time { return call.At(t0.Add(d)) }
 // answered is a call from a phone through the PBX to a carrier: two passes.
 func answered() call.Record {
 	leg := func(side, suite string) call.Leg {
-		return call.Leg{Side: side, Suite: suite, PacketsIn: 3050, PacketsOut: 3047, BytesIn: 524600, LossPercent: 0.1, JitterMs: 1.25, MOS: 4.38}
+		return call.Leg{Side: side, Suite: suite, PacketsIn: 3050, PacketsOut: 3047, BytesIn: 524600, LossPercent: 0.1, JitterMs: 1.25, RTTMs: 31.5, ReportedLossPercent: 0.2, MOS: 4.37}
 	}
 	carrier := leg("public", "AES_CM_128_HMAC_SHA1_80")
 	carrier.Peer = "carrier-a"

@@ -5,13 +5,13 @@ import "math"
 // MOS estimates the listening quality of a stream, 1 (bad) to 4.4 (as good as
 // G.711 gets), from the loss in percent and the interarrival jitter in
 // milliseconds. It is the E-model of ITU-T G.107 with the defaults of G.711
-// (G.113 Appendix I: Ie 0, Bpl 25.1, loss concealed and not in bursts) and a
-// delay of one 20 ms packet and a jitter buffer of twice the jitter, because
-// the network's own delay is not known. It is a figure to compare calls by;
-// other codecs than G.711 differ.
-func MOS(lossPercent, jitterMs float64) float64 {
+// (G.113 Appendix I: Ie 0, Bpl 25.1, loss concealed and not in bursts). Its
+// delay is one 20 ms packet, a jitter buffer of twice the jitter, and half the
+// round trip where that is known (0: it is not). It is a figure to compare
+// calls by; other codecs than G.711 differ.
+func MOS(lossPercent, jitterMs, rttMs float64) float64 {
 	loss := min(max(lossPercent, 0), 100)
-	delay := 20 + 2*max(jitterMs, 0)
+	delay := 20 + 2*max(jitterMs, 0) + max(rttMs, 0)/2
 	id := 0.024 * delay
 	if delay > 177.3 {
 		id += 0.11 * (delay - 177.3)

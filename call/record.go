@@ -25,7 +25,11 @@ type Leg struct {
 	Refused     uint64  `json:"refused"` // dropped: wrong source, failed authentication, replayed, malformed
 	LossPercent float64 `json:"loss_percent"`
 	JitterMs    float64 `json:"jitter_ms"`
-	MOS         float64 `json:"mos,omitempty"` // of what came in, see [MOS]; absent without packets
+	RTTMs       float64 `json:"rtt_ms,omitempty"` // between the gateway and this leg, by RTCP; absent where none says it
+	// ReportedLossPercent is what this leg says it did not get of what the
+	// other leg sent; absent where it says nothing or all came.
+	ReportedLossPercent float64 `json:"reported_loss_percent,omitempty"`
+	MOS                 float64 `json:"mos,omitempty"` // of what came in, see [MOS]; absent without packets
 }
 
 // Pass is one way of a call through the gateway: phone → PBX is one, the

@@ -40,6 +40,9 @@ type end struct {
 	pastRecv, pastSend []*secure // newest last
 	bucket             bucket
 	quality            quality
+	reports            reports
+	payload            uint8 // the type of the last packet, and its clock; rate 0: ask
+	rate               uint32
 	counts             Counts
 	graceUntil         time.Time
 }
@@ -79,6 +82,19 @@ func (e *end) close() {
 // on reports whether the end takes part in relaying.
 func (e *end) on() bool { return e.isSet && !e.remote.Disabled }
 
+// clockRate is the RTP clock of a payload type. Nearly all packets have the
+// type of the one before.
+func (e *end) clockRate(payload uint8) uint32 {
+	if payload == e.payload && e.rate != 0 {
+		return e.rate
+	}
+	e.payload, e.rate = payload, e.remote.ClockRate
+	if r := e.remote.ClockRates[payload]; r != 0 {
+		e.rate = r
+	}
+	return e.rate
+}
+
 // source is where the end's RTP comes from, as far as known.
 func (e *end) source() netip.AddrPort {
 	if e.latch[0].IsValid() {
@@ -115,7 +131,7 @@ func secureFor(now *secure, past []*secure, k *Keys, sending bool) (*secure, err
 // when it comes back.
 func (e *end) set(now time.Time, r Remote, recv, send *secure) {
 	again := e.isSet
-	e.isSet = true
+	e.isSet, e.rate = true, 0
 	if r.Disabled {
 		e.remote.Disabled = true
 		return

@@ -22,6 +22,7 @@ type quality struct {
 	expected, lost uint64 // folded
 
 	lastTS  uint32
+	rate    uint32 // the clock that lastTS counts
 	arrival time.Time
 	jitter  float64 // seconds
 }
@@ -57,13 +58,17 @@ func (q *quality) see(at time.Time, ssrc uint32, seq uint16, ts uint32, rate uin
 		if ts == q.lastTS {
 			return
 		}
+		if rate != q.rate { // another codec counts in other units
+			q.arrival, q.lastTS, q.rate = at, ts, rate
+			return
+		}
 		sent := float64(int32(ts-q.lastTS)) / float64(rate)
 		d := math.Abs(at.Sub(q.arrival).Seconds() - sent)
 		if d < 5 { // a pause (silence suppression with a reset clock) is not jitter
 			q.jitter += (d - q.jitter) / 16
 		}
 	}
-	q.arrival, q.lastTS = at, ts
+	q.arrival, q.lastTS, q.rate = at, ts, rate
 }
 
 func (q *quality) fold() {

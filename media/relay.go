@@ -76,7 +76,7 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 	}
 	e.counts.PacketsIn++
 	e.counts.BytesIn += uint64(size)
-	e.quality.see(at, rtpSSRC(b), sequence(b), timestamp(b), e.remote.ClockRate)
+	e.quality.see(at, rtpSSRC(b), sequence(b), timestamp(b), e.clockRate(b[1]&0x7f))
 
 	o := e.peer
 	to, why, ok := o.target(0)
@@ -126,6 +126,7 @@ func (e *end) relayRTCP(at time.Time, b []byte, from netip.AddrPort) (Cause, boo
 	if out == nil {
 		return why, false
 	}
+	e.reports.heard(at, out)
 
 	o := e.peer
 	via := 1
@@ -136,6 +137,7 @@ func (e *end) relayRTCP(at time.Time, b []byte, from netip.AddrPort) (Cause, boo
 	if !ok {
 		return why, false
 	}
+	o.reports.passed(at, out)
 	if o.send != nil {
 		if out, why = o.send.sealRTCP(out); out == nil {
 			return why, false

@@ -2,6 +2,7 @@ package media
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 )
 
@@ -33,8 +34,11 @@ type Remote struct {
 	// Muted: the leg is on hold, it said sendonly, recvonly or inactive.
 	// Packets are relayed all the same; silence is not counted.
 	Muted bool
-	// ClockRate is the RTP clock of the stream in Hz, for jitter; 0: 8000.
-	ClockRate uint32
+	// ClockRates are the RTP clocks in Hz of the payload types that the leg
+	// may send, for jitter. A type that is not in it has ClockRate; that 0:
+	// 8000.
+	ClockRates map[uint8]uint32
+	ClockRate  uint32
 }
 
 // check returns r in its full form, or why it cannot be used on a leg of that
@@ -43,6 +47,7 @@ func (r Remote) check(v6 bool) (Remote, error) {
 	if r.ClockRate == 0 {
 		r.ClockRate = 8000
 	}
+	r.ClockRates = maps.Clone(r.ClockRates)
 	r.From = r.From.Unmap()
 	r.RTP, r.RTCP = unmap(r.RTP), unmap(r.RTCP)
 	if r.Disabled {

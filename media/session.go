@@ -289,13 +289,16 @@ func (s *Session) stats() [2]LegStats {
 	}
 	var out [2]LegStats
 	for leg := range out {
-		l := &out[leg]
+		l, trips := &out[leg], time.Duration(0)
 		for i, st := range s.streams {
 			e := st[leg]
 			l.add(e.counts)
 			expected, lost := e.quality.totals()
 			l.Expected, l.Lost = l.Expected+expected, l.Lost+lost
 			l.JitterMs = max(l.JitterMs, e.quality.jitter*1000)
+			trips += e.reports.trips
+			l.RTTs += e.reports.counted
+			l.ReportedLost += e.reports.totalLost()
 			if l.Suite == 0 && e.recv != nil {
 				l.Suite = e.recv.keys.Suite
 			}
@@ -305,6 +308,14 @@ func (s *Session) stats() [2]LegStats {
 		}
 		if l.Expected > 0 {
 			l.LossPercent = 100 * float64(l.Lost) / float64(l.Expected)
+		}
+		if l.RTTs > 0 {
+			l.RTTMs = trips.Seconds() * 1000 / float64(l.RTTs)
+		}
+	}
+	for leg := range out {
+		if sent := out[1-leg].Expected; sent > 0 {
+			out[leg].ReportedLossPercent = min(100*float64(out[leg].ReportedLost)/float64(sent), 100)
 		}
 	}
 	return out

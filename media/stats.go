@@ -81,7 +81,7 @@ func (c *Counts) add(o Counts) {
 	c.Refused.add(o.Refused)
 }
 
-// LegStats is one leg of a session, all streams together. Loss and jitter are
+// LegStats is one leg of a session, all streams together. Lost and JitterMs are
 // of what this leg sent to us: the network between it and the gateway.
 type LegStats struct {
 	Counts
@@ -91,6 +91,15 @@ type LegStats struct {
 	Lost        uint64         // never negative: duplicates count as received
 	LossPercent float64        // Lost of Expected
 	JitterMs    float64        // interarrival jitter (RFC 3550 A.8) of the worst stream
+	// RTTMs is the mean round trip between the gateway and the leg, measured
+	// by RTCP that crosses; RTTs is of how many. 0: the ends send no reports.
+	RTTMs float64
+	RTTs  uint64
+	// ReportedLost is what the leg says it did not get of what the other leg
+	// sent: both networks on the way. ReportedLossPercent is of what the
+	// other leg sent.
+	ReportedLost        uint64
+	ReportedLossPercent float64
 }
 
 // PlaneStats is the whole plane, closed sessions included in the counters.

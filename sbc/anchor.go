@@ -69,7 +69,7 @@ func (s *session) setMedia() error {
 				ln.RTP, ln.RTCP = netip.AddrPortFrom(netip.IPv4Unspecified(), 9), netip.AddrPort{}
 			}
 			r := media.Remote{RTP: ln.RTP, RTCP: ln.RTCP, Mux: ln.Mux, Disabled: ln.Disabled, Muted: ln.Muted(),
-				NAT: nat, From: x.flow.Remote.Addr()}
+				NAT: nat, From: x.flow.Remote.Addr(), ClockRates: ln.Clocks}
 			var err error
 			if r.Recv, err = mediaKeys(ln.Recv); err != nil {
 				return err
@@ -107,9 +107,10 @@ func (s *session) closeMedia() {
 	for l := range s.legs {
 		st, x := stats[l], &s.legs[l]
 		m := call.Leg{Side: x.side.String(), Peer: x.name, PacketsIn: st.PacketsIn, PacketsOut: st.PacketsOut, BytesIn: st.BytesIn,
-			Refused: st.Refused.Total(), LossPercent: st.LossPercent, JitterMs: st.JitterMs}
+			Refused: st.Refused.Total(), LossPercent: st.LossPercent, JitterMs: st.JitterMs,
+			RTTMs: st.RTTMs, ReportedLossPercent: st.ReportedLossPercent}
 		if st.PacketsIn > 0 {
-			m.MOS = call.MOS(st.LossPercent, st.JitterMs)
+			m.MOS = call.MOS(st.LossPercent, st.JitterMs, st.RTTMs)
 		}
 		for _, ln := range x.sdp.Lines() {
 			if ln.Secure() {

@@ -540,6 +540,7 @@ type reporter struct {
 	cdr      *alert.CDR
 	events   *alert.Stream
 	counters *admin.Counters
+	quality  admin.Quality
 	meta     atomic.Pointer[alert.Meta]
 }
 
@@ -560,6 +561,7 @@ func (r *reporter) Failed(e call.SystemEvent) {
 
 // Record: what the PBX sends is known even where it names no user.
 func (r *reporter) Record(x call.Record) {
+	r.quality.Record(x)
 	if x.Account != "" {
 		r.cdr.WriteKnown(x)
 		return

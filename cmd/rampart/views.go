@@ -15,7 +15,7 @@ func (g *gateway) source() admin.Source {
 		Ready: g.ready,
 		Calls: func() int { return g.sbc.Active() }, Registrations: func() int { return g.sbc.Bindings() },
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
-		Counters: g.rep.counters,
+		Counters: g.rep.counters, Quality: &g.rep.quality,
 		Signalling: func() admin.Signalling {
 			s := g.sbc.Signalling()
 			return admin.Signalling{Requests: s.Requests.Load(), Responses: s.Responses.Load(), Malformed: s.Malformed.Load(),

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -97,8 +98,10 @@ type Line struct {
 	// Payloads are the RTP payload types this leg may send: those of the
 	// description we wrote to it.
 	Payloads Payloads `json:"payloads,omitempty"`
-	Recv     *Keys    `json:"recv,omitempty"` // their keys, for what comes from this leg; nil: plain RTP
-	Send     *Keys    `json:"send,omitempty"` // our keys, for what goes to this leg; nil: plain RTP
+	// Clocks are the RTP clocks of those of them that do not count at 8000 Hz.
+	Clocks map[uint8]uint32 `json:"clocks,omitempty"`
+	Recv   *Keys            `json:"recv,omitempty"` // their keys, for what comes from this leg; nil: plain RTP
+	Send   *Keys            `json:"send,omitempty"` // our keys, for what goes to this leg; nil: plain RTP
 }
 
 // Payloads is a list of RTP payload types; in JSON an array of numbers (a
@@ -122,6 +125,7 @@ func (l Line) Secure() bool { return l.Recv != nil && l.Send != nil }
 
 func (l Line) clone() Line {
 	l.Recv, l.Send, l.Payloads = l.Recv.clone(), l.Send.clone(), slices.Clone(l.Payloads)
+	l.Clocks = maps.Clone(l.Clocks)
 	return l
 }
 
