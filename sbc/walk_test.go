@@ -17,10 +17,23 @@ import (
 type walker struct {
 	*raw
 	rnd    *rand.Rand
+	first  *rand.Rand // of the test itself
 	pbx    bool
 	mu     sync.Mutex
 	finals map[string]int // final code by branch
 	twice  []string
+	cseq   int
+}
+
+// next is a CSeq that is in order in every dialog.
+func (w *walker) next() int { w.cseq++; return 10 + w.cseq }
+
+// maybe is a description, or none.
+func (w *walker) maybe(percent int) []byte {
+	if w.chance(percent) {
+		return w.sdpAt(40000 + 2*w.rnd.IntN(50))
+	}
+	return nil
 }
 
 func (w *walker) chance(percent int) bool { return w.rnd.IntN(100) < percent }
@@ -45,6 +58,14 @@ func (w *walker) run(done <-chan struct{}) {
 			if w.chance(90) {
 				w.reply(m, []int{200, 200, 200, 481}[w.rnd.IntN(4)], "", nil)
 			}
+		case m.Method == "PRACK", m.Method == "UPDATE":
+			if w.chance(90) {
+				body := w.maybe(10)
+				if len(m.Body) > 0 {
+					body = w.maybe(90)
+				}
+				w.reply(m, []int{200, 200, 200, 200, 481, 491, 500}[w.rnd.IntN(7)], "", body)
+			}
 		case m.Method == "CANCEL":
 			w.reply(m, 200, "", nil)
 			if w.chance(90) {
@@ -65,9 +86,21 @@ func (w *walker) run(done <-chan struct{}) {
 
 // offered: the PBX is called.
 func (w *walker) offered(m *siptest.Message) {
-	for range w.rnd.IntN(5) {
-		tag := fmt.Sprint("t", w.rnd.IntN(2))
-		switch w.rnd.IntN(8) {
+	rseq := 1
+	for range w.rnd.IntN(8) {
+		tag := fmt.Sprint("t", w.rnd.IntN(3))
+		switch w.rnd.IntN(12) {
+		case 8, 9, 10:
+			w.reliably(m, 183, rseq, tag, w.maybe(60))
+			if w.chance(80) {
+				rseq++
+			}
+		case 11:
+			up := w.back("UPDATE", w.next(), m, tag)
+			if b := w.maybe(70); b != nil {
+				withSDP(up, b)
+			}
+			w.send(up)
 		case 0:
 			w.reply(m, 100, "", nil)
 		case 1:
@@ -79,10 +112,10 @@ func (w *walker) offered(m *siptest.Message) {
 		case 4:
 			w.reply(m, 200, tag, w.sdp())
 			if w.chance(40) {
-				w.send(w.back("BYE", 1, m, tag))
+				w.send(w.back("BYE", w.next(), m, tag))
 			}
 			if w.chance(40) {
-				w.send(withSDP(w.back("INVITE", 2, m, tag), w.sdp()))
+				w.send(withSDP(w.back("INVITE", w.next(), m, tag), w.sdp()))
 			}
 		case 5:
 			w.reply(m, 200, tag, nil)
@@ -130,8 +163,19 @@ func (w *walker) answered(m *siptest.Message) {
 		if m.Code > 100 && w.chance(20) {
 			w.cancel(first)
 		}
+		if m.Get("RSeq") != "" && w.chance(85) {
+			inv.Headers = append(inv.Headers, siptest.Field{Name: "CSeq", Value: m.Get("CSeq")})
+			w.prack(w.next(), inv, m, w.maybe(40))
+		}
+		if m.Code > 100 && w.chance(20) {
+			up := w.within("UPDATE", w.next(), inv, m)
+			if b := w.maybe(70); b != nil {
+				withSDP(up, b)
+			}
+			w.send(up)
+		}
 		if m.Code > 100 && w.chance(5) {
-			w.send(w.within("BYE", n+1, inv, m))
+			w.send(w.within("BYE", w.next(), inv, m))
 		}
 	case m.Code >= 300:
 		ack := &siptest.Message{URI: "sip:x@" + w.gw.String(), Headers: []siptest.Field{{Name: "Via", Value: m.Get("Via")},
@@ -142,10 +186,22 @@ func (w *walker) answered(m *siptest.Message) {
 		}
 	case m.Code >= 200:
 		if w.chance(90) {
-			w.send(w.within("ACK", n, inv, m))
+			ack := w.within("ACK", n, inv, m)
+			if b := w.maybe(50); b != nil {
+				withSDP(ack, b)
+			}
+			w.send(ack)
 		}
-		for seq := n + 1; w.chance(50) && seq < n+4; seq++ {
-			switch w.rnd.IntN(3) {
+		for seq := w.next(); w.chance(60); seq = w.next() {
+			switch w.rnd.IntN(5) {
+			case 3:
+				w.send(w.within("INVITE", seq, inv, m))
+			case 4:
+				up := w.within("UPDATE", seq, inv, m)
+				if b := w.maybe(70); b != nil {
+					withSDP(up, b)
+				}
+				w.send(up)
 			case 0:
 				w.send(withSDP(w.within("INVITE", seq, inv, m), w.sdp()))
 			case 1:
@@ -165,7 +221,7 @@ func TestRandomWalk(t *testing.T) {
 	w := newRawWorld(t, func(c *worldConfig) {
 		c.sbc.MaxCall, c.sbc.SetupTimeout, c.sbc.RetryTimeout = time.Second, 600*time.Millisecond, 600*time.Millisecond
 	})
-	a := &walker{raw: w.a, rnd: rand.New(rand.NewPCG(seed, 1)), finals: map[string]int{}}
+	a := &walker{raw: w.a, rnd: rand.New(rand.NewPCG(seed, 1)), first: rand.New(rand.NewPCG(seed, 3)), finals: map[string]int{}}
 	b := &walker{raw: w.b, rnd: rand.New(rand.NewPCG(seed, 2)), finals: map[string]int{}, pbx: true}
 	done := make(chan struct{})
 	var ends sync.WaitGroup
@@ -174,7 +230,14 @@ func TestRandomWalk(t *testing.T) {
 	const calls = 400
 	var ids []string
 	for i := range calls {
-		ids = append(ids, w.a.invite("+33123456789").Branch())
+		change := []func(*siptest.Message){}
+		if a.first.IntN(100) < 60 {
+			change = append(change, rel)
+		}
+		if a.first.IntN(100) < 30 {
+			change = append(change, bare)
+		}
+		ids = append(ids, w.a.invite("+33123456789", change...).Branch())
 		if (i+1)%50 == 0 { // no more at a time than a socket's buffer holds
 			eventually(t, fmt.Sprint(i+1, " calls begun"), func() bool { return w.rep.count(call.EventInvite) > i })
 		}
