@@ -474,6 +474,8 @@ func (k *checker) limits() {
 	}{
 		{"calls", int64(l.Calls), 1, million, "1 to 1000000"},
 		{"registrations", int64(l.Registrations), 1, million, "1 to 1000000"},
+		{"subscriptions", int64(l.Subscriptions), 1, million, "1 to 1000000"},
+		{"subscriptions_per_user", int64(l.UserSubs), 1, million, "1 to 1000000"},
 		{"transactions", int64(l.Transactions), 100, 10 * million, "100 to 10000000"},
 		{"connections", int64(l.Connections), 1, million, "1 to 1000000"},
 		{"connections_per_source", int64(l.SourceConns), 1, million, "1 to 1000000"},

@@ -139,6 +139,7 @@ type Peer struct {
 	CA             string              `yaml:"ca"`  // PEM; "": the system's roots
 	Certificate    *Certificate        `yaml:"certificate"`
 	AllowWildcard  bool                `yaml:"allow_wildcard"`
+	AllowRefer     bool                `yaml:"allow_refer"`              // it may transfer the calls it has with us
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
 	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
 	Limits         PeerLimits          `yaml:"limits"`
@@ -232,8 +233,10 @@ type Admin struct {
 type Limits struct {
 	Calls           int           `yaml:"calls"`         // passes at a time
 	Registrations   int           `yaml:"registrations"` // bindings kept
-	Transactions    int           `yaml:"transactions"`  // server and client together
-	Connections     int           `yaml:"connections"`   // accepted, at a time
+	Subscriptions   int           `yaml:"subscriptions"` // SUBSCRIBE dialogs
+	UserSubs        int           `yaml:"subscriptions_per_user"`
+	Transactions    int           `yaml:"transactions"` // server and client together
+	Connections     int           `yaml:"connections"`  // accepted, at a time
 	SourceConns     int           `yaml:"connections_per_source"`
 	SourcePackets   Rate          `yaml:"source_packets"`   // datagrams and accepts of one unknown address
 	StrangerPackets Rate          `yaml:"stranger_packets"` // of all unknown addresses together

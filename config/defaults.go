@@ -30,6 +30,8 @@ func Defaults(p Profile) Config {
 		Limits: Limits{
 			Calls:           1000,
 			Registrations:   5000,
+			Subscriptions:   20_000,
+			UserSubs:        200, // a reception desk with a lamp for everybody
 			Transactions:    50_000,
 			Connections:     5000,
 			SourceConns:     100, // an office behind one NAT address comes back at once after a power cut
@@ -55,6 +57,7 @@ func Defaults(p Profile) Config {
 		c.Registrations.Rate = 500
 		c.Limits.Calls = 10_000
 		c.Limits.Registrations = 20_000
+		c.Limits.Subscriptions = 50_000
 		c.Limits.Transactions = 200_000
 		c.Limits.Connections = 20_000
 		c.Limits.SourceConns = 500

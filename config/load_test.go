@@ -103,7 +103,7 @@ func TestMinimal(t *testing.T) {
 		Alerts: []Sink{{"/etc/rampart/rampart-state/alerts.jsonl"}},
 		CDR:    []Sink{{"/etc/rampart/rampart-state/cdr.jsonl"}},
 		Admin:  Admin{Listen: Optional{ap("127.0.0.1:8080")}},
-		Limits: Limits{Calls: 1000, Registrations: 5000, Transactions: 50000, Connections: 5000, SourceConns: 100,
+		Limits: Limits{Calls: 1000, Registrations: 5000, Subscriptions: 20000, UserSubs: 200, Transactions: 50000, Connections: 5000, SourceConns: 100,
 			SourcePackets: 50, StrangerPackets: 2000, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
 		Registrations: Registrations{Rate: 200},

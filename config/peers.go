@@ -182,6 +182,9 @@ func (k *checker) identify(path string, i int, p *Peer) {
 }
 
 func (k *checker) peerTransport(path string, p *Peer) {
+	if p.AllowRefer {
+		k.warning(path+".allow_refer", "leave it out unless the carrier's service needs it", "peer %s may send calls on to any number that policy allows, at your cost", p.Name)
+	}
 	if p.AllowPlaintext {
 		k.warning(path+".allow_plaintext", "use TLS as soon as the carrier has it", "peer %s may signal without encryption", p.Name)
 		if len(k.c.Listen.UDP)+len(k.c.Listen.TCP) == 0 && !k.badAt("listen") {

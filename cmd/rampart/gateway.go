@@ -353,6 +353,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	c.Registrations = sbc.Registrations{PhoneInterval: cfg.Registrations.PhoneInterval, PBXInterval: cfg.Registrations.PBXInterval,
 		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue}
+	c.MaxSubscriptions, c.MaxSubscriptionsPerUser = cfg.Limits.Subscriptions, cfg.Limits.UserSubs
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Redirects: redirects(cfg.Phones.Redirects), Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
 	for _, s := range cfg.DNS.Servers {
@@ -417,7 +418,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
-			AllowPlaintext: p.AllowPlaintext, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
+			AllowPlaintext: p.AllowPlaintext, AllowRefer: p.AllowRefer, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport, x.Transports = p.URI.Host, p.URI.Port, p.URI.Transport, transports(cfg, p)
 			if x.Transport == "tls" || x.Transport == "" {
