@@ -241,7 +241,7 @@ func (s *session) byeDone(out sipx.Outcome) {
 	if out.Res != nil && out.Res.Code() < 200 {
 		return
 	}
-	go s.force(input{Event: b2bua.Event{Kind: b2bua.ByeDone}})
+	s.later(input{Event: b2bua.Event{Kind: b2bua.ByeDone}})
 }
 
 // sendModify carries the re-INVITE at hand to the other leg.

@@ -186,6 +186,7 @@ func (s *session) run() {
 			s.stopTimer(b2bua.Timer(t))
 		}
 	}()
+	deepen()
 	for s.state.Phase != b2bua.Ended || s.setups > 0 {
 		select {
 		case in := <-s.mailbox:
@@ -196,6 +197,19 @@ func (s *session) run() {
 		}
 	}
 }
+
+// deepen makes the goroutine's stack as large as setting up a call needs, while
+// there is little on it: else it grows, and is copied, several times on the
+// way. The collector takes back what a call that is up does not use.
+//
+//go:noinline
+func deepen() {
+	var room [6 << 10]byte
+	deepest(&room)
+}
+
+//go:noinline
+func deepest(*[6 << 10]byte) {}
 
 // lighten lets go of what an ended call does not need: its transactions live
 // on for half a minute, and hold it.
@@ -246,9 +260,8 @@ func (s *session) abandon() {
 // handle takes one input and what it gives rise to.
 func (s *session) handle(in input) {
 	s.queue = append(s.queue[:0], in)
-	for len(s.queue) > 0 {
-		in := s.queue[0]
-		s.queue = s.queue[1:]
+	for i := 0; i < len(s.queue); i++ { // what is done may make it longer
+		in := s.queue[i]
 		if in.do != nil {
 			in.do()
 			continue
@@ -264,6 +277,7 @@ func (s *session) handle(in input) {
 			s.perform(a, in)
 		}
 	}
+	clear(s.queue) // its messages are not needed any more
 	s.show()
 }
 
@@ -368,6 +382,16 @@ func (s *session) force(in input) {
 	select {
 	case s.mailbox <- &in:
 	case <-s.quit:
+	}
+}
+
+// later is force for those who must not wait.
+func (s *session) later(in input) {
+	select {
+	case s.mailbox <- &in:
+	case <-s.quit:
+	default:
+		go s.force(in)
 	}
 }
 
@@ -481,12 +505,13 @@ func (s *session) send(l *leg, o *sipx.Out, notify func(sipx.Outcome)) {
 
 // show publishes what the admin sees.
 func (s *session) show() {
-	v := &CallView{ID: s.group.id, Account: s.a.Account, User: s.a.User, Peer: s.a.Peer, State: s.state.Phase.String(),
-		From: s.a.From.User, To: s.a.To.User, Source: s.a.Source.Addr.String(), Direction: s.a.Direction,
-		Since: s.a.At, Answered: s.pass.answer, Passes: 1}
-	if old := s.view.Load(); old != nil && old.State == v.State && len(old.Suites) > 0 {
+	old, state := s.view.Load(), s.state.Phase.String()
+	if old != nil && old.State == state && len(old.Suites) > 0 {
 		return
 	}
+	v := &CallView{ID: s.group.id, Account: s.a.Account, User: s.a.User, Peer: s.a.Peer, State: state,
+		From: s.a.From.User, To: s.a.To.User, Source: s.a.Source.Addr.String(), Direction: s.a.Direction,
+		Since: s.a.At, Answered: s.pass.answer, Passes: 1}
 	if s.media != nil {
 		for l := range s.legs {
 			suite := "RTP"

@@ -22,6 +22,7 @@
 package sdp
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -103,7 +104,7 @@ func (s *Session) SRTP() bool {
 // ends. Lines that a parser may miss (s=, t=) are written with their usual
 // empty values.
 func (s *Session) Marshal() []byte {
-	var b strings.Builder
+	var b bytes.Buffer
 	b.Grow(512 + 256*len(s.Media))
 	b.WriteString("v=0\r\n")
 	o := s.Origin
@@ -129,10 +130,10 @@ func (s *Session) Marshal() []byte {
 	for i := range s.Media {
 		s.Media[i].marshal(&b)
 	}
-	return []byte(b.String())
+	return b.Bytes()
 }
 
-func (m *Media) marshal(b *strings.Builder) {
+func (m *Media) marshal(b *bytes.Buffer) {
 	port := strconv.Itoa(int(m.Port))
 	if m.Ports > 1 {
 		port += "/" + strconv.Itoa(m.Ports)
@@ -147,14 +148,14 @@ func (m *Media) marshal(b *strings.Builder) {
 	attrs(b, m.Attrs)
 }
 
-func line(b *strings.Builder, typ byte, value string) {
+func line(b *bytes.Buffer, typ byte, value string) {
 	b.WriteByte(typ)
 	b.WriteByte('=')
 	b.WriteString(value)
 	b.WriteString("\r\n")
 }
 
-func others(b *strings.Builder, fs []Field, types string) {
+func others(b *bytes.Buffer, fs []Field, types string) {
 	for _, f := range fs {
 		if strings.IndexByte(types, f.Type) >= 0 {
 			line(b, f.Type, f.Value)
@@ -162,13 +163,13 @@ func others(b *strings.Builder, fs []Field, types string) {
 	}
 }
 
-func conn(b *strings.Builder, c *Conn) {
+func conn(b *bytes.Buffer, c *Conn) {
 	if c != nil {
 		line(b, 'c', c.Net+" "+c.Type+" "+c.Addr)
 	}
 }
 
-func attrs(b *strings.Builder, as []Attr) {
+func attrs(b *bytes.Buffer, as []Attr) {
 	for _, a := range as {
 		if a.Set {
 			line(b, 'a', a.Name+":"+a.Value)

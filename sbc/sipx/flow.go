@@ -64,9 +64,12 @@ func (f *Flow) Alive() bool { return f.stream == nil || !f.stream.closed.Load() 
 // deadline back. A reader that waits under a stranger's deadline looks again
 // when it has passed.
 func (f *Flow) MarkKnown(known bool) {
+	if f.stream == nil {
+		return // of UDP, where anybody can write the source
+	}
 	was := f.known.Swap(known)
 	switch {
-	case known == was || f.stream == nil:
+	case known == was:
 	case !known:
 		f.strangerAgain()
 	case f.onKnown != nil:

@@ -3,7 +3,6 @@ package sipx
 import (
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -366,31 +365,30 @@ func (h HeaderField) safe() bool {
 
 // serialize writes the request with the given Via.
 func (o *Out) serialize(via string) []byte {
-	var b strings.Builder
-	b.Grow(512 + len(o.Body))
-	b.WriteString(o.Method)
-	b.WriteByte(' ')
-	b.WriteString(o.URI)
-	b.WriteString(" SIP/2.0\r\nVia: ")
-	b.WriteString(via)
-	b.WriteString("\r\nMax-Forwards: ")
+	size := len(o.Method) + len(o.URI) + len(via) + len(o.Body) + 80
+	for _, h := range o.Headers {
+		size += len(h.Name) + len(h.Value) + 4
+	}
+	w := make(wire, 0, size)
+	w.WriteString(o.Method)
+	w.WriteString(" ")
+	w.WriteString(o.URI)
+	w.WriteString(" SIP/2.0\r\n")
+	w.field("Via", via)
 	mf := o.MaxForwards
 	if mf <= 0 {
 		mf = 70
 	}
-	b.WriteString(strconv.Itoa(mf))
-	b.WriteString("\r\n")
+	w.WriteString("Max-Forwards: ")
+	w.number(mf)
+	w.WriteString("\r\n")
 	for _, h := range o.Headers {
-		b.WriteString(h.Name)
-		b.WriteString(": ")
-		b.WriteString(h.Value)
-		b.WriteString("\r\n")
+		w.field(h.Name, h.Value)
 	}
-	b.WriteString("Content-Length: ")
-	b.WriteString(strconv.Itoa(len(o.Body)))
-	b.WriteString("\r\n\r\n")
-	b.Write(o.Body)
-	return []byte(b.String())
+	w.WriteString("Content-Length: ")
+	w.number(len(o.Body))
+	w.WriteString("\r\n\r\n")
+	return append(w, o.Body...)
 }
 
 // makesDialog: a 2xx to it begins a dialog (RFC 3261 §12, RFC 6665 §4).

@@ -197,3 +197,23 @@ func TestKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestFlowCache: a kept flow is never another remote's, and there is room for
+// a fixed number.
+func TestFlowCache(t *testing.T) {
+	s := startStack(t, Config{}, newRecorder())
+	u := s.udp[0]
+	for n := range 3 * flowCache * 7 {
+		remote := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), 0, byte(n)}), uint16(1+n*13%60000))
+		if f := u.flow(u.conns[0], remote); f.Remote != remote || f.udp != u.conns[0] || f.Side != u.l.Side {
+			t.Fatalf("flow of %s is %+v", remote, f)
+		}
+		if f := u.flow(u.conns[0], remote); f.Remote != remote {
+			t.Fatalf("the second flow of %s is %+v", remote, f)
+		}
+	}
+	f := u.flow(u.conns[0], netip.MustParseAddrPort("10.0.0.1:5060"))
+	if f.MarkKnown(true); f.Known() {
+		t.Error("a datagram's source is taken for known")
+	}
+}

@@ -370,8 +370,8 @@ func TestWildcardListener(t *testing.T) {
 		t.Errorf("shows %s, want %s", f.HostPort(), want)
 	}
 	u, remote := s.udp[0], f.Remote
-	if n := testing.AllocsPerRun(100, func() { u.flow(u.conns[0], remote) }); n > 1 {
-		t.Errorf("a datagram costs %v allocations before it is read", n)
+	if n := testing.AllocsPerRun(100, func() { u.flow(u.conns[0], remote) }); n > 0 {
+		t.Errorf("a datagram of a known source costs %v allocations before it is read", n)
 	}
 }
 

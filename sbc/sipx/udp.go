@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ type udpListener struct {
 	l     Listener
 	conns []*net.UDPConn
 	shown string // host:port for Via and Contact; "" on a wildcard address
+	flows [flowCache]atomic.Pointer[Flow]
 }
 
 // udpBuffer is the receive buffer asked for; the kernel may give less.
@@ -136,8 +138,21 @@ func isKeepAlive(b []byte) bool {
 	return true
 }
 
+// flowCache is how many flows a listener keeps at hand: those of the PBXs and
+// trunks, and of the datagrams that follow each other.
+const flowCache = 256
+
+// flow of a socket and a remote. Flows of UDP are equal, not the same, for one
+// remote: which ones are kept changes nothing but what is allocated.
 func (u *udpListener) flow(c *net.UDPConn, remote netip.AddrPort) *Flow {
-	return &Flow{Side: u.l.Side, Transport: "udp", Local: u.l.Bind, Remote: remote, udp: c, listener: u}
+	a := remote.Addr().As16()
+	kept := &u.flows[(uint(a[12])*31+uint(a[15])*7+uint(a[14])+uint(remote.Port()))%flowCache]
+	if f := kept.Load(); f != nil && f.Remote == remote && f.udp == c {
+		return f
+	}
+	f := &Flow{Side: u.l.Side, Transport: "udp", Local: u.l.Bind, Remote: remote, udp: c, listener: u}
+	kept.Store(f)
+	return f
 }
 
 // hostPort is what the remote should know us by. On a wildcard address that
