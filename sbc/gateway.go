@@ -183,6 +183,7 @@ type Gateway struct {
 	brief      brief
 	subs       subscriptions
 	relays     challenged
+	early      early
 	draining   atomic.Bool
 	Counters   Counters
 
@@ -376,7 +377,9 @@ func (g *Gateway) Request(r *sipx.Request) {
 		g.options(r, id)
 	case "SUBSCRIBE", "NOTIFY", "MESSAGE", "PUBLISH", "REFER":
 		if id.kind != call.Stranger {
-			g.relay(r, id)
+			if !g.tooEarly(r, id) {
+				g.relay(r, id)
+			}
 			return
 		}
 		g.other(r, id)

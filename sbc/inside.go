@@ -157,12 +157,13 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 // unasked takes credentials out of a request that nobody has challenged in this
 // dialog. Some phones repeat those of the first INVITE in each request, with a
 // uri that is our public address (RFC 7616 §3.4), which is none of the PBX's
-// business. A phone answers a challenge with its next request.
+// business. Who is challenged answers with the next request.
 func (x *leg) unasked(tx *sipx.ServerTx) {
 	if x.last == nil || x.last.Code() != 401 && x.last.Code() != 407 {
 		tx.Request().DropCredentials()
 	}
-	if x.last = nil; x.kind == call.Phone {
+	x.last = nil
+	if x.side == call.Public {
 		x.last = tx
 	}
 }

@@ -183,6 +183,7 @@ func (q *registration) forward() {
 		q.unreachable(errors.New("those before it took too long"))
 		return
 	}
+	q.g.early.expect(q.tokens())
 	for _, p := range q.g.peers.pbxOrder() {
 		ctx, cancel := context.WithTimeout(q.g.ctx, 6*time.Second)
 		f, err := q.g.connectPBX(ctx, p)
@@ -198,6 +199,7 @@ func (q *registration) forward() {
 		return
 	}
 	q.unreachable(last)
+	q.g.early.answered(q.tokens())
 }
 
 func (q *registration) unreachable(why error) {
@@ -246,6 +248,10 @@ func (q *registration) sendTo(f *sipx.Flow, p *PBX) error {
 // result runs in a reading goroutine of the inside.
 func (q *registration) result(out sipx.Outcome, p *PBX) {
 	g := q.g
+	if out.Err == nil && out.Res.Code() < 200 {
+		return
+	}
+	defer g.early.answered(q.tokens())
 	if out.Err != nil {
 		g.peers.markDown(p.Name)
 		g.registered(q.r, q.a, 504, sentCredentials(q.r))
@@ -253,9 +259,6 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		return
 	}
 	code := out.Res.Code()
-	if code < 200 {
-		return
-	}
 	hs := out.Res.Carry(call.Public)
 	credentials := sentCredentials(q.r)
 	switch {

@@ -50,7 +50,7 @@ type leg struct {
 	sdp     sdp.Leg
 
 	theirs    *sipx.ServerTx // their INVITE that is open or awaits its ACK
-	last      *sipx.ServerTx // a phone's last request in the dialog: was it challenged?
+	last      *sipx.ServerTx // of the public side, its last request in the dialog: was it challenged?
 	ours      *sipx.ClientTx // our INVITE to them
 	oursSeq   uint32         // its CSeq
 	confirmed bool           // the dialog is established
