@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -28,6 +29,8 @@ type PBX struct {
 	Gateway  netip.Addr        // the gateway's inside address, trusted to bring carriers' calls
 	Trunk    string            // URI that calls to 0… and +… are sent to; none: 404
 	Domains  []string          // Domain when nil
+
+	Presence bool // also a presence server: message-summary, dialog, presence (Debian's kamailio-presence-modules)
 
 	NonceSeconds int // life of a nonce, 300; an older one gives stale=true (baresip never sends one twice in a REGISTER)
 
@@ -74,7 +77,7 @@ func StartPBX(tb testing.TB, n *Net, c PBX) *Kamailio {
 	dir := tb.TempDir()
 	v := struct {
 		PBX
-		Listen, TLSListen, TLSConfig, Gateway string
+		Listen, TLSListen, TLSConfig, Gateway, DB string
 	}{PBX: c, Listen: k.Addr.String(), Gateway: "none"}
 	if c.Gateway.IsValid() {
 		v.Gateway = c.Gateway.String()
@@ -85,6 +88,13 @@ func StartPBX(tb testing.TB, n *Net, c PBX) *Kamailio {
 		v.TLSConfig = write(tb, filepath.Join(dir, "tls.cfg"), fmt.Sprintf(
 			"[server:default]\nmethod = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\nprivate_key = %s\ncertificate = %s\n"+
 				"[client:default]\nmethod = TLSv1.2+\nverify_certificate = no\nrequire_certificate = no\n", c.TLSKey, c.TLSCert))
+	}
+	if c.Presence {
+		// The tables of the text database; Kamailio writes into the copy.
+		v.DB = filepath.Join(dir, "db")
+		if err := os.CopyFS(v.DB, os.DirFS("/usr/share/kamailio/dbtext/kamailio")); err != nil {
+			tb.Fatalf("peers: kamailio's tables: %v", err)
+		}
 	}
 	var text strings.Builder
 	if err := template.Must(template.New("kamailio").Parse(kamailioConfig)).Execute(&text, v); err != nil {

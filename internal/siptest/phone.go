@@ -3,6 +3,7 @@ package siptest
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -25,8 +26,11 @@ type PhoneConfig struct {
 	UserAgent              string
 	// OnInvite answers calls. The default rings and answers.
 	OnInvite func(*Incoming)
-	Log      func(format string, args ...any)
-	Trace    func(sent bool, remote netip.AddrPort, b []byte)
+	// OnRequest answers other requests that belong to no call: NOTIFY,
+	// MESSAGE. The default refuses them with 405.
+	OnRequest func(*Message) (code int, reason string)
+	Log       func(format string, args ...any)
+	Trace     func(sent bool, remote netip.AddrPort, b []byte)
 
 	hook func(*Phone) // sets what must be there before the first message
 }
@@ -176,6 +180,18 @@ func (p *Phone) credentials(m, res *Message) bool {
 	}
 	m.Add(credential, v)
 	return true
+}
+
+// Ask sends a request outside any dialog, and again with credentials when it
+// is challenged. build makes it anew for each try, with the next CSeq.
+func (p *Phone) Ask(ctx context.Context, build func(try int) *Message) (*Message, error) {
+	try := 0
+	res, err := p.authenticated(ctx, func() *Message { try++; return build(try) })
+	var refused *Refused
+	if errors.As(err, &refused) {
+		return refused.Response, nil
+	}
+	return res, err
 }
 
 // Ping sends a keep-alive of RFC 5626 on a connection and waits for the pong.
@@ -431,6 +447,11 @@ func (p *Phone) request(m *Message, path *Path) {
 	case "BYE", "CANCEL", "INFO", "UPDATE":
 		p.Reply(path, m, 481, "Call/Transaction Does Not Exist")
 	default:
+		if p.cfg.OnRequest != nil {
+			code, reason := p.cfg.OnRequest(m)
+			p.Reply(path, m, code, reason)
+			return
+		}
 		p.Reply(path, m, 405, "Method Not Allowed", Field{"Allow", allow})
 	}
 }
