@@ -51,7 +51,9 @@ var actions = []ActionInfo{
 	{Action: call.MediaInjection, Meaning: "media packets from a wrong source or without valid authentication", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
 	{Action: "new-country", Meaning: "a user registers from a country for the first time", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
 	{Action: "number-probing", Meaning: "many numbers are tried to find out which exist", Kind: "alert", Category: intrusion, Technique: "T1589", TechniqueName: "Gather Victim Identity Information", Reserved: true},
+	{Action: call.PeerDown, Meaning: "no address of a PBX or peer answers OPTIONS; it is tried last", Kind: "event", Category: network, outcome: "failure"},
 	{Action: call.PeerIdentity, Meaning: "a certificate or address does not fit the peer it claims to be", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
+	{Action: call.PeerUp, Meaning: "a PBX or peer answers again", Kind: "event", Category: network, outcome: "success"},
 	{Action: "ping-call", Meaning: "short unanswered calls that want to be called back", Kind: "alert", Category: intrusion, Reserved: true},
 	{Action: "ping-call-callback", Meaning: "a call back to a number that made ping calls", Kind: "alert", Category: intrusion, Reserved: true},
 	{Action: call.PlaintextRefused, Meaning: "signalling without TLS from somebody who may not use it", Kind: "alert", Category: network},
@@ -67,6 +69,8 @@ var actions = []ActionInfo{
 	{Action: "toll-fraud", Meaning: "costly calls that do not fit the caller", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
 	{Action: "tollfree-pumping", Meaning: "calls to free numbers that only make money for who carries them", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
 	{Action: "traffic-pumping", Meaning: "traffic to a destination that only makes money for who carries it", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
+	{Action: call.TrunkRegistered, Meaning: "a carrier takes our registration again", Kind: "event", Category: network, outcome: "success"},
+	{Action: call.TrunkLost, Meaning: "a carrier does not take our registration any more, so no calls come from it", Kind: "event", Category: network, outcome: "failure"},
 }
 
 // Actions returns the closed set of event.action, sorted by name.

@@ -99,6 +99,10 @@ func samples() []sample {
 			call.Evidence{Name: "days_left", Value: 14, Threshold: 21}),
 		sys("sink-degraded", call.SinkDegraded, call.High, "the sink cannot be written: no space left on device",
 			call.Evidence{Name: "sink", Value: "/var/log/rampart/cdr.jsonl"}, call.Evidence{Name: "lost_lines", Value: 0}),
+		sys("peer-down", call.PeerDown, call.High, "peer carrier-a does not answer", call.Evidence{Name: "targets.answering", Value: 0, Threshold: 2}),
+		sys("peer-up", call.PeerUp, call.Info, "peer carrier-a answers", call.Evidence{Name: "targets.answering", Value: 2, Threshold: 2}),
+		sys("trunk-registered", call.TrunkRegistered, call.Info, "registered with carrier-a", call.Evidence{Name: "expires_seconds", Value: 600}),
+		sys("trunk-registration-lost", call.TrunkLost, call.High, "carrier-a refuses our registration: 403", call.Evidence{Name: "sip.code", Value: 403}),
 		sys("heartbeat", call.Heartbeat, call.Info, "alive", call.Evidence{Name: "calls", Value: 12}),
 	}
 }

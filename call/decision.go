@@ -76,7 +76,11 @@ const (
 	EmergencyCall     Action = "emergency-call"
 	MediaInjection    Action = "media-injection"
 	MalformedMessage  Action = "malformed-message"
-	CallFailed        Action = "call-failed" // our own failure, e.g. a panic in one call
+	CallFailed        Action = "call-failed"             // our own failure, e.g. a panic in one call
+	PeerDown          Action = "peer-down"               // a PBX or peer answers no OPTIONS
+	PeerUp            Action = "peer-up"                 // it does again
+	TrunkLost         Action = "trunk-registration-lost" // a carrier does not take our registration
+	TrunkRegistered   Action = "trunk-registered"        // it does again
 	PolicyReloaded    Action = "policy-reloaded"
 	CertificateLoaded Action = "certificate-reloaded"
 	CertificateExpiry Action = "certificate-expiring"

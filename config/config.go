@@ -141,7 +141,7 @@ type Peer struct {
 	AllowWildcard  bool                `yaml:"allow_wildcard"`
 	AllowRefer     bool                `yaml:"allow_refer"`              // it may transfer the calls it has with us
 	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
-	Health         strictyaml.Reserved `yaml:"health" hint:"calls go on to the next peer of the route when one does not answer"`
+	Health         time.Duration       `yaml:"health"`                   // between OPTIONS; 0: none
 	Limits         PeerLimits          `yaml:"limits"`
 	Redirects      Redirects           `yaml:"redirects"`
 	Bodies         []string            `yaml:"bodies,single"`   // types it may send and get beside SDP

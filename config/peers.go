@@ -112,6 +112,12 @@ func (k *checker) peers() {
 		k.name(path+".name", "peers", p.Name, seen)
 		k.identify(path, i, p)
 		k.peerTransport(path, p)
+		if p.Health != 0 {
+			k.between(path+".health", int64(p.Health), 1e9, 3600e9, "0s (off), or 1s to 1h")
+		}
+		if p.Health != 0 && p.URI.IsZero() && !k.badAt(path+".health") {
+			k.problem(path+".health", "give it a uri, or remove health", "peer %s has no uri, so it cannot be asked whether it is up", p.Name)
+		}
 		k.failover(path, p.Failover)
 		k.bodies(path, p.Bodies)
 		k.identity(path+".identity", p)

@@ -1,18 +1,13 @@
 package sbc
 
 import (
-	"context"
-	"fmt"
-	"net"
 	"net/netip"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/locate"
-	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
 // directory knows where the PBXs and peers are: names resolved, refreshed in
@@ -21,13 +16,15 @@ type directory struct {
 	cfg  Config
 	find *locate.Resolver
 
-	mu    sync.RWMutex
-	found map[string]locate.Answer // by hop key
-	again map[string]time.Time     // when to look for it again
-	lost  map[string]bool          // the last look found nothing new
-	down  map[string]bool          // PBXs that do not answer
-	back  map[string]time.Time     // PBXs that did not, and since when they do again
-	quiet map[targetKey]time.Time  // targets that did not answer a call, and when
+	mu     sync.RWMutex
+	found  map[string]locate.Answer // by hop key
+	again  map[string]time.Time     // when to look for it again
+	lost   map[string]bool          // the last look found nothing new
+	down   map[string]bool          // by hop key: no target answers OPTIONS
+	heard  map[string]bool          // by hop key: it was asked by OPTIONS
+	pulses map[targetKey]pulse
+	back   map[string]time.Time    // PBXs that did not, and since when they do again
+	quiet  map[targetKey]time.Time // targets that did not answer a call, and when
 }
 
 // quietFor is how long a target that did not answer a call is tried after the
@@ -41,6 +38,8 @@ func (d *directory) init(cfg Config) {
 	d.again = map[string]time.Time{}
 	d.lost = map[string]bool{}
 	d.down = map[string]bool{}
+	d.heard = map[string]bool{}
+	d.pulses = map[targetKey]pulse{}
 	d.back = map[string]time.Time{}
 	d.quiet = map[targetKey]time.Time{}
 }
@@ -103,33 +102,20 @@ func (d *directory) pbxOrder() []*PBX {
 	for i := range d.cfg.PBXs {
 		out = append(out, &d.cfg.PBXs[i])
 	}
-	slices.SortStableFunc(out, func(a, b *PBX) int {
-		x, y := 0, 0
-		if d.down[a.Name] {
-			x = 1
+	rank := func(p *PBX) int {
+		if d.gone(hopKey(call.PBX, p.Name), time.Now()) {
+			return 1
 		}
-		if d.down[b.Name] {
-			y = 1
-		}
-		return x - y
-	})
+		return 0
+	}
+	slices.SortStableFunc(out, func(a, b *PBX) int { return rank(a) - rank(b) })
 	return out
 }
 
-func (d *directory) markDown(name string) { d.mark(name, true) }
-
-// mark reports whether that is news.
-func (d *directory) mark(name string, down bool) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.down[name] == down {
-		return false
-	}
-	d.down[name] = down
-	if !down {
-		d.back[name] = time.Now()
-	}
-	return true
+// gone: none of its targets answers. Called with mu held.
+func (d *directory) gone(hop string, now time.Time) bool {
+	ts := d.found[hop].Targets(nil)
+	return !slices.ContainsFunc(ts, func(t target) bool { return !d.silent(hop, t, now) })
 }
 
 // backSince is when a PBX was found alive again, zero if it never was away.
@@ -144,73 +130,9 @@ func (g *Gateway) PBXUp() (up, all int) {
 	g.peers.mu.RLock()
 	defer g.peers.mu.RUnlock()
 	for _, p := range g.cfg.PBXs {
-		if !g.peers.down[p.Name] {
+		if !g.peers.down[hopKey(call.PBX, p.Name)] {
 			up++
 		}
 	}
 	return up, len(g.cfg.PBXs)
-}
-
-// health asks a PBX by OPTIONS whether it lives (RFC 3261 §11); any answer
-// will do. What it says is used to order the PBXs, never to refuse a call.
-func (g *Gateway) health(p *PBX) {
-	every := p.Health
-	if every <= 0 {
-		return
-	}
-	for first := true; ; first = false {
-		err := g.ping(p)
-		if g.ctx.Err() != nil {
-			return
-		}
-		switch {
-		case err != nil && (g.peers.mark(p.Name, true) || first):
-			g.log.Warn("PBX does not answer", "pbx", p.Name, "address", net.JoinHostPort(p.Host, strconv.Itoa(int(p.Port))), "transport", p.Transport, "error", err)
-		case err == nil && g.peers.mark(p.Name, false):
-			g.log.Info("PBX answers again", "pbx", p.Name)
-		case err == nil && first:
-			g.log.Info("PBX answers", "pbx", p.Name)
-		}
-		t := time.NewTimer(every)
-		select {
-		case <-g.ctx.Done():
-			t.Stop()
-			return
-		case <-t.C:
-		}
-	}
-}
-
-func (g *Gateway) ping(p *PBX) error {
-	ctx, cancel := context.WithTimeout(g.ctx, 4*time.Second)
-	defer cancel()
-	f, err := g.connectPBX(ctx, p)
-	if err != nil {
-		return err
-	}
-	host := g.cfg.Domains[0]
-	o := &sipx.Out{Method: "OPTIONS", URI: "sip:" + host, Headers: []sipx.HeaderField{
-		{Name: "From", Value: "<sip:rampart@" + f.HostPort() + ">;tag=" + sipx.NewTag()},
-		{Name: "To", Value: "<sip:" + host + ">"},
-		{Name: "Call-ID", Value: sipx.NewCallID()},
-		{Name: "CSeq", Value: "1 OPTIONS"},
-		{Name: "Contact", Value: "<" + f.ContactURI("rampart") + ">"},
-	}}
-	done := make(chan error, 1)
-	if _, err := g.stack.Send(f, o, func(out sipx.Outcome) {
-		if out.Err != nil || out.Res.Code() >= 200 {
-			select {
-			case done <- out.Err:
-			default:
-			}
-		}
-	}); err != nil {
-		return err
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("OPTIONS: no answer in 4 s")
-	}
 }

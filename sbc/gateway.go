@@ -99,9 +99,10 @@ type Peer struct {
 	TLS            *cryptotls.Config
 	AllowPlaintext bool
 	SRTP           sdp.Policy
-	Redirects      Redirects // what becomes of its 3xx
-	NAT            bool      // RFC 7362: its media may come from elsewhere than it says
-	Failover       []int     // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
+	Redirects      Redirects     // what becomes of its 3xx
+	NAT            bool          // RFC 7362: its media may come from elsewhere than it says
+	Health         time.Duration // between OPTIONS; 0 = none
+	Failover       []int         // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 	Identity       Identity
 	Bodies         []string // types it may send and get beside SDP, e.g. application/isup
 	AllowRefer     bool     // it may transfer the calls it has with us
@@ -251,7 +252,13 @@ func (g *Gateway) Start() {
 	g.stack.Start()
 	g.wg.Go(g.resolver)
 	for i := range g.cfg.PBXs {
-		g.wg.Go(func() { g.health(&g.cfg.PBXs[i]) })
+		p := &g.cfg.PBXs[i]
+		g.wg.Go(func() { g.health(route{kind: call.PBX, pbx: p}, p.Health) })
+	}
+	for i := range g.cfg.Peers {
+		if p := &g.cfg.Peers[i]; p.Host != "" {
+			g.wg.Go(func() { g.health(route{kind: call.Carrier, peer: p}, p.Health) })
+		}
 	}
 	g.wg.Go(g.janitor)
 	g.wg.Go(g.floodWatch)

@@ -253,7 +253,7 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 	}
 	defer g.early.answered(q.tokens())
 	if out.Err != nil {
-		g.peers.markDown(p.Name)
+		g.peers.probation(route{kind: call.PBX, pbx: p}, time.Now())
 		g.registered(q.r, q.a, 504, sentCredentials(q.r))
 		q.tx.Respond(504, "", "", nil, nil)
 		return

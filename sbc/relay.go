@@ -371,7 +371,7 @@ func (p *relay) outcome(t route, out sipx.Outcome) {
 	switch {
 	case out.Err != nil:
 		if t.pbx != nil {
-			p.g.peers.markDown(t.pbx.Name)
+			p.g.peers.probation(t, time.Now())
 		}
 		if errors.Is(out.Err, sipx.ErrTimeout) {
 			p.respond(504, nil) // the sender has given up as well (RFC 4320)

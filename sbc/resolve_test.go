@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
@@ -88,15 +89,17 @@ func TestCarrierBySRV(t *testing.T) {
 	}
 	// The carrier moves, and the gateway goes with it once the TTL has ended.
 	n.set(t, fmt.Sprintf("_sip._udp.carrier.test. 5 IN SRV 10 0 %d two.carrier.test.", w.a.addr().Port()), "two.carrier.test. 5 IN A "+w.a.addr().Addr().String())
-	for moved := false; !moved; {
-		inv = w.ring("sip:+442079460000@x")
+	for moved, i := false, 1; !moved; i++ {
+		to := fmt.Sprintf("+4420794600%02d", i)
+		inv = w.ring("sip:" + to + "@x")
+		this := func(m *siptest.Message) bool { return m.Method == "INVITE" && strings.Contains(m.URI, to) }
 		eventually(t, "an INVITE at either", func() bool {
-			if in := w.a.take(is("INVITE")); in != nil {
+			if in := w.a.take(this); in != nil {
 				moved = true
 				w.a.reply(in, 486, "t", nil)
 				return true
 			}
-			if in := one.take(is("INVITE")); in != nil {
+			if in := one.take(this); in != nil {
 				one.reply(in, 486, "t", nil)
 				return true
 			}

@@ -236,9 +236,6 @@ func (s *session) outcome(out sipx.Outcome, try *tried) {
 func (s *session) unanswered(in input) {
 	if s.trying == in.try {
 		t := s.routes[s.state.Route]
-		if t.pbx != nil {
-			s.g.peers.markDown(t.pbx.Name)
-		}
 		s.g.peers.probation(t, time.Now())
 		s.queue = append(s.queue, in)
 	}

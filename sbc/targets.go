@@ -58,11 +58,13 @@ func (d *directory) each(rs []route, now time.Time) []route {
 
 // silent: on probation, or down by its health check. Called with mu held.
 func (d *directory) silent(hop string, t target, now time.Time) bool {
-	at, ok := d.quiet[targetKey{hop, t}]
-	return ok && now.Sub(at) < quietFor
+	k := targetKey{hop, t}
+	at, ok := d.quiet[k]
+	return ok && now.Sub(at) < quietFor || d.pulses[k].down
 }
 
-// probation puts a target that did not answer behind the others for a while.
+// probation puts a target that did not answer, or all of a PBX or peer,
+// behind the others for a while.
 func (d *directory) probation(t route, at time.Time) {
 	if t.kind == call.Phone {
 		return
@@ -74,7 +76,14 @@ func (d *directory) probation(t route, at time.Time) {
 			delete(d.quiet, k) // addresses of names come and go
 		}
 	}
-	d.quiet[targetKey{hopKey(t.kind, t.name()), t.at}] = at
+	hop := hopKey(t.kind, t.name())
+	if t.at.Addr.IsValid() {
+		d.quiet[targetKey{hop, t.at}] = at
+		return
+	}
+	for _, x := range d.found[hop].Targets(nil) {
+		d.quiet[targetKey{hop, x}] = at
+	}
 }
 
 // triesNext: the answer says something of the target, not of the call.

@@ -419,6 +419,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
 			AllowPlaintext: p.AllowPlaintext, AllowRefer: p.AllowRefer, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
+		x.Health = p.Health
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport, x.Transports = p.URI.Host, p.URI.Port, p.URI.Transport, transports(cfg, p)
 			if x.Transport == "tls" || x.Transport == "" {
