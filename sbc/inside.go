@@ -117,7 +117,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 	case "BYE":
 		in.Kind = b2bua.Bye
 	case "INVITE":
-		tx.Respond(100, "", "", nil, nil)
+		tx.Trying()
 		if !s.offerOf(x, &in) {
 			return
 		}

@@ -98,7 +98,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		return
 	}
 	g.begin(s)
-	tx.Respond(100, "", "", nil, nil)
+	tx.Trying()
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
 	if known {

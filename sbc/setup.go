@@ -32,7 +32,7 @@ func (s *session) again(r *sipx.Request, id identity) {
 	if tx == nil {
 		return
 	}
-	tx.Respond(100, "", "", nil, nil)
+	tx.Trying()
 	ok := s.post(input{req: r, tx: tx, do: func() { s.retry(r, tx, id) }})
 	if !ok {
 		tx.Respond(503, "", "", nil, nil)

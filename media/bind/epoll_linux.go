@@ -166,8 +166,7 @@ func (e *Epoll) remove(s *epollSocket) (fd int) {
 	if fd = s.fd; fd < 0 {
 		return fd
 	}
-	unix.EpollCtl(e.poll, unix.EPOLL_CTL_DEL, fd, nil)
-	e.slots[s.slot] = nil
+	e.slots[s.slot] = nil // the close ends the registration: nothing else has the descriptor
 	e.free = append(e.free, s.slot)
 	s.fd = -1
 	return fd

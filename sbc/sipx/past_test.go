@@ -217,3 +217,43 @@ func TestFlowCache(t *testing.T) {
 		t.Error("a datagram's source is taken for known")
 	}
 }
+
+// TestTrying: 100 comes when nothing else did, at once to who asks again, and
+// never after something better.
+func TestTrying(t *testing.T) {
+	h := newRecorder()
+	s := startStack(t, Config{T1: 100 * time.Millisecond}, h)
+	p := dialUDP(t, s, "127.0.0.1:0")
+	open := func(id string) (*ServerTx, string) {
+		m := msg("INVITE", p.host(), id, id, "", 1)
+		p.send(m)
+		tx := (<-h.requests).Begin()
+		tx.Trying()
+		return tx, m
+	}
+	begun := time.Now()
+	late, _ := open("t1")
+	p.expect("SIP/2.0 100")
+	if d := time.Since(begun); d < 40*time.Millisecond {
+		t.Errorf("100 after %v", d)
+	}
+	late.Respond(486, "", "", nil, nil)
+	p.expect("SIP/2.0 486")
+	p.send(msg("ACK", p.host(), "t1", "t1", late.ToTag(), 1))
+
+	quick, again := open("t2")
+	quick.Respond(180, "", "", nil, nil)
+	p.expect("SIP/2.0 180")
+	if m := p.read(80 * time.Millisecond); m != "" {
+		t.Errorf("after 180 came %q", m)
+	}
+	p.send(again)
+	p.expect("SIP/2.0 180")
+
+	_, again = open("t3")
+	p.send(again)
+	p.expect("SIP/2.0 100")
+	if m := p.read(80 * time.Millisecond); m != "" {
+		t.Errorf("after 100 came %q", m)
+	}
+}

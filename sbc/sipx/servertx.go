@@ -36,6 +36,7 @@ type ServerTx struct {
 	deadline time.Time
 	onCancel func(*Request)
 	onNoAck  func()
+	trying   bool // 100 is sent unless something else is before it is due
 }
 
 type txState uint8
@@ -96,6 +97,10 @@ func (tx *ServerTx) Respond(code int, reason, tag string, hs []HeaderField, body
 	}
 	b := tx.req.reply(code, reason, tag, hs, body)
 	tx.last, tx.code = b, code
+	if tx.trying {
+		tx.trying = false
+		tx.timer.Stop()
+	}
 	tx.stack.sendResponse(tx.req, b)
 	if code < 200 {
 		return
@@ -122,6 +127,26 @@ func (tx *ServerTx) finalIn(first time.Duration) {
 	tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
 	tx.interval = tx.stack.cfg.T1
 	tx.arm(first)
+}
+
+// Trying answers with 100, but not before it is needed: within 200 ms there is
+// mostly something better to say (RFC 3261 §17.2.1).
+func (tx *ServerTx) Trying() {
+	tx.mu.Lock()
+	defer tx.mu.Unlock()
+	if tx.state == txProceeding && tx.last == nil && !tx.trying {
+		tx.trying = true
+		tx.arm(tx.stack.cfg.T1 * 2 / 5)
+	}
+}
+
+// try sends the 100 that is due. Called with mu held.
+func (tx *ServerTx) try() {
+	if tx.trying {
+		tx.trying = false
+		tx.last, tx.code = tx.req.reply(100, reasonPhrase(100), "", nil, nil), 100
+		tx.stack.sendResponse(tx.req, tx.last)
+	}
 }
 
 // Code is the newest status sent, 0 before any.
@@ -162,10 +187,13 @@ func (tx *ServerTx) finish() {
 	tx.req.echoed.Store(nil)
 }
 
-// tick is Timer G (and the 2xx timer of RFC 3261 §13.3.1.4) and Timer H.
+// tick is the wait of Trying, Timer G (and the 2xx timer of RFC 3261 §13.3.1.4) and Timer H.
 func (tx *ServerTx) tick() {
 	tx.mu.Lock()
 	now := time.Now()
+	if tx.state == txProceeding && !now.Before(tx.due) {
+		tx.try()
+	}
 	if tx.state != txAccepted && tx.state != txCompleted || now.Before(tx.due) {
 		tx.mu.Unlock()
 		return
@@ -194,6 +222,11 @@ func (tx *ServerTx) tick() {
 func (tx *ServerTx) retransmit() {
 	tx.mu.Lock()
 	defer tx.mu.Unlock()
+	if tx.trying {
+		tx.timer.Stop()
+		tx.try()
+		return
+	}
 	if tx.last != nil && (tx.state == txProceeding || tx.state == txCompleted) {
 		tx.stack.sendResponse(tx.req, tx.last)
 	}
