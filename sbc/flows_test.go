@@ -322,7 +322,7 @@ func TestRetransmissions(t *testing.T) {
 	ok := w.a.code(200)
 	w.b.request("ACK")
 	w.b.reply(in, 200, "t1", w.b.sdp()) // as if the ACK was lost
-	w.b.request("ACK")
+	w.b.again("ACK")
 	w.a.send(w.a.within("ACK", 1, inv, ok))
 	w.a.send(w.a.within("ACK", 1, inv, ok))
 	w.bye(rawCall{inv: inv, ok: ok}, 2)

@@ -32,7 +32,8 @@ type raw struct {
 	queue []*siptest.Message
 	seen  bytes.Buffer
 	more  chan struct{}
-	auto  atomic.Value // func(*siptest.Message) bool: answers at once what it can
+	had   map[string]bool // requests that request gave, by method and branch
+	auto  atomic.Value    // func(*siptest.Message) bool: answers at once what it can
 }
 
 func newRaw(t *testing.T, addr string) *raw {
@@ -103,7 +104,7 @@ func (r *raw) take(fits func(*siptest.Message) bool) *siptest.Message {
 
 func (r *raw) expect(what string, fits func(*siptest.Message) bool) *siptest.Message {
 	r.t.Helper()
-	deadline := time.NewTimer(5 * time.Second)
+	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
 	for {
 		if m := r.take(fits); m != nil {
@@ -123,7 +124,23 @@ func (r *raw) expect(what string, fits func(*siptest.Message) bool) *siptest.Mes
 // one to another method.
 func (r *raw) request(method string) *siptest.Message {
 	r.t.Helper()
-	return r.expect(method, func(m *siptest.Message) bool { return m.Method == method })
+	m := r.expect(method, func(m *siptest.Message) bool {
+		// A slow reader gets a repeated request: not the next one.
+		return m.Method == method && (m.Branch() == "" || !r.had[m.Method+m.Branch()])
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.had == nil {
+		r.had = map[string]bool{}
+	}
+	r.had[m.Method+m.Branch()] = true
+	return m
+}
+
+// again waits for a request that was there before.
+func (r *raw) again(method string) *siptest.Message {
+	r.t.Helper()
+	return r.expect("repeated "+method, func(m *siptest.Message) bool { return m.Method == method && r.had[m.Method+m.Branch()] })
 }
 
 func (r *raw) code(code int) *siptest.Message { r.t.Helper(); return r.answer("INVITE", code) }

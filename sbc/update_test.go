@@ -35,7 +35,7 @@ func TestDelayedOffer(t *testing.T) {
 		}
 		w.a.send(ack)                                     // again
 		w.b.reply(in, 200, "one", w.b.secure(40000, "k")) // and the 2xx, as if our ACK was lost
-		if again := w.b.request("ACK"); string(again.Body) != string(got.Body) {
+		if again := w.b.again("ACK"); string(again.Body) != string(got.Body) {
 			t.Errorf("repeated ACK with\n%s", again.Body)
 		}
 		w.bye(rawCall{inv: inv, ok: ok}, 2)
