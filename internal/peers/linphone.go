@@ -187,6 +187,16 @@ func (p *Linphone) Command(command string) string {
 	return strings.TrimSpace(rest)
 }
 
+// Trace is the telephone's own log, with every SIP message in it.
+func (p *Linphone) Trace() string {
+	p.tb.Helper()
+	b, err := os.ReadFile(filepath.Join(p.Dir, "linphone.log"))
+	if err != nil || !bytes.Contains(b, []byte("INVITE sip:")) {
+		p.tb.Fatalf("peers: %s has kept no messages: %v", p.Name, err)
+	}
+	return string(b)
+}
+
 // SoftEvent is what the telephone reports of a call: "LinphoneCallIncomingReceived",
 // "LinphoneCallStreamsRunning", "LinphoneCallPausedByRemote", …
 type SoftEvent struct{ State, From, ID string }
