@@ -29,6 +29,9 @@ func (e *end) refuse(why Cause) {
 }
 
 func (e *end) relay(at time.Time, b []byte, from netip.AddrPort, rtcpPort bool) (Cause, bool) {
+	if e.remote.Raw {
+		return e.relayRaw(at, b, from, rtcpPort)
+	}
 	switch {
 	case len(b) < rtcpHeader:
 		return Runt, false

@@ -31,6 +31,9 @@ type Remote struct {
 	From netip.Addr
 
 	Disabled bool // m-line with port 0: nothing is relayed
+	// Raw: the stream is UDPTL (T.38), not RTP. It has no keys and no RTCP,
+	// and is relayed once both ends of it are Raw.
+	Raw bool
 	// Muted: the leg is on hold, it said sendonly, recvonly or inactive.
 	// Packets are relayed all the same; silence is not counted.
 	Muted bool
@@ -54,7 +57,7 @@ func (r Remote) check(v6 bool) (Remote, error) {
 		r.Recv, r.Send = r.Recv.clone(), r.Send.clone()
 		return r, nil
 	}
-	if r.Mux {
+	if r.Mux || r.Raw {
 		r.RTCP = r.RTP
 	} else if !r.RTCP.IsValid() || r.RTCP.Addr().IsUnspecified() {
 		if r.RTP.Port() == 65535 {
@@ -72,6 +75,9 @@ func (r Remote) check(v6 bool) (Remote, error) {
 		case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}) || ip.Zone() != "":
 			return r, fmt.Errorf("%s is not one host: %w", a, ErrRemote)
 		}
+	}
+	if r.Raw && (r.Recv != nil || r.Send != nil) {
+		return r, fmt.Errorf("keys for UDPTL: %w", ErrKeys)
 	}
 	if (r.Recv == nil) != (r.Send == nil) {
 		return r, fmt.Errorf("keys for one direction only: %w", ErrKeys)

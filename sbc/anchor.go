@@ -69,7 +69,7 @@ func (s *session) setMedia() error {
 				ln.RTP, ln.RTCP = netip.AddrPortFrom(netip.IPv4Unspecified(), 9), netip.AddrPort{}
 			}
 			r := media.Remote{RTP: ln.RTP, RTCP: ln.RTCP, Mux: ln.Mux, Disabled: ln.Disabled, Muted: ln.Muted(),
-				NAT: nat, From: x.flow.Remote.Addr(), ClockRates: ln.Clocks}
+				Raw: ln.Kind == "image", NAT: nat, From: x.flow.Remote.Addr(), ClockRates: ln.Clocks}
 			var err error
 			if r.Recv, err = mediaKeys(ln.Recv); err != nil {
 				return err

@@ -64,6 +64,10 @@ func (a *Answer) read(i int) *Refusal {
 	if l.rtp.IsValid() && l.rtp.Addr().Is6() != w.addr.Is6() {
 		return unacceptable(warnAddress, "Incompatible address family", "answer with %s to an offer with %s", l.rtp.Addr(), w.addr)
 	}
+	if l.profile.udptl {
+		l.dir = l.dir.and(o.dir.Reverse())
+		return nil
+	}
 	l.restrict(o)
 	if len(l.payloads) == 0 {
 		return unacceptable(warnFormat, "Incompatible media format", "answer has none of the offered formats")

@@ -28,13 +28,16 @@ func (b *builder) carry(m Media, from *mline, local Endpoint, mux, muxed bool, d
 	for _, pt := range from.payloads {
 		m.Formats = append(m.Formats, strconv.Itoa(int(pt)))
 	}
+	if from.profile.udptl {
+		m.Formats = []string{"t38"}
+	}
 	m.Bandwidth = from.bw
 	if b.s.Conn == nil {
 		b.s.Conn = connOf(addr)
 	} else if b.s.Conn.Addr != addr.String() {
 		m.Conn = connOf(addr)
 	}
-	if !muxed && local.RTCP.IsValid() {
+	if !muxed && local.RTCP.IsValid() && !from.profile.udptl {
 		switch rtcp := local.RTCP.Addr().Unmap(); {
 		case rtcp != addr:
 			m.Attrs = append(m.Attrs, value("rtcp", fmt.Sprintf("%d IN %s %s", local.RTCP.Port(), family(rtcp), rtcp)))
@@ -45,7 +48,9 @@ func (b *builder) carry(m Media, from *mline, local Endpoint, mux, muxed bool, d
 	if mux {
 		m.Attrs = append(m.Attrs, flag("rtcp-mux"))
 	}
-	m.Attrs = append(m.Attrs, flag(dir.String()))
+	if !from.profile.udptl || dir != SendRecv {
+		m.Attrs = append(m.Attrs, flag(dir.String()))
+	}
 	b.s.Media = append(b.s.Media, m)
 }
 

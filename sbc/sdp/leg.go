@@ -84,7 +84,7 @@ type Ours struct {
 
 // Line is what media must know about one m-line of one leg.
 type Line struct {
-	Kind  string `json:"kind"`  // audio, video; something else only when Disabled
+	Kind  string `json:"kind"`  // audio, video, image (T.38); something else only when Disabled
 	Proto string `json:"proto"` // profile spoken with this leg
 	// Disabled: port 0, or a line that is not carried. Nothing is relayed and
 	// everything below is empty.

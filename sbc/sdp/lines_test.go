@@ -156,7 +156,7 @@ func TestDirections(t *testing.T) {
 
 func TestLinesWeDoNotCarry(t *testing.T) {
 	offer := plainOffer("192.0.2.1", `m=audio 4000 RTP/AVP 0
-		m=image 4002 udptl t38
+		m=image 4002 udptl pdf
 		m=video 0 RTP/AVP 31
 		m=application 4006 UDP/DTLS/SCTP webrtc-datachannel
 		m=message 4008 TCP/MSRP *
@@ -230,8 +230,16 @@ func TestLinesWeDoNotCarry(t *testing.T) {
 	// Fax instead of audio: refused, the call stays.
 	c := newCall(t)
 	c.start(t)
-	_, err = ReadOffer(c.legB, plainOffer("10.0.0.5", "m=image 4002 udptl t38"))
-	wantRefusal(t, err, 488, warnFormat)
+	before := c.legA.Clone()
+	fax, err := ReadOffer(c.legB, plainOffer("10.0.0.5", "m=image 4002 udptl t38"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = fax.Write(c.legA, endpoints("203.0.113.1", 1), rand.Reader)
+	wantRefusal(t, err, 488, warnTransport)
+	if !reflect.DeepEqual(before.Agreed, c.legA.Agreed) {
+		t.Error("a refused offer changed the leg")
+	}
 }
 
 func TestMaxStreams(t *testing.T) {

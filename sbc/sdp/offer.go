@@ -54,17 +54,27 @@ func ReadOffer(from *Leg, body []byte) (*Offer, error) {
 		ours:    make([]*Keys, len(lines)),
 		written: map[uint64]*written{},
 	}
-	carried := false
+	carried, fax := false, false
 	for i := range lines {
+		if lines[i].profile.udptl && !from.takesFax() {
+			fax = true
+			lines[i] = mline{media: lines[i].media, kind: lines[i].kind}
+		}
 		if !lines[i].carried {
 			continue
 		}
 		carried = true
+		if lines[i].profile.udptl {
+			continue
+		}
 		c, r := from.protect(i, &lines[i])
 		if r != nil {
 			return nil, onLine(i, r)
 		}
 		o.chosen[i] = c
+	}
+	if !carried && fax {
+		return nil, unacceptable(warnTransport, "T.38 cannot be encrypted", "T.38 where SRTP is required")
 	}
 	if !carried {
 		return nil, unacceptable(warnFormat, "No acceptable media", "none of %d m-lines is active RTP audio or video", len(lines))
@@ -213,8 +223,13 @@ func (o *Offer) Write(to *Leg, local []Endpoint, rand io.Reader) ([]byte, error)
 	n := max(len(o.lines), len(to.Agreed))
 	w := &written{lines: make([]wline, n)}
 	b := builder{}
+	fax := 0 // lines that this leg cannot have
 	for i := range n {
-		if i >= len(o.lines) || !o.lines[i].carried {
+		unfit := i < len(o.lines) && o.lines[i].carried && o.lines[i].profile.udptl && !to.takesFax()
+		if unfit {
+			fax++
+		}
+		if i >= len(o.lines) || !o.lines[i].carried || unfit {
 			w.lines[i].disabled = true
 			b.decline(o.stand(to, i))
 			continue
@@ -231,6 +246,9 @@ func (o *Offer) Write(to *Leg, local []Endpoint, rand io.Reader) ([]byte, error)
 		}
 		b.carry(med, m, local[i], wl.mux, false, m.dir)
 	}
+	if fax > 0 && b.s.Conn == nil {
+		return nil, unacceptable(warnTransport, "T.38 cannot be encrypted", "T.38 towards a leg where SRTP is required")
+	}
 	body, err := b.finish(to, rand)
 	if err != nil {
 		return nil, err
@@ -246,6 +264,10 @@ func (o *Offer) wline(to *Leg, i int, local Endpoint, rand io.Reader) (wline, er
 		return wline{}, fmt.Errorf("sdp: m-line %d is carried and has no endpoint of ours", i)
 	}
 	w := wline{addr: local.RTP.Addr().Unmap()}
+	if m.profile.udptl {
+		w.profile = m.profile
+		return w, nil
+	}
 	w.profile.feedback = m.profile.feedback && m.kind == "video"
 	old := to.at(i, m.kind)
 	w.mux = to.OfferMux

@@ -23,6 +23,7 @@ type profile struct {
 	secure   bool // SAVP: SRTP
 	feedback bool // AVPF, SAVPF: RFC 4585, RFC 5124
 	dtls     bool // keys by DTLS, RFC 5764
+	udptl    bool // no RTP at all: T.38
 }
 
 func parseProfile(proto string) (profile, bool) {
@@ -35,6 +36,8 @@ func parseProfile(proto string) (profile, bool) {
 		return profile{secure: true}, true
 	case "RTP/SAVPF":
 		return profile{secure: true, feedback: true}, true
+	case "UDPTL":
+		return profile{udptl: true}, true
 	case "UDP/TLS/RTP/SAVP":
 		return profile{secure: true, dtls: true}, true
 	case "UDP/TLS/RTP/SAVPF":
@@ -44,6 +47,9 @@ func parseProfile(proto string) (profile, bool) {
 }
 
 func (p profile) String() string {
+	if p.udptl {
+		return "udptl"
+	}
 	s := "RTP/AVP"
 	if p.secure {
 		s = "RTP/SAVP"
@@ -60,7 +66,7 @@ type mline struct {
 	media    *Media // as it came; only ever shown to the leg it came from
 	kind     string // lower case
 	profile  profile
-	carried  bool // active audio or video that we relay
+	carried  bool // active audio, video or T.38 that we relay
 	rtp      netip.AddrPort
 	rtcp     netip.AddrPort // without rtcp-mux
 	mux      bool
@@ -119,9 +125,9 @@ func read(body []byte) ([]mline, *Refusal) {
 func (l *mline) read(s *Session, m *Media) *Refusal {
 	l.media, l.kind = m, strings.ToLower(m.Kind)
 	prof, ok := parseProfile(m.Proto)
-	// Not carried: declined lines, everything but RTP audio and video, and
-	// hierarchical encodings on several ports.
-	if m.Port == 0 || !ok || !carriedKind(l.kind) || m.Ports != 1 {
+	// Not carried: declined lines, everything but RTP audio and video and
+	// T.38, and hierarchical encodings on several ports.
+	if m.Port == 0 || !ok || !relayed(l.kind, prof) || m.Ports != 1 || prof.udptl && !l.readFax(m) {
 		return nil
 	}
 	if prof.dtls {
@@ -132,6 +138,10 @@ func (l *mline) read(s *Session, m *Media) *Refusal {
 	l.profile, l.carried = prof, true
 	if r := l.readAddress(s, m); r != nil {
 		return r
+	}
+	if prof.udptl {
+		l.rtcp, l.mux = netip.AddrPort{}, false
+		return nil
 	}
 	if r := l.readFormats(m); r != nil {
 		return r
