@@ -66,6 +66,9 @@ func (g *Gateway) trusts(kind call.Kind, name string) bool {
 
 func claims(r *sipx.Request, trusted bool) claimed {
 	c := claimed{from: r.From(), privacy: privacyOf(r.Headers("Privacy")), trusted: trusted}
+	if anonymous(c.from) && !c.privacy.none {
+		c.privacy.id = true // From hides what is asserted: it stays hidden
+	}
 	if !trusted {
 		return c
 	}
@@ -83,9 +86,6 @@ func claims(r *sipx.Request, trusted bool) claimed {
 			c.asserted = []sipx.NameAddr{n}
 			break
 		}
-	}
-	if anonymous(c.from) && !c.privacy.none {
-		c.privacy.id = true // From hides what is asserted: it stays hidden
 	}
 	return c
 }
@@ -111,7 +111,13 @@ func assertedIn(values []string) (out []sipx.NameAddr) {
 
 // shown: a URI that can name a caller.
 func shown(u sipx.URI) bool {
-	return (u.Scheme == "sip" || u.Scheme == "sips" || u.Scheme == "tel") && userPart(u) != ""
+	switch u.Scheme {
+	case "sip", "sips":
+		return plainUser(userPart(u))
+	case "tel":
+		return plainUser(strings.ReplaceAll(userPart(u), "#", "*"))
+	}
+	return false
 }
 
 // userPart is the user or number of a URI without parameters.
@@ -184,6 +190,15 @@ func (g *Gateway) diverter(a *call.Attempt, trusted bool) string {
 	var p call.Party
 	g.deps.Plan.Normalise(a.Diversion, number.Trunk).Fill(&p)
 	return p.E164()
+}
+
+// speaksAs settles that a phone calls as one of its users, whatever From says.
+func (g *Gateway) speaksAs(a *call.Attempt, r *sipx.Request, who aor) {
+	a.User = who.user
+	if anonymous(r.From()) {
+		a.From = call.Party{User: who.user, Host: who.domain}
+		g.deps.Plan.Normalise(who.user, number.Dialled).Fill(&a.From)
+	}
 }
 
 // callerOf judges what a peer says of its caller, and takes its word where it

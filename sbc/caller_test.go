@@ -334,3 +334,114 @@ func TestCriticalPrivacy(t *testing.T) {
 	w.a.ackFailure(inv, w.a.code(486))
 	w.quiet()
 }
+
+// TestPhoneThatNamesNobody: a phone whose From is anonymous is the user of its
+// connection; the PBX is told whose call it is, and that it is private.
+func TestPhoneThatNamesNobody(t *testing.T) {
+	w := newRawWorld(t)
+	p := w.phone("1001")
+	w.in(p)
+	call := func(opts ...siptest.Option) (*siptest.Message, <-chan error) {
+		done := make(chan error, 1)
+		go func() {
+			_, err := p.Invite(w.ctx, "+442079460000", append(opts, siptest.From("sip:anonymous@anonymous.invalid"))...)
+			done <- err
+		}()
+		return w.b.request("INVITE"), done
+	}
+	in, done := call()
+	if got, want := seen(in), "<sip:1001@"+domain+">\nPrivacy: id"; got != want {
+		t.Errorf("the PBX sees\n%s\nwant\n%s", got, want)
+	}
+	// The PBX drops the wish: the carrier is told nothing all the same.
+	back := w.b.invite("+442079460000", from(`"Alice" <sip:+33199001001@x>`), set("Session-ID", in.Get("Session-ID")))
+	out := w.a.request("INVITE")
+	if got, want := seen(out), "\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"; got != want {
+		t.Errorf("the carrier sees\n%s\nwant\n%s", got, want)
+	}
+	w.a.reply(out, 486, "t", nil)
+	w.b.ackFailure(back, w.b.code(486))
+	w.b.reply(in, 486, "t", nil)
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "486") {
+		t.Error(err)
+	}
+	if r := w.rep.lastRecord(t, 1); r.User != "1001" || r.From != "1001" || len(r.Passes) != 2 {
+		t.Errorf("record %+v", r)
+	}
+	// With two users on the connection it has to say which.
+	second := func(m *siptest.Message) {
+		m.Set("From", "<sip:1002@"+domain+">;tag=1")
+		m.Set("To", "<sip:1002@"+domain+">")
+		m.Set("Contact", strings.Replace(m.Get("Contact"), "1001@", "1002@", 1))
+	}
+	got := w.ask(p, reg(p, second))
+	w.granted(w.b.request("REGISTER"), 600)
+	<-got
+	err := error(nil)
+	if _, err = p.Invite(w.ctx, "+442079460000", siptest.From("sip:anonymous@anonymous.invalid")); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("nobody of two: %v", err)
+	}
+	for _, who := range []string{"1003", "1001"} {
+		if _, err = p.Invite(w.ctx, "+442079460000", siptest.From("sip:anonymous@anonymous.invalid"), siptest.Header("P-Preferred-Identity", "<sip:1003@"+domain+">")); err == nil || !strings.Contains(err.Error(), "403") {
+			t.Errorf("%s, which it has not registered: %v", who, err)
+		}
+	}
+	in, done = call(siptest.Header("P-Preferred-Identity", "<sip:1002@"+domain+">"), siptest.Header("Privacy", "id;user"))
+	if got, want := seen(in), "<sip:1002@"+domain+">\nPrivacy: user;id"; got != want {
+		t.Errorf("the PBX sees\n%s\nwant\n%s", got, want)
+	}
+	w.b.reply(in, 486, "t", nil)
+	<-done
+	w.quiet()
+	w.hidden()
+}
+
+// TestPrivacyIsUndoneByThePBX: the PBX may say that a caller may be named.
+func TestPrivacyIsUndoneByThePBX(t *testing.T) {
+	w := newRawWorld(t)
+	first := w.a.invite("+33123456789", from("<sip:+442079460000@x>"), header("Privacy", "id"))
+	in := w.b.request("INVITE")
+	for _, none := range []bool{false, true} {
+		change := []func(*siptest.Message){from("<sip:+442079460000@x>"), set("Session-ID", in.Get("Session-ID"))}
+		want := "\"Anonymous\" <sip:anonymous@anonymous.invalid>\nPrivacy: id"
+		if none {
+			change = append(change, header("Privacy", "none"))
+			want = "<sip:+442079460000@" + domain + ">\nPrivacy: none"
+		}
+		got := make(chan string, 1)
+		user := []string{"1001", "1002"}[map[bool]int{true: 1}[none]]
+		contact := w.rawPhone(user, func(in *siptest.Incoming) { got <- seen(in.Request); in.Reject(486, "Busy") })
+		inv := w.b.invite("x", append(change, func(m *siptest.Message) { m.URI = contact })...)
+		if got := <-got; got != want {
+			t.Errorf("the phone sees\n%s\nwant\n%s", got, want)
+		}
+		w.b.ackFailure(inv, w.b.code(486))
+	}
+	w.b.reply(in, 486, "t", nil)
+	w.a.ackFailure(first, w.a.code(486))
+	w.quiet()
+}
+
+// TestIdentityThatIsNoAddress: what would be something else when it is written
+// again is left out.
+func TestIdentityThatIsNoAddress(t *testing.T) {
+	for _, v := range []string{`<sip:a b@x>`, `<sip:@x>`, `<http://x>`, `<tel:>`, `sip:1 <sip:2@x>`, `<sip:"a"@x>`, `<sip:a@x`, `"<sip:+33@x>`, `<urn:service:sos>`} {
+		w := newRawWorld(t, identity(sbc.Identity{Trust: true, Present: sbc.InPAI}))
+		inv := w.a.invite("+33123456789", header("P-Asserted-Identity", v))
+		var m *siptest.Message
+		refused := false
+		eventually(t, "INVITE or a refusal", func() bool {
+			m = w.b.take(is("INVITE"))
+			refused = refused || w.a.take(func(m *siptest.Message) bool { return m.Code == 400 }) != nil
+			return m != nil || refused
+		})
+		if m == nil {
+			continue
+		}
+		if got := m.All("P-Asserted-Identity"); len(got) > 0 {
+			t.Errorf("%s became %q", v, got)
+		}
+		w.b.reply(m, 486, "t", nil)
+		w.a.ackFailure(inv, w.a.code(486))
+	}
+}

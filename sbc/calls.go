@@ -193,6 +193,7 @@ type group struct {
 	sessID  string
 	recent  recentKey
 	attempt *call.Attempt // of the first pass
+	private bool          // its caller asked not to be named; set before anybody shares it
 }
 
 // pass is one way through the gateway, as the record shows it.

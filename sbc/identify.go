@@ -216,6 +216,23 @@ func (fi *flowIdentity) has(who aor, now time.Time) bool {
 	return now.Before(fi.until[who])
 }
 
+// only is the one address of record that the flow has registered; false when
+// there are several.
+func (fi *flowIdentity) only(now time.Time) (who aor, ok bool) {
+	fi.ids.mu.Lock()
+	defer fi.ids.mu.Unlock()
+	for a, t := range fi.until {
+		if !now.Before(t) {
+			continue
+		}
+		if ok {
+			return aor{}, false
+		}
+		who, ok = a, true
+	}
+	return who, ok
+}
+
 // any is one of the addresses of record, for the operator.
 func (fi *flowIdentity) any() aor {
 	fi.ids.mu.Lock()

@@ -40,6 +40,9 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		return
 	}
 	grp := g.direct(r, a)
+	if a.Pass == 1 {
+		grp.private = claims(r, false).privacy.hides()
+	}
 	if g.calls.count(grp) >= maxPasses {
 		d := call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
 			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}}
@@ -221,11 +224,12 @@ func offered(r *sipx.Request) call.Media {
 func (g *Gateway) claim(r *sipx.Request, a *call.Attempt, id identity) (call.Decision, bool) {
 	switch id.kind {
 	case call.Phone:
-		from := aorOf(r.From().URI)
-		if id.has(from) {
-			a.User = from.user
+		who, ok := id.speaker(r)
+		if ok {
+			g.speaksAs(a, r, who)
 			return call.Decision{}, false
 		}
+		from := aorOf(r.From().URI)
 		return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/identity", Severity: call.High, Action: call.IdentityForged,
 			Reason:  "From is " + from.String() + ", this flow registered another",
 			Subject: call.Subject{Kind: "user", Value: id.who.any().user}}, true

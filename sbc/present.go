@@ -47,7 +47,10 @@ func (g *Gateway) fromHost(t route, a *call.Attempt, host string, f *sipx.Flow) 
 
 // present shows the caller of an INVITE on a route: From, and the header
 // fields that go with it.
-func (g *Gateway) present(t route, src *leg, a *call.Attempt, r *sipx.Request, f *sipx.Flow) (from string, hs []sipx.HeaderField) {
+//
+// sticky: the caller asked for privacy when the call came in. A PBX that drops
+// the wish on the way does not make it undone.
+func (g *Gateway) present(t route, src *leg, a *call.Attempt, r *sipx.Request, f *sipx.Flow, sticky bool) (from string, hs []sipx.HeaderField) {
 	at, to := g.termsOf(src), g.towards(t)
 	c := claims(r, at.Trust)
 	host := g.fromHost(t, a, c.from.URI.Host, f)
@@ -55,7 +58,12 @@ func (g *Gateway) present(t route, src *leg, a *call.Attempt, r *sipx.Request, f
 	if stand := g.standIn(c, a, &at, &to, caller); stand != "" {
 		user, caller, name, c.asserted = stand, stand, "", nil
 	}
-	private := c.privacy.hides() && !a.Emergency()
+	private := (c.privacy.hides() || sticky && !c.privacy.none) && !a.Emergency()
+	unnamed := anonymous(c.from)
+	if unnamed && src.kind == call.Phone && to.Trust {
+		user, unnamed = escapeUser(src.aor.user), false // the PBX must know whose call it is; Privacy says the rest
+		host = g.fromHost(t, a, src.aor.domain, f)
+	}
 	if to.Present == InFrom && caller != "" && !anonymous(c.from) {
 		user = caller
 		if len(c.asserted) > 0 && c.asserted[0].Display != "" {
@@ -64,13 +72,16 @@ func (g *Gateway) present(t route, src *leg, a *call.Attempt, r *sipx.Request, f
 	}
 	hidden := private && !to.Trust
 	switch {
-	case hidden, anonymous(c.from):
+	case hidden, unnamed:
 		from = nobody
 	default:
 		from = nameAddr(name, sipURI(user, host))
 	}
 	if !hidden {
 		hs = g.assertions(t, to, c, user, name, caller, host)
+	}
+	if sticky && !c.privacy.hides() && !c.privacy.none {
+		c.privacy.id = true
 	}
 	if v := c.privacy.value(hidden); v != "" {
 		hs = append(hs, sipx.HeaderField{Name: "Privacy", Value: v})

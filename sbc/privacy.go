@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -73,6 +74,25 @@ const (
 	anonymousHost = "anonymous.invalid"
 	nobody        = `"Anonymous" <sip:anonymous@` + anonymousHost + `>`
 )
+
+// speaker is the address of record that a phone calls as: From; where that
+// names nobody, the one that P-Preferred-Identity names (RFC 3325 §9.2), else
+// the only one of its connection. False: none that it has registered.
+func (id identity) speaker(r *sipx.Request) (aor, bool) {
+	from := r.From()
+	if who := aorOf(from.URI); !anonymous(from) || id.has(who) {
+		return who, id.has(who)
+	}
+	for _, n := range assertedIn(r.Headers("P-Preferred-Identity")) {
+		if who := aorOf(n.URI); id.has(who) {
+			return who, true
+		}
+	}
+	if id.kind != call.Phone {
+		return aor{}, false
+	}
+	return id.who.only(r.At)
+}
 
 // anonymous: From names nobody.
 func anonymous(n sipx.NameAddr) bool {

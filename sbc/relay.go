@@ -262,7 +262,7 @@ func (p *relay) names() (callID, tag string) {
 func (p *relay) ends(t route, f *sipx.Flow) (from, to leg) {
 	from = leg{side: p.a.Side, kind: p.a.PeerKind, name: p.a.Peer, flow: p.r.Flow}
 	if from.kind == call.Phone {
-		from.aor = aorOf(p.r.From().URI)
+		from.aor, _ = p.id.speaker(p.r)
 		from.token = p.g.bindings.on(p.r.Flow, from.aor)
 	}
 	to = leg{side: t.side(), kind: t.kind, name: t.name(), flow: f}
@@ -282,7 +282,7 @@ func (p *relay) send(t route, f *sipx.Flow) {
 		return
 	}
 	uri, toAddr := g.requestURI(t, p.a, r)
-	fromAddr, caller := g.present(t, &from, p.a, r, f)
+	fromAddr, caller := g.present(t, &from, p.a, r, f, false)
 	if r.Method() == "MESSAGE" {
 		hs = append(hs, caller...)
 	}

@@ -115,7 +115,7 @@ func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sip
 	l := &s.legs[b2bua.A]
 	l.side, l.kind, l.name, l.flow, l.sdp, l.theirs = r.Flow.Side, id.kind, id.name(), r.Flow, from, tx
 	if id.kind == call.Phone {
-		l.aor = aorOf(r.From().URI)
+		l.aor, _ = id.speaker(r)
 		l.token = g.bindings.on(r.Flow, l.aor)
 	}
 	s.firstSeq = r.CSeq()

@@ -16,7 +16,8 @@ import (
 // the answer to a challenge, else a second INVITE too early.
 func (s *session) again(r *sipx.Request, id identity) {
 	l := &s.legs[b2bua.A] // kind, name and aor are set at birth
-	same := id.kind == l.kind && id.name() == l.name && (l.kind != call.Phone || aorOf(r.From().URI) == l.aor && id.has(l.aor))
+	who, speaks := id.speaker(r)
+	same := id.kind == l.kind && id.name() == l.name && (l.kind != call.Phone || speaks && who == l.aor)
 	if !same && l.kind == call.PBX {
 		same = id.kind == call.PBX
 	}
@@ -161,7 +162,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 		hs = append(hs, contentField)
 	}
 	uri, to := s.g.requestURI(t, s.a, r)
-	from, caller := s.g.present(t, a, s.a, r, f)
+	from, caller := s.g.present(t, a, s.a, r, f, s.group.private)
 	callID := s.g.mapped("call", s.key.callID, s.key.fromTag, s.key.uri, s.group.id)
 	if b.dialog.CallID != callID || b.dialog.Remote != to {
 		b.dialog = sipx.Dialog{CallID: callID, LocalTag: sipx.NewTag()}
