@@ -18,13 +18,10 @@ package srtp
 import (
 	"crypto/aes"
 	"crypto/cipher"
-	"crypto/hmac"
-	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 )
 
 // Transform is what a crypto suite does to packets.
@@ -72,10 +69,10 @@ type Cipher struct {
 type keys struct {
 	aead  cipher.AEAD // GCM
 	ctr   *ctr        // counter mode
-	mac   hash.Hash   // counter mode
+	mac   *mac        // counter mode
 	salt  [16]byte    // 12 or 14 bytes, then zero
 	iv    [16]byte
-	sum   [sha1.Size]byte
+	sum   [gcmTag]byte
 	extra [12]byte
 }
 
@@ -129,9 +126,7 @@ func derive(master cipher.Block, salt []byte, label byte, n int) []byte {
 func (k *keys) init(t Transform, key, auth, salt []byte) (err error) {
 	copy(k.salt[:], salt)
 	if t != GCM {
-		k.mac = hmac.New(sha1.New, auth)
-		k.mac.Sum(k.sum[:0])
-		k.mac.Reset() // from here on it starts from saved states
+		k.mac = newMAC(auth)
 		k.ctr, err = newCTR(key)
 		return err
 	}
@@ -319,9 +314,5 @@ func (k *keys) crypt(b []byte, ssrc uint32, index uint64) {
 // authenticate is HMAC-SHA1 over b and a word in the clear: the ROC of SRTP,
 // which is not sent (RFC 3711 §4.2), or the index of SRTCP.
 func (k *keys) authenticate(b []byte, word uint32) []byte {
-	k.mac.Reset()
-	k.mac.Write(b)
-	binary.BigEndian.PutUint32(k.extra[:], word)
-	k.mac.Write(k.extra[:4])
-	return k.mac.Sum(k.sum[:0])
+	return k.mac.of(b, word)
 }
