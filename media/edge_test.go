@@ -216,9 +216,9 @@ func TestIndicesRunOut(t *testing.T) {
 		t.Error("the last index is not used")
 	}
 	send(t, r.ph[B].rtp, rtpPacket(2, 0, "one more"), r.rtp[B])
-	waitRefused(t, s, B, Repeat, 1)
+	waitRefused(t, s, B, UsedUp, 1)
 	send(t, r.ph[B].rtcp, rrPacket(2), r.rtcp[B])
-	waitRefused(t, s, B, Repeat, 2)
+	waitRefused(t, s, B, UsedUp, 2)
 }
 
 // TestManySessions: a full shard hands each packet to its own session and

@@ -12,6 +12,11 @@ import (
 // they must go on where they were, or replays pass and key stream repeats.
 const maxPast = 4
 
+// rekeyOverlap is how long after a change of keys packets under the former
+// ones are taken: both ends of a leg change at the signalling, and packets
+// overtake that or are overtaken by it.
+const rekeyOverlap = time.Second
+
 // end is one leg's half of one stream: its two ports, where the other side of
 // them is, and the state of both directions. Owned by the shard.
 //
@@ -37,6 +42,8 @@ type end struct {
 	latch  [2]netip.AddrPort
 
 	recv, send         *secure
+	former             *secure   // receives beside recv, for packets that are on their way
+	formerUntil        time.Time // no longer than this
 	pastRecv, pastSend []*secure // newest last
 	bucket             bucket
 	quality            quality
@@ -139,6 +146,9 @@ func (e *end) set(now time.Time, r Remote, recv, send *secure) {
 	e.remote = r
 	if again && recv != e.recv {
 		e.graceUntil = now.Add(injectionGrace)
+		if e.former = nil; recv != nil && e.recv != nil && !recv.keys.sameMaterial(e.recv.keys) {
+			e.former, e.formerUntil = e.recv, now.Add(rekeyOverlap)
+		}
 	}
 	e.pastRecv = retire(e.pastRecv, e.recv, recv)
 	e.pastSend = retire(e.pastSend, e.send, send)

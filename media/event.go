@@ -18,6 +18,10 @@ const (
 	// At most one in injectionEvery per session; Count is since the last
 	// one, Leg, Stream and Source are of the first of them.
 	Injection
+	// KeyUsedUp: a key that we send with has protected as many packets as a
+	// key may. Nothing more is sent under it; the leg needs new keys or the
+	// call ends. Told once per session.
+	KeyUsedUp
 )
 
 func (k EventKind) String() string {
@@ -26,6 +30,8 @@ func (k EventKind) String() string {
 		return "inactive"
 	case Injection:
 		return "injection"
+	case KeyUsedUp:
+		return "key used up"
 	}
 	return "none"
 }
@@ -68,6 +74,10 @@ func (s *Session) due(now time.Time, list []notice) []notice {
 	if s.injected.Count > 0 && now.Sub(s.injectedAt) >= injectionEvery {
 		list = s.tell(list, s.injected)
 		s.injected, s.injectedAt = Event{}, now
+	}
+	if s.usedUp.Kind != 0 && !s.usedUpTold {
+		s.usedUpTold = true
+		list = s.tell(list, s.usedUp)
 	}
 	if s.inactivity <= 0 {
 		return list

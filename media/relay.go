@@ -17,8 +17,11 @@ func (p *port) Receive(at time.Time, data []byte, from netip.AddrPort) {
 	}()
 	if why, ok := e.relay(at, data, from, p.rtcp); !ok {
 		e.refuse(why)
-		if why == WrongSource || why == Auth {
+		switch why {
+		case WrongSource, Auth:
 			e.session.suspect(at, e, from)
+		case UsedUp:
+			e.session.usedUp = Event{ID: e.session.id, Kind: KeyUsedUp, Leg: e.peer.leg, Stream: e.stream}
 		}
 	}
 }
@@ -66,7 +69,7 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 	size, newest := len(b), true
 	if e.recv != nil {
 		var why Cause
-		if b, newest, why = e.recv.openRTP(b, header); b == nil {
+		if b, newest, why = e.openRTP(at, b, header); b == nil {
 			return why, false
 		}
 	}
@@ -113,7 +116,7 @@ func (e *end) relayRTCP(at time.Time, b []byte, from netip.AddrPort) (Cause, boo
 	newest := true
 	if e.recv != nil {
 		var why Cause
-		if b, newest, why = e.recv.openRTCP(b); b == nil {
+		if b, newest, why = e.openRTCP(at, b); b == nil {
 			return why, false
 		}
 	}

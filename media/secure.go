@@ -94,7 +94,10 @@ func (s *secure) sealRTP(b []byte, header int) (out []byte, why Cause) {
 		return nil, Sources
 	}
 	i := win.estimate(sequence(b))
-	if i > srtp.MaxIndex || !win.fresh(i) {
+	if i > srtp.MaxIndex {
+		return nil, UsedUp
+	}
+	if !win.fresh(i) {
 		return nil, Repeat
 	}
 	note(&s.rtp, win, known, ssrc, i)
@@ -130,7 +133,7 @@ func (s *secure) sealRTCP(b []byte) (out []byte, why Cause) {
 	}
 	i := win.top + 1
 	if i > srtp.MaxRTCPIndex {
-		return nil, Repeat
+		return nil, UsedUp
 	}
 	note(&s.rtcp, win, known, ssrc, i)
 	return s.cipher.SealRTCP(b, ssrc, uint32(i)), 0

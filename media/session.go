@@ -65,6 +65,8 @@ type Session struct {
 	active     time.Time // last accepted packet or Set
 	injected   Event     // not told yet
 	injectedAt time.Time // last told
+	usedUp     Event
+	usedUpTold bool
 }
 
 // Open binds the ports of all streams on both legs. It may be called for many

@@ -14,6 +14,7 @@ type shard struct {
 	rate     float64
 	burst    float64
 	scratch  []byte // RTCP is rewritten into it
+	kept     []byte // a packet that is tried under two keys
 }
 
 func newShard(e bind.Engine, cfg Config) *shard {
@@ -24,5 +25,6 @@ func newShard(e bind.Engine, cfg Config) *shard {
 		burst:    float64(cfg.PacketBurst),
 		// A compound may grow by what one packet of it grows, and by a tag.
 		scratch: make([]byte, 0, 3*maxPacket+bind.Tail),
+		kept:    make([]byte, 0, maxPacket+bind.Tail),
 	}
 }

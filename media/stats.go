@@ -16,6 +16,7 @@ const (
 	WrongSource              // from elsewhere than the leg's address
 	Auth                     // SRTP authentication failed, wrong MKI included
 	Replay                   // SRTP index seen before, or too old to tell
+	UsedUp                   // the key to protect it with has protected all it may (RFC 3711 §9.2)
 	Repeat                   // would protect a second packet under one index
 	Sources                  // more synchronisation sources than the cap
 	Rate                     // more packets per second than the cap
@@ -28,7 +29,7 @@ const (
 )
 
 var causeNames = [numCauses]string{"runt", "jumbo", "not_rtp", "malformed", "misdirected", "unready",
-	"wrong_source", "auth", "replay", "repeat", "sources", "rate", "filtered", "no_target", "send_failed", "panic"}
+	"wrong_source", "auth", "replay", "key_used_up", "repeat", "sources", "rate", "filtered", "no_target", "send_failed", "panic"}
 
 func (c Cause) String() string {
 	if c >= numCauses {

@@ -126,16 +126,23 @@ func (s *session) closeMedia() {
 func (s *session) mediaEvent(gen int, e media.Event) {
 	switch e.Kind {
 	case media.Inactive:
-		s.post(input{do: func() {
-			// Not while it rings, and not of media that another route had.
-			if up := s.state.Phase == b2bua.Up || s.state.Phase == b2bua.Modifying; up && s.media != nil && s.mediaGen == gen {
-				s.follow(b2bua.Event{Kind: b2bua.Hangup, Cause: "media-inactivity"})
-			}
-		}})
+		s.mediaOver(gen, "media-inactivity")
+	case media.KeyUsedUp:
+		s.mediaOver(gen, "media-key-used-up")
 	case media.Injection:
 		s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.MediaInjection, Severity: call.Medium, Rule: "media/injection",
 			Reason: "packets from a wrong source or without the key were dropped", CallID: e.ID, Source: e.Source,
 			Subject:  call.Subject{Kind: "source", Value: e.Source.Addr().String()},
 			Evidence: []call.Evidence{{Name: "media.refused_packets", Value: e.Count, Threshold: 0}}})
 	}
+}
+
+// mediaOver ends the call for what happened to its media. Not while it rings,
+// and not for media that another route had.
+func (s *session) mediaOver(gen int, cause string) {
+	s.post(input{do: func() {
+		if up := s.state.Phase == b2bua.Up || s.state.Phase == b2bua.Modifying; up && s.media != nil && s.mediaGen == gen {
+			s.follow(b2bua.Event{Kind: b2bua.Hangup, Cause: cause})
+		}
+	}})
 }
