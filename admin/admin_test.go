@@ -38,6 +38,7 @@ func full() Source {
 		Calls:         func() int { return 2 },
 		Registrations: func() int { return 5 },
 		PBX:           func() (int, int) { return 1, 2 },
+		Registering:   func() Registering { return Registering{Waiting: 4, Refreshed: 6, Deferred: 1} },
 		Counters:      c,
 		Signalling:    func() Signalling { return Signalling{Requests: 7} },
 		Media: func() Media {

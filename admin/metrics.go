@@ -19,6 +19,7 @@ type Source struct {
 	Ready         func() []Check
 	Calls         func() int // live calls
 	Registrations func() int // bindings
+	Registering   func() Registering
 	PBX           func() (up, all int)
 	Counters      *Counters
 	Quality       *Quality // of finished calls
@@ -34,6 +35,12 @@ type Source struct {
 type Signalling struct {
 	Requests, Responses, Malformed, Dropped, Strays, Retransmits uint64
 	Conns, ConnsRefused, Panics                                  uint64
+}
+
+// Registering is how registrations fare on their way to the PBX.
+type Registering struct {
+	Waiting             int    // for their turn
+	Refreshed, Deferred uint64 // answered in place of the PBX, sent away for a while
 }
 
 // Media is the state and the counters of the media plane.
@@ -151,6 +158,9 @@ var (
 	refused       = counter("rampart_sbc_refused_messages_total", "Messages refused before a decision.", "reason")
 	callsUp       = gauge("rampart_sbc_calls_active", "Calls that are up or being set up.")
 	registered    = gauge("rampart_sbc_registrations_active", "Bindings that the PBX accepted.")
+	regWaiting    = gauge("rampart_sbc_waiting_registrations_active", "Registrations that wait for their turn at the PBX.")
+	regRefreshed  = counter("rampart_sbc_refreshed_registrations_total", "Registrations answered in place of the PBX.")
+	regDeferred   = counter("rampart_sbc_deferred_registrations_total", "Registrations sent away with 503, to come later.")
 	pbx           = gauge("rampart_sbc_pbx_active", "Configured PBXs by whether they answer.", "state")
 	messages      = counter("rampart_sipx_messages_total", "Messages that arrived.", "kind")
 	retransmits   = counter("rampart_sipx_retransmits_total", "Requests that arrived again.")
@@ -198,6 +208,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		"quality":  func() { s.Quality.collect(ch) },
 		"calls":    when(s.Calls, func(n int) { put(callsUp, float64(n)) }),
 		"bindings": when(s.Registrations, func(n int) { put(registered, float64(n)) }),
+		"registering": when(s.Registering, func(x Registering) {
+			put(regWaiting, float64(x.Waiting))
+			num(regRefreshed, x.Refreshed)
+			num(regDeferred, x.Deferred)
+		}),
 		"pbx": func() {
 			if s.PBX != nil {
 				up, all := s.PBX()

@@ -26,6 +26,7 @@ type Counters struct {
 	Panics     atomic.Uint64
 	logged     atomic.Int64 // unix time of the last malformed line in the log
 	skipped    atomic.Uint64
+	stormed    atomic.Int64 // unix time of the last word on deferred registrations
 }
 
 func newID() string {

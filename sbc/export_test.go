@@ -80,6 +80,3 @@ func (g *Gateway) HoldChallenges(n int) (held int) {
 	}
 	return held
 }
-
-// Waiting is how many registrations wait for their turn.
-func (g *Gateway) Waiting() int { return g.pacer.waiting() }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -177,6 +178,22 @@ func (g *Gateway) pacing() {
 		case <-timer.C:
 		}
 	}
+}
+
+// Waiting is how many registrations wait for their turn at the PBX.
+func (g *Gateway) Waiting() int { return g.pacer.waiting() }
+
+// deferred tells of registrations that there was no room for, once a minute.
+func (g *Gateway) deferred(at time.Time) {
+	n, now := g.Counters.Deferred.Add(1), at.Unix()
+	last := g.Counters.stormed.Load()
+	if now-last < 60 || !g.Counters.stormed.CompareAndSwap(last, now) {
+		return
+	}
+	g.log.Warn("more registrations than the PBX is given; some are sent away for a while", "waiting", g.Waiting(), "rate", g.cfg.Registrations.Rate)
+	g.deps.Reporter.System(call.SystemEvent{At: at, Action: call.Flood, Severity: call.Medium, Rule: "base/registration-storm",
+		Reason: "more registrations than the PBX is given", Subject: call.Subject{Kind: "node", Value: g.cfg.Node},
+		Evidence: []call.Evidence{{Name: "registrations.waiting", Value: g.Waiting()}, {Name: "registrations.deferred", Value: n}}})
 }
 
 // knownPhone: the connection or the address has registered this user before.

@@ -101,7 +101,7 @@ func (g *Gateway) ask(req *registration, id identity) {
 	case now:
 		req.send()
 	case full && !req.here(true):
-		g.Counters.Deferred.Add(1)
+		g.deferred(r.At)
 		g.registered(r, req.a, 503, sentCredentials(r))
 		req.tx.Respond(503, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(int(g.pacer.retryAfter().Seconds()))}}, nil)
 	}

@@ -257,6 +257,11 @@ func TestRegistrationStorm(t *testing.T) {
 		t.Errorf("%d sent away, %d answered", n, m)
 	}
 	w.b.never("REGISTER", known.fresh)
+	w.rep.mu.Lock()
+	defer w.rep.mu.Unlock()
+	if len(w.rep.systems) != 1 || w.rep.systems[0].Rule != "base/registration-storm" || w.rep.systems[0].Action != call.Flood {
+		t.Errorf("told: %+v", w.rep.systems)
+	}
 }
 
 // TestRegistrationsWaitTheirTurn: nothing is lost over the rate.

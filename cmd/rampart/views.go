@@ -14,6 +14,10 @@ func (g *gateway) source() admin.Source {
 	return admin.Source{
 		Ready: g.ready,
 		Calls: func() int { return g.sbc.Active() }, Registrations: func() int { return g.sbc.Bindings() },
+		Registering: func() admin.Registering {
+			c := &g.sbc.Counters
+			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load()}
+		},
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Counters: g.rep.counters, Quality: &g.rep.quality,
 		Signalling: func() admin.Signalling {
