@@ -1,31 +1,68 @@
 package main
 
 import (
+	"context"
 	"math"
 	"os"
 	"runtime/debug"
+	"runtime/metrics"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// gcPercent is how much the heap may grow between two collections when nobody
-// has said otherwise. What a call leaves behind is garbage within a second, so
-// fewer collections cost a little memory and spare a single core the pauses
-// that callers would hear of.
-const gcPercent = 400
+// The collector runs about every gcEvery: what a call leaves behind is garbage
+// within a second, and collecting it more often only slows a single core down
+// for a tenth of a second each time, which callers notice. Between collections
+// the heap may grow by gcLeast to gcMost per cent: an idle gateway stays small.
+const (
+	gcEvery = 3 * time.Second
+	gcLeast = 100
+	gcMost  = 400
+)
 
-// tuneMemory sets the collector's defaults where GOGC and GOMEMLIMIT do not:
-// the heap may grow freely until three quarters of the memory there is, and is
-// collected the harder above it, so that generosity never becomes a kill.
-func tuneMemory() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+// tuneMemory looks after the collector until ctx ends, where GOGC and
+// GOMEMLIMIT do not. The heap may grow freely until three quarters of the
+// memory there is, and is collected the harder above it, so that generosity
+// never becomes a kill.
+func tuneMemory(ctx context.Context) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if n := memory(os.ReadFile); n > 0 {
 			debug.SetMemoryLimit(n / 4 * 3)
 		}
 	}
+	if os.Getenv("GOGC") == "" {
+		go paceCollector(ctx)
+	}
+}
+
+func paceCollector(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	heap := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	metrics.Read(heap)
+	percent, last, at := gcLeast, heap[0].Value.Uint64(), time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		metrics.Read(heap)
+		now, all := time.Now(), heap[0].Value.Uint64()
+		want := gcPercent(float64(all-last)/now.Sub(at).Seconds(), float64(heap[1].Value.Uint64()))
+		last, at = all, now
+		if want > percent*5/4 || want < percent*4/5 { // a change stops everything for a moment
+			percent = want
+			debug.SetGCPercent(percent)
+		}
+	}
+}
+
+// gcPercent is by how much the heap may grow, for a rate of allocation in
+// octets per second and what the last collection left.
+func gcPercent(rate, live float64) int {
+	return int(min(max(100*rate*gcEvery.Seconds()/max(live, 1<<20), gcLeast), gcMost))
 }
 
 // memory is what this process may use: the machine's, or less where a control

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io/fs"
+	"math"
 	"testing"
 )
 
@@ -34,5 +35,24 @@ func TestMemory(t *testing.T) {
 				t.Errorf("memory is %d, want %d", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestGCPercent(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		rate, live float64
+		want       int
+	}{
+		{0, 30 * mib, gcLeast},
+		{8 * mib, 24 * mib, gcLeast},
+		{20 * mib, 30 * mib, 200},
+		{80 * mib, 45 * mib, gcMost},
+		{80 * mib, 0, gcMost},
+		{math.Inf(1), mib, gcMost},
+	} {
+		if got := gcPercent(tt.rate, tt.live); got != tt.want {
+			t.Errorf("%v octets/s with %v alive: %d %%, want %d", tt.rate, tt.live, got, tt.want)
+		}
 	}
 }

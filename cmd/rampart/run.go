@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -29,7 +30,9 @@ func (c *runCmd) Run(app *app) error {
 	if err != nil {
 		return err
 	}
-	tuneMemory()
+	tuned, stop := context.WithCancel(context.Background())
+	defer stop()
+	tuneMemory(tuned)
 	level := slog.LevelInfo
 	if c.Debug {
 		level = slog.LevelDebug
