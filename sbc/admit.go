@@ -267,10 +267,21 @@ func (g *Gateway) options(r *sipx.Request, id identity) {
 	case len(r.UnsupportedTags()) > 0:
 		tell(420)
 		g.badExtension(r)
+	case id.kind == call.PBX && g.away(r):
+		tell(480) // RFC 3261 §11.2: the code that an INVITE would get
+		r.Refuse(480, nil)
 	default:
 		tell(200)
-		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: "timer"}})
+		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: sipx.Supported}})
 	}
+}
+
+// away: the request is for a contact of a phone that cannot be reached. PBXs
+// ask so whom they may ring.
+func (g *Gateway) away(r *sipx.Request) bool {
+	user := r.URI().User
+	b, ok := g.bindings.get(user, r.At)
+	return ok && (b.flow == nil || !b.flow.Alive()) || !ok && madeHere(user)
 }
 
 func (g *Gateway) forUs(r *sipx.Request) bool { u := r.URI(); return u.User == "" }

@@ -99,6 +99,12 @@ func (g *Gateway) token(a aor, c sipx.NameAddr) string {
 	return "rp" + hex.EncodeToString(m.Sum(nil)[:12])
 }
 
+// madeHere reports whether a user has the shape of what token makes.
+func madeHere(user string) bool {
+	hexed, ok := strings.CutPrefix(user, "rp")
+	return ok && len(hexed) == 24 && strings.Trim(hexed, "0123456789abcdef") == ""
+}
+
 // mapped derives an identifier of ours from one of theirs: the same for a
 // retry and a refresh, and telling nothing.
 func (g *Gateway) mapped(kind string, parts ...string) string {

@@ -22,11 +22,7 @@ func TestNotifyBeforeRegistered(t *testing.T) {
 		return w.b.request("REGISTER")
 	}
 	waiting := func(contact string, n int) *siptest.Message {
-		m := hop("NOTIFY", w.b.invite("x"), "")
-		m.URI = contact
-		m.Set("From", "<sip:vm@"+w.b.host()+">;tag="+unique("f"))
-		m.Set("To", "<"+contact+">")
-		m.Set("Call-ID", unique("early"))
+		m := w.b.alone("NOTIFY", contact)
 		m.Set("CSeq", fmt.Sprint(n, " NOTIFY"))
 		m.Set("Contact", "<sip:vm@"+w.b.addr().String()+">")
 		m.Set("Event", "message-summary")
@@ -71,4 +67,37 @@ func TestNotifyBeforeRegistered(t *testing.T) {
 	other.answer("REGISTER", 403)
 	w.b.answer("NOTIFY", 480)
 	w.secret(p, other)
+}
+
+// A PBX asks by OPTIONS whom it may ring.
+func TestOptionsForPhones(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	ask := func(uri string, want int) {
+		t.Helper()
+		w.b.send(w.b.alone("OPTIONS", uri))
+		w.b.answer("OPTIONS", want)
+	}
+	ask(p.contact, 200)
+	ask("sip:"+w.b.gw.String(), 200)
+	ask("sip:somebody@"+w.b.gw.String(), 200)
+	ask("sip:rp0123456789abcdef01234567@"+w.b.gw.String(), 480)
+	p.close()
+	eventually(t, "a gateway that has noticed", func() bool {
+		w.b.send(w.b.alone("OPTIONS", p.contact))
+		return w.b.expect("an answer", func(m *siptest.Message) bool { return m.Code != 0 && m.Code != 100 }).Code == 480
+	})
+}
+
+// alone builds a request of a dialog of its own.
+func (r *raw) alone(method, uri string) *siptest.Message {
+	m := &siptest.Message{Method: method, URI: uri}
+	m.Add("Via", r.via())
+	m.Add("Max-Forwards", "70")
+	m.Add("From", "<sip:vm@"+r.host()+">;tag="+unique("f"))
+	m.Add("To", "<"+uri+">")
+	m.Add("Call-ID", unique("alone"))
+	m.Add("CSeq", "1 "+method)
+	return m
 }

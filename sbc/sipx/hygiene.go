@@ -53,6 +53,9 @@ var optionTags = map[string]bool{
 	"timer":      true,
 }
 
+// Supported is our Supported header, where we speak for ourselves.
+const Supported = "100rel, histinfo, norefersub, replaces, timer"
+
 // Allow is our Allow header: what is not in it gets 405.
 const Allow = "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, OPTIONS, REGISTER, REFER, NOTIFY, SUBSCRIBE, PUBLISH, MESSAGE"
 
