@@ -31,6 +31,7 @@ type binding struct {
 	// when it stands, the PBX granted it for longer.
 	cseq        uint32
 	print       [16]byte
+	leaving     bool // a REGISTER that lets it go is on its way, or the PBX refused it
 	interval    time.Duration
 	told        time.Time
 	half, until time.Time // of what the PBX granted

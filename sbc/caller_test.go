@@ -445,3 +445,41 @@ func TestIdentityThatIsNoAddress(t *testing.T) {
 		w.a.ackFailure(inv, w.a.code(486))
 	}
 }
+
+// TestWhoSpeaksNow: a re-INVITE or UPDATE may say that the PBX has put somebody
+// else on the line.
+func TestWhoSpeaksNow(t *testing.T) {
+	for _, x := range []struct {
+		i    sbc.Identity
+		want string
+	}{
+		{sbc.Identity{Trust: true, Allowed: []string{"+33199001"}}, `"Carol" <sip:+33199001003@` + domain + ">"},
+		{sbc.Identity{Trust: true, Allowed: []string{"+33199002"}, Default: "+33199002000"}, ""},
+		{sbc.Identity{}, ""},
+	} {
+		w := newRawWorld(t, identity(x.i))
+		inv := w.b.invite("+442079460000", from("<sip:+33199001001@x>"))
+		in := w.a.request("INVITE")
+		w.a.reply(in, 200, "t", w.a.sdp())
+		ok := w.b.code(200)
+		w.b.send(w.b.within("ACK", 1, inv, ok))
+		w.a.request("ACK")
+		re := withSDP(w.b.within("INVITE", 2, inv, ok), w.b.sdp())
+		re.Add("P-Asserted-Identity", `"Carol" <sip:+33199001003@pbx.inside>`)
+		w.b.send(re)
+		if in = w.a.expect("re-INVITE", func(m *siptest.Message) bool { return m.Method == "INVITE" && siptest.Param(m.Get("To"), "tag") != "" }); in.Get("P-Asserted-Identity") != x.want {
+			t.Errorf("%+v: re-INVITE with %q", x.i, in.Get("P-Asserted-Identity"))
+		}
+		w.a.reply(in, 200, "", w.a.sdp())
+		again := w.b.expect("200 to the re-INVITE", func(m *siptest.Message) bool { return m.Code == 200 && m.Get("CSeq") == "2 INVITE" })
+		w.b.send(w.b.within("ACK", 2, inv, again))
+		w.b.send(w.b.within("BYE", 3, inv, ok))
+		w.a.reply(w.a.request("BYE"), 200, "", nil)
+		w.b.answer("BYE", 200)
+		w.quiet()
+		w.hidden()
+		if s := w.a.saw(); strings.Contains(s, "pbx.inside") {
+			t.Error("a host of the inside crossed")
+		}
+	}
+}

@@ -277,6 +277,7 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 			hs = append(hs, h)
 		}
 	}
+	hs = append(hs, s.named(in.req.Headers("P-Asserted-Identity"), from, x)...)
 	if hs, body, err = s.withParts(in.req, to, hs, body); err != nil {
 		refuse(415, err)
 		return

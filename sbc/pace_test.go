@@ -124,6 +124,8 @@ func TestRefreshOfBinding(t *testing.T) {
 		{"the same again", func(*binding, *refresh) {}, true, time.Minute},
 		{"as before", func(_ *binding, x *refresh) { x.want = 0 }, true, time.Minute},
 		{"no number above", func(_ *binding, x *refresh) { x.cseq = 5 }, false, 0},
+		{"it is let go", func(b *binding, _ *refresh) { b.leaving = true }, false, 0},
+		{"busy, and it is let go", func(b *binding, x *refresh) { b.leaving, x.squeezed = true, true }, false, 0},
 		{"another connection", func(_ *binding, x *refresh) { x.flow = other }, false, 0},
 		{"a lost connection", func(b *binding, _ *refresh) { b.flow = nil }, false, 0},
 		{"something changed", func(_ *binding, x *refresh) { x.print[0] = 2 }, false, 0},

@@ -170,18 +170,27 @@ func (g *Gateway) assertion(t route, n sipx.NameAddr, host string) string {
 	return nameAddr(n.Display, sipURI(user, host))
 }
 
-// connected shows who answers (RFC 3325 §5 for responses): between two that
-// are trusted, and nobody who asks not to be named is named to a phone.
-func (s *session) connected(res *sipx.Response, from, to *leg) (hs []sipx.HeaderField) {
-	if !s.g.trusts(from.kind, from.name) || !s.g.trusts(to.kind, to.name) {
+// named shows who one end of the call is now, in an answer or a request of the
+// dialog (RFC 3325 §5, RFC 4916 without its signature): between two that are
+// trusted, and only by numbers that both may use.
+func (s *session) named(asserted []string, from, to *leg) (hs []sipx.HeaderField) {
+	g := s.g
+	if len(asserted) == 0 || !g.trusts(from.kind, from.name) || !g.trusts(to.kind, to.name) {
 		return nil
 	}
-	host := s.g.cfg.Domains[0]
+	at, there := g.termsOf(from), g.termsOf(to)
+	host := g.cfg.Domains[0]
 	if to.kind == call.PBX && to.flow != nil {
 		host = hostOf(to.flow)
 	}
-	for _, n := range assertedIn(res.Headers("P-Asserted-Identity")) {
-		hs = append(hs, sipx.HeaderField{Name: "P-Asserted-Identity", Value: s.g.assertion(route{}, n, host)})
+	t := route{kind: to.kind}
+	if to.kind == call.Carrier {
+		t.peer = g.peers.byName(to.name)
+	}
+	for _, n := range assertedIn(asserted) {
+		if number := g.public(n.URI); at.admits(number) && there.admits(number) {
+			hs = append(hs, sipx.HeaderField{Name: "P-Asserted-Identity", Value: g.assertion(t, n, host)})
+		}
 	}
 	return hs
 }

@@ -93,6 +93,7 @@ func (g *Gateway) ask(req *registration, id identity) {
 	if req.tx = r.Begin(); req.tx == nil {
 		return
 	}
+	req.leave(false)
 	known, key := g.knownPhone(r, id, req.aor), "source "+r.Flow.Remote.Addr().String()
 	if known {
 		key = req.aor.String()
@@ -279,6 +280,8 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		hs = append(hs, q.listed(out.Res)...)
 	case code == 423:
 		hs = g.minExpires(hs, p)
+	case code == 403 || code == 404 || code >= 600:
+		q.leave(true)
 	case code >= 300 && code < 400:
 		code = 480 // a redirect names the inside
 	case (code == 401 || code == 407) && credentials == "sent" && out.Res.StaleChallenge():

@@ -359,7 +359,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 			hs = append(hs, s.elsewhere(in.res)...)
 		}
 		if code < 300 {
-			hs = append(hs, s.connected(in.res, &s.legs[b2bua.B], l)...)
+			hs = append(hs, s.named(in.res.Headers("P-Asserted-Identity"), &s.legs[b2bua.B], l)...)
 			hs = append(hs, s.g.diversions(in.res, &s.legs[b2bua.B], l.kind, l.name)...)
 		}
 	}

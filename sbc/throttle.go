@@ -192,7 +192,7 @@ func (b *bindings) refresh(x refresh) (binding, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.byToken[x.token]
-	if p == nil || p.flow == nil || p.flow != x.flow || !p.flow.Alive() || p.print != x.print || x.cseq <= p.cseq || x.at.After(p.expires) {
+	if p == nil || p.leaving || p.flow == nil || p.flow != x.flow || !p.flow.Alive() || p.print != x.print || x.cseq <= p.cseq || x.at.After(p.expires) {
 		return binding{}, false
 	}
 	if granted := p.half.Add(p.half.Sub(p.until)); granted.Before(x.back) {
@@ -214,6 +214,24 @@ func (b *bindings) refresh(x refresh) (binding, bool) {
 	p.expires = earlier(p.told.Add(late), p.until)
 	p.cseq, p.asked = x.cseq, x.at
 	return *p, true
+}
+
+// leave marks what a registration lets go: until the PBX has granted it anew
+// nothing is answered in its place.
+func (q *registration) leave(refused bool) {
+	b := &q.g.bindings
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q.star {
+		for _, p := range b.byAoR[q.aor] {
+			p.leaving = true
+		}
+	}
+	for _, c := range q.contacts {
+		if p := b.byToken[q.g.token(q.aor, c)]; p != nil && (refused || q.asked(c) == 0) {
+			p.leaving = true
+		}
+	}
 }
 
 func earlier(a, b time.Time) time.Time {

@@ -177,6 +177,29 @@ func TestRefreshThatThePBXMustSee(t *testing.T) {
 	})
 }
 
+// TestNothingIsMadeUpForWhoLeaves: from when a phone lets go, or the PBX
+// refuses it, the PBX is asked.
+func TestNothingIsMadeUpForWhoLeaves(t *testing.T) {
+	for _, how := range []string{"let go", "refused"} {
+		w := newRawWorld(t, registrations(sbc.Registrations{PhoneInterval: 4 * time.Second, PBXInterval: time.Hour}))
+		x := w.registrar("1001")
+		x.asked(3600)
+		x.here()
+		if how == "let go" {
+			w.ask(x.p, x.message(set("Expires", "0")))
+			x.seen() // no answer yet
+		} else {
+			got := w.ask(x.p, x.message(set("Contact", x.message().Get("Contact")), set("Call-ID", "new")))
+			w.b.reply(x.seen(), 403, "t", nil)
+			if res := <-got; res.Code != 403 {
+				t.Errorf("refused with %d", res.Code)
+			}
+		}
+		x.asked(3600)
+		x.here()
+	}
+}
+
 func without(fs []siptest.Field, name string) (out []siptest.Field) {
 	for _, f := range fs {
 		if f.Name != name {

@@ -47,6 +47,7 @@ func (s *session) sendUpdate(to b2bua.Leg, in input) {
 	f.updates[from] = in.tx
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.AllowWith(in.req.Headers("Allow"))}}
 	hs = append(hs, sipx.Without100rel(withoutContent(s.g.raised(tidyReasons(in.req.Carry(x.side)))))...)
+	hs = append(hs, s.named(in.req.Headers("P-Asserted-Identity"), &s.legs[from], x)...)
 	var body []byte
 	if in.Desc == b2bua.Offer {
 		var err error
