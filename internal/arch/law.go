@@ -25,6 +25,7 @@ func Rampart() Law {
 			{Path: "sbc", Level: 30, Why: "listeners, identification, admission, one owner for each call"},
 			{Path: "sbc/sipx", Level: 28, Why: "the SIP adapter"},
 			{Path: "sbc/b2bua", Level: 26, Pure: true, Why: "the call machine: state and event in, state and actions out"},
+			{Path: "sbc/digest", Level: 26, Pure: true, Why: "answers to digest challenges"},
 			{Path: "sbc/locate", Level: 26, Why: "where a SIP URI is (RFC 3263)"},
 			{Path: "sbc/sdp", Level: 26, Pure: true, Why: "session descriptions"},
 			{Path: "sbc/body", Level: 26, Pure: true, Why: "multipart bodies: what is the description, what else is there"},
