@@ -342,4 +342,7 @@ func (g *Gateway) FlowClosed(f *sipx.Flow) {
 	}
 	g.bindings.closed(f, g.ids.closed(f))
 	g.calls.closed(f)
+	if t := g.trunks[f.Hop]; t != nil && f.Outbound {
+		t.closed(f)
+	}
 }

@@ -11,11 +11,13 @@ import (
 // tried is one INVITE of ours to B: what is needed to end it by itself once
 // the call has gone on to another route.
 type tried struct {
-	seq    uint32
-	flow   *sipx.Flow
-	dialog sipx.Dialog
-	tx     atomic.Pointer[sipx.ClientTx]
-	over   atomic.Bool // abandoned
+	seq     uint32
+	flow    *sipx.Flow
+	dialog  sipx.Dialog
+	out     *sipx.Out
+	answers int // to challenges so far
+	tx      atomic.Pointer[sipx.ClientTx]
+	over    atomic.Bool // abandoned
 }
 
 // enter asks the guards whether the call may go to the peer of the route, and

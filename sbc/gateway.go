@@ -101,6 +101,7 @@ type Peer struct {
 	SRTP           sdp.Policy
 	Redirects      Redirects     // what becomes of its 3xx
 	NAT            bool          // RFC 7362: its media may come from elsewhere than it says
+	Register       *TrunkAccount // where the carrier wants us to; nil = nowhere
 	Health         time.Duration // between OPTIONS; 0 = none
 	Failover       []int         // answers after which the next target or peer is tried; nil = 500, 502, 503, 504
 	Identity       Identity
@@ -178,6 +179,8 @@ type Gateway struct {
 	bindings   bindings
 	calls      calls
 	challenges challenges
+	trunks     map[string]*trunk // by peer; made at the start
+	registrars sync.WaitGroup    // they end before the registrations are taken back
 	turns      turns
 	flood      flood
 	pacer      pacer
@@ -225,6 +228,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.SetGuards(deps.Guards)
 	g.peers.init(cfg)
+	g.trunks = map[string]*trunk{}
+	for i := range g.cfg.Peers {
+		g.trunks[g.cfg.Peers[i].Name] = newTrunk(g, &g.cfg.Peers[i])
+	}
 	g.ids.init()
 	g.bindings.init(cfg.MaxBindings)
 	g.subs.init(cmp.Or(cfg.MaxSubscriptions, 50000), cmp.Or(cfg.MaxSubscriptionsPerUser, 200))
@@ -258,6 +265,9 @@ func (g *Gateway) Start() {
 	for i := range g.cfg.Peers {
 		if p := &g.cfg.Peers[i]; p.Host != "" {
 			g.wg.Go(func() { g.health(route{kind: call.Carrier, peer: p}, p.Health) })
+			if p.Register != nil {
+				g.registrars.Go(g.trunks[p.Name].run)
+			}
 		}
 	}
 	g.wg.Go(g.janitor)
@@ -304,6 +314,8 @@ func (g *Gateway) hangupAll(cause string) {
 func (g *Gateway) Close() {
 	g.hangupAll("shutdown")
 	g.cancel()
+	g.registrars.Wait()
+	g.leaveTrunks()
 	g.stack.Close()
 	g.calls.wait()
 	g.wg.Wait()

@@ -133,7 +133,7 @@ func (g *Gateway) identifyPeer(f *sipx.Flow) identity {
 				continue
 			}
 		}
-		if p.Certificate == "" && len(p.IP) == 0 {
+		if p.Certificate == "" && len(p.IP) == 0 && (p.Register == nil || !g.trunks[p.Name].holds(f)) {
 			continue // nothing identifies it
 		}
 		if !f.Secure() && !p.AllowPlaintext {

@@ -284,7 +284,8 @@ func (s *session) sendModify(to b2bua.Leg, in input) {
 	}
 	o := x.dialog.Request("INVITE", 0, hs, body)
 	x.oursSeq = x.dialog.LocalSeq
-	seq := x.oursSeq
+	x.asked = x.oursSeq
+	seq := x.asked
 	s.send(x, o, func(out sipx.Outcome) { s.modified(to, seq, out) })
 }
 
@@ -308,7 +309,7 @@ func (s *session) modified(l b2bua.Leg, seq uint32, out sipx.Outcome) {
 		}
 	}
 	go s.force(input{do: func() {
-		if s.legs[l].oursSeq == seq {
+		if s.legs[l].asked == seq {
 			s.queue = append(s.queue, in)
 		}
 	}})

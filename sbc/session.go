@@ -53,6 +53,7 @@ type leg struct {
 	last      *sipx.ServerTx // of the public side, its last request in the dialog: was it challenged?
 	ours      *sipx.ClientTx // our INVITE to them
 	oursSeq   uint32         // its CSeq
+	asked     uint32         // the CSeq of our re-INVITE before a challenge was answered
 	confirmed bool           // the dialog is established
 	referred  string         // the target of its last REFER that was let through
 	refers    []referID      // REFERs sent to it whose NOTIFYs may come
@@ -456,6 +457,12 @@ func (s *session) crash(reason string) {
 // send puts a request on the leg's flow. When the flow has gone, a child
 // connects again; notify may get the failure from there.
 func (s *session) send(l *leg, o *sipx.Out, notify func(sipx.Outcome)) {
+	s.sendAnswer(l, o, 0, notify)
+}
+
+// sendAnswer is send for a request that has answered so many challenges.
+func (s *session) sendAnswer(l *leg, o *sipx.Out, answers int, notify func(sipx.Outcome)) {
+	notify = s.answering(l, o, answers, notify)
 	if l.flow != nil && l.flow.Alive() {
 		tx, err := s.g.stack.Send(l.flow, o, notify)
 		if err == nil {

@@ -192,16 +192,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	o := b.dialog.Request("INVITE", 0, hs, body)
 	o.MaxForwards = r.MaxForwards() - 1
 	b.oursSeq = b.dialog.LocalSeq
-	seq := b.oursSeq
-	try := s.trying
-	try.seq, try.flow, try.dialog = seq, f, b.dialog
-	tx, err := s.g.stack.Send(f, o, func(out sipx.Outcome) { s.outcome(out, try) })
-	if err != nil {
-		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
-		return
-	}
-	b.ours = tx
-	try.tx.Store(tx)
+	s.launch(o)
 }
 
 // outcome turns what B's transaction tells into an event. It runs in a

@@ -50,6 +50,7 @@ type ClientTx struct {
 	interval time.Duration
 	deadline time.Time         // no final response after this; zero while an INVITE rings
 	cancel   bool              // a CANCEL was sent: the deadline stays whatever comes
+	cancels  *Out              // waits for a provisional response (RFC 3261 §9.1)
 	givenUp  bool              // not repeated any more, though answers are still taken
 	acks     map[string][]byte // To tag of a 2xx → its ACK, at most maxForks
 }
@@ -172,6 +173,12 @@ func (tx *ClientTx) receive(res *Response) {
 		switch {
 		case code < 200:
 			tx.state = cProceeding
+			if o := tx.cancels; o != nil {
+				tx.cancels = nil
+				tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
+				tx.arm()
+				defer tx.stack.sendBranch(tx.flow, o, tx.branch, nil)
+			}
 			if tx.invite {
 				// Timer C is the owner's (RFC 3261 §16.6 step 11).
 				if !tx.cancel && tx.flow.Alive() {
@@ -324,8 +331,8 @@ func (tx *ClientTx) GiveUp() {
 	}
 }
 
-// Cancel sends a CANCEL (RFC 3261 §9.1), once; the owner calls it only after a
-// provisional response. The final response still comes through notify, or
+// Cancel sends a CANCEL, once, and not before a provisional response has come
+// (RFC 3261 §9.1). The final response still comes through notify, or
 // ErrTimeout after 64·T1.
 func (tx *ClientTx) Cancel(extra []HeaderField) {
 	tx.mu.Lock()
@@ -333,10 +340,15 @@ func (tx *ClientTx) Cancel(extra []HeaderField) {
 		tx.mu.Unlock()
 		return
 	}
-	tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
 	tx.cancel = true
 	o := tx.derived("CANCEL")
 	o.Headers = append(o.Headers, extra...)
+	if tx.state == cCalling {
+		tx.cancels = o // an answer to a challenge that is not heard of yet
+		tx.mu.Unlock()
+		return
+	}
+	tx.deadline = time.Now().Add(64 * tx.stack.cfg.T1)
 	tx.arm()
 	tx.mu.Unlock()
 	tx.stack.sendBranch(tx.flow, o, tx.branch, nil)

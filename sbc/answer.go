@@ -1,0 +1,161 @@
+package sbc
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// The challenges of carriers are answered here, with what the carrier gave us;
+// a phone neither sees them nor is its password ever of use there.
+
+// maxAnswers bounds the answers to one request: one for the challenge, one
+// for a nonce that had become stale.
+const maxAnswers = 2
+
+// nonces counts the uses of each nonce of one carrier (RFC 7616 §3.4).
+type nonces struct {
+	mu   sync.Mutex
+	used map[string]uint32
+}
+
+// maxNonces bounds them; a carrier that makes a new one each time is the rule.
+const maxNonces = 256
+
+func (n *nonces) next(nonce string) uint32 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.used[nonce]; n.used == nil || !ok && len(n.used) >= maxNonces {
+		n.used = map[string]uint32{}
+	}
+	n.used[nonce]++
+	return n.used[nonce]
+}
+
+// asksUs: a response that asks us for credentials.
+func asksUs(out sipx.Outcome) bool {
+	return out.Res != nil && (out.Res.Code() == 401 || out.Res.Code() == 407)
+}
+
+// authorised builds the request anew with our answer to the challenge and the
+// given CSeq (RFC 3261 §22.2); false when there is nothing to answer with, or
+// the answer was refused already.
+func (g *Gateway) authorised(p *Peer, o *sipx.Out, res *sipx.Response, seq uint32, answers int) (*sipx.Out, bool) {
+	if p == nil || p.Register == nil || answers >= maxAnswers {
+		return nil, false
+	}
+	from, name := "WWW-Authenticate", "Authorization"
+	if res.Code() == 407 {
+		from, name = "Proxy-Authenticate", "Proxy-Authorization"
+	}
+	c := p.Register.Credentials
+	ch, err := c.Choose(res.Headers(from))
+	if err != nil || answers > 0 && !ch.Stale {
+		return nil, false
+	}
+	b := make([]byte, 12)
+	rand.Read(b)
+	n := *o
+	n.Headers = nil
+	for _, h := range o.Headers {
+		switch h.Name {
+		case name:
+			continue
+		case "CSeq":
+			h.Value = strconv.FormatUint(uint64(seq), 10) + " " + o.Method
+		}
+		n.Headers = append(n.Headers, h)
+	}
+	n.Headers = append(n.Headers, sipx.HeaderField{Name: name, Value: c.Answer(ch, o.Method, o.URI, hex.EncodeToString(b), g.trunks[p.Name].nonces.next(ch.Nonce))})
+	return &n, true
+}
+
+// creditor is the carrier of a leg that gave us credentials.
+func (s *session) creditor(l *leg) *Peer {
+	if l.kind != call.Carrier || l.name == "" {
+		return nil
+	}
+	if p := s.g.peers.byName(l.name); p != nil && p.Register != nil {
+		return p
+	}
+	return nil
+}
+
+// answering puts the answer to a challenge between a request in a dialog and
+// its owner, who sees the final outcome only.
+func (s *session) answering(l *leg, o *sipx.Out, answers int, notify func(sipx.Outcome)) func(sipx.Outcome) {
+	p := s.creditor(l)
+	if p == nil || notify == nil {
+		return notify
+	}
+	return func(out sipx.Outcome) {
+		if !asksUs(out) {
+			notify(out)
+			return
+		}
+		go s.force(input{do: func() {
+			old, _, _ := strings.Cut(header(o, "CSeq"), " ")
+			n, ok := s.g.authorised(p, o, out.Res, l.dialog.LocalSeq+1, answers)
+			if !ok || o.Method == "INVITE" && (s.state.Phase != b2bua.Modifying || old != strconv.FormatUint(uint64(l.oursSeq), 10)) {
+				notify(out)
+				return
+			}
+			l.dialog.LocalSeq++
+			if o.Method == "INVITE" {
+				l.oursSeq = l.dialog.LocalSeq
+			}
+			s.sendAnswer(l, n, answers+1, notify)
+		}})
+	}
+}
+
+func header(o *sipx.Out, name string) string {
+	for _, h := range o.Headers {
+		if h.Name == name {
+			return h.Value
+		}
+	}
+	return ""
+}
+
+// inviteAgain answers the challenge to our INVITE to B. It runs in the owner.
+func (s *session) inviteAgain(try *tried, out sipx.Outcome) {
+	if s.trying != try {
+		return // given up meanwhile; the challenge has had its ACK
+	}
+	b := &s.legs[b2bua.B]
+	n, ok := s.g.authorised(s.creditor(b), try.out, out.Res, b.dialog.LocalSeq+1, try.answers)
+	if !ok || s.state.Phase != b2bua.Calling && s.state.Phase != b2bua.Ringing {
+		s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Failure, Leg: b2bua.B, Code: out.Res.Code()}, res: out.Res, try: try})
+		return
+	}
+	b.dialog.LocalSeq++
+	b.oursSeq = b.dialog.LocalSeq
+	s.trying = &tried{answers: try.answers + 1}
+	s.launch(n)
+}
+
+// launch sends the INVITE to B that s.trying stands for.
+func (s *session) launch(o *sipx.Out) {
+	b, try := &s.legs[b2bua.B], s.trying
+	try.seq, try.flow, try.dialog, try.out = b.oursSeq, b.flow, b.dialog, o
+	tx, err := s.g.stack.Send(b.flow, o, func(out sipx.Outcome) {
+		if asksUs(out) && s.creditor(b) != nil && !try.over.Load() {
+			go s.force(input{do: func() { s.inviteAgain(try, out) }})
+			return
+		}
+		s.outcome(out, try)
+	})
+	if err != nil {
+		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: 503, TryNext: true})
+		return
+	}
+	b.ours = tx
+	try.tx.Store(tx)
+}
