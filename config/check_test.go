@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -209,6 +210,41 @@ func TestFailoverCodes(t *testing.T) {
 			if got := ps.Err() == nil; got != ok {
 				t.Errorf("failover: %s: %v", codes, ps)
 			}
+		}
+	}
+}
+
+func TestRegisterOfPeer(t *testing.T) {
+	host := fakeHost(fstest.MapFS{"p.secret": {Data: []byte("from-file\n"), Mode: 0o600}, "open.secret": {Data: []byte("x"), Mode: 0o644}})
+	host.Env = func(n string) string { return map[string]string{"PW": "from-env"}[n] }
+	for _, c := range []struct{ register, password, want string }{
+		{`{user: "4711", password: "plain"}`, "plain", ""},
+		{`{user: "4711", password: "file:p.secret", realm: r, expires: 10m, contact: abc}`, "from-file", ""},
+		{`{user: "4711", password: "${PW}"}`, "from-env", ""},
+		{`{user: "4711", password: "${NONE}"}`, "", "NONE is empty or not set"},
+		{`{user: "4711", password: "file:open.secret"}`, "", "mode 0644"},
+		{`{user: "4711", password: "file:gone.secret"}`, "", "does not exist"},
+		{`{user: "4711"}`, "", "password is missing"},
+		{`{password: "x"}`, "", "user is missing"},
+		{`{user: "a@b", password: "x"}`, "", `"a@b" cannot be the user`},
+		{`{user: "a", password: "x", contact: "b c"}`, "", `"b c" cannot be the user`},
+		{`{user: "a", password: "x", expires: 10s}`, "", "1m to 1d"},
+		{`{user: "a", password: "x", realm: 'a"b'}`, "", "cannot be a realm"},
+	} {
+		src := base + "routes: [{peers: a}]\npeers: [{name: a, uri: \"sip:c.example;transport=tls\", register: " + c.register + "}]\n"
+		cfg, ps := Parse("/etc/rampart/rampart.yaml", []byte(src), host)
+		if all := fmt.Sprint(ps); (ps.Err() == nil) != (c.want == "") || !strings.Contains(all, c.want) {
+			t.Errorf("%s: %v, want %q", c.register, ps, c.want)
+		} else if c.want == "" && cfg.Peers[0].Register.Password.Reveal() != c.password {
+			t.Errorf("%s: another password", c.register)
+		}
+	}
+	for src, want := range map[string]string{
+		"peers: [{name: a, register: {user: u, password: p}}]\n": "no uri to register with",
+		"listen: {udp: \"203.0.113.10:5060\"}\nroutes: [{peers: a}]\npeers: [{name: a, uri: \"sip:c.example;transport=udp\", allow_plaintext: true, register: {user: u, password: p}}]\n": "guess at the password",
+	} {
+		if _, ps := Parse("/etc/rampart/rampart.yaml", []byte(base+src), host); !strings.Contains(fmt.Sprint(ps), want) {
+			t.Errorf("%s: %v, want %q", src, ps, want)
 		}
 	}
 }

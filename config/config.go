@@ -129,24 +129,34 @@ type PBX struct {
 
 // Peer is a carrier or trunk on the public side.
 type Peer struct {
-	Name           string              `yaml:"name,required"`
-	Identify       Identify            `yaml:"identify,required"`
-	URI            URI                 `yaml:"uri"` // zero: calls come from it, none go to it
-	Register       strictyaml.Reserved `yaml:"register" hint:"ask the carrier to identify you by address or certificate"`
-	AllowPlaintext bool                `yaml:"allow_plaintext"`
-	SRTP           SRTPPolicy          `yaml:"srtp"`
-	NAT            bool                `yaml:"nat"` // RFC 7362: its media may come from elsewhere than it says
-	CA             string              `yaml:"ca"`  // PEM; "": the system's roots
-	Certificate    *Certificate        `yaml:"certificate"`
-	AllowWildcard  bool                `yaml:"allow_wildcard"`
-	AllowRefer     bool                `yaml:"allow_refer"`              // it may transfer the calls it has with us
-	AllowServer    bool                `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
-	Health         time.Duration       `yaml:"health"`                   // between OPTIONS; 0: none
-	Limits         PeerLimits          `yaml:"limits"`
-	Redirects      Redirects           `yaml:"redirects"`
-	Bodies         []string            `yaml:"bodies,single"`   // types it may send and get beside SDP
-	Failover       []int               `yaml:"failover,single"` // answers after which the next target or peer is tried
-	Identity       Identity            `yaml:"identity"`
+	Name           string        `yaml:"name,required"`
+	Identify       Identify      `yaml:"identify"`
+	URI            URI           `yaml:"uri"`      // zero: calls come from it, none go to it
+	Register       *Register     `yaml:"register"` // where the carrier wants us to
+	AllowPlaintext bool          `yaml:"allow_plaintext"`
+	SRTP           SRTPPolicy    `yaml:"srtp"`
+	NAT            bool          `yaml:"nat"` // RFC 7362: its media may come from elsewhere than it says
+	CA             string        `yaml:"ca"`  // PEM; "": the system's roots
+	Certificate    *Certificate  `yaml:"certificate"`
+	AllowWildcard  bool          `yaml:"allow_wildcard"`
+	AllowRefer     bool          `yaml:"allow_refer"`              // it may transfer the calls it has with us
+	AllowServer    bool          `yaml:"allow_server_certificate"` // its certificate lacks the clientAuth usage
+	Health         time.Duration `yaml:"health"`                   // between OPTIONS; 0: none
+	Limits         PeerLimits    `yaml:"limits"`
+	Redirects      Redirects     `yaml:"redirects"`
+	Bodies         []string      `yaml:"bodies,single"`   // types it may send and get beside SDP
+	Failover       []int         `yaml:"failover,single"` // answers after which the next target or peer is tried
+	Identity       Identity      `yaml:"identity"`
+}
+
+// Register is how the gateway registers with a carrier; its challenges are
+// answered with the same.
+type Register struct {
+	User     string        `yaml:"user,required"`
+	Password Secret        `yaml:"password,required"`
+	Realm    string        `yaml:"realm"`   // "": any
+	Expires  time.Duration `yaml:"expires"` // 0: 1 h
+	Contact  string        `yaml:"contact"` // user of our Contact; "": the user
 }
 
 // Identify is what must be true of a request for it to be the peer's;

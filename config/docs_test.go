@@ -53,7 +53,7 @@ func keys(t reflect.Type, v reflect.Value, path string) (out []key) {
 
 func isLeaf(t reflect.Type) bool {
 	switch t {
-	case reflect.TypeFor[URI](), reflect.TypeFor[Address](), reflect.TypeFor[Ports](), reflect.TypeFor[Optional](), reflect.TypeFor[Server](), reflect.TypeFor[strictyaml.Reserved]():
+	case reflect.TypeFor[URI](), reflect.TypeFor[Address](), reflect.TypeFor[Ports](), reflect.TypeFor[Optional](), reflect.TypeFor[Server](), reflect.TypeFor[Secret](), reflect.TypeFor[strictyaml.Reserved]():
 		return true
 	}
 	return t.PkgPath() == "net/netip"
@@ -129,7 +129,7 @@ func TestEveryKeyIsDocumented(t *testing.T) {
 		t.Errorf("only %d keys were walked", len(seen))
 	}
 	sections := map[string]bool{"alerts.syslog": true, "alerts.webhook": true, "pbx": true, "peers": true, "peers.identify": true,
-		"routes": true, "tls.certificate": true, "pbx.certificate": true, "peers.certificate": true}
+		"peers.register": true, "routes": true, "tls.certificate": true, "pbx.certificate": true, "peers.certificate": true}
 	for name := range rows {
 		if !seen[name] && !sections[name] {
 			t.Errorf("%s is documented and does not exist", name)

@@ -156,6 +156,12 @@ func (k *checker) fill() {
 		k.absCert(c.PBX[i].Certificate)
 	}
 	for i := range c.Peers {
+		if r := c.Peers[i].Register; r != nil && r.Password.text != "" {
+			var err error
+			if r.Password, err = secret(r.Password.text, k.host, k.abs); err != nil {
+				k.problem(fmt.Sprintf("peers[%d].register.password", i), `"file:carrier.secret" or "${NAME}"`, "peer %s: password: %v", c.Peers[i].Name, err)
+			}
+		}
 		c.Peers[i].CA = k.abs(c.Peers[i].CA)
 		k.absCert(c.Peers[i].Certificate)
 		if !k.at.Has(fmt.Sprintf("peers[%d].failover", i)) {

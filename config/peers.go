@@ -111,6 +111,7 @@ func (k *checker) peers() {
 		path := fmt.Sprintf("peers[%d]", i)
 		k.name(path+".name", "peers", p.Name, seen)
 		k.identify(path, i, p)
+		k.register(path, p)
 		k.peerTransport(path, p)
 		if p.Health != 0 {
 			k.between(path+".health", int64(p.Health), 1e9, 3600e9, "0s (off), or 1s to 1h")
@@ -142,8 +143,41 @@ func (k *checker) failover(path string, codes []int) {
 	}
 }
 
+// register: a carrier to register with needs an address and, if nothing else
+// identifies it, a way for its calls to come.
+func (k *checker) register(path string, p *Peer) {
+	r := p.Register
+	if r == nil {
+		return
+	}
+	path += ".register"
+	if p.URI.IsZero() && !k.badAt(path) {
+		k.problem(path, "give the peer a uri", "peer %s has no uri to register with", p.Name)
+	}
+	for key, v := range map[string]string{"user": r.User, "contact": r.Contact} {
+		if strings.Trim(v, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.!~*'()&=+$,;?/") != "" && !k.badAt(path+"."+key) {
+			k.problem(path+"."+key, "as the carrier gave it, without @ and host", "%s.%s: %q cannot be the user of a SIP URI", path, key, clip(v))
+		}
+	}
+	if strings.ContainsAny(r.Realm, "\"\\") || len(r.Realm) > 255 {
+		k.problem(path+".realm", "the text that the carrier's challenges show", "%s.realm: %q cannot be a realm", path, clip(r.Realm))
+	}
+	if r.Expires != 0 {
+		k.between(path+".expires", int64(r.Expires), 60e9, 24*3600e9, "1m to 1d")
+	}
+	if t := p.URI.Transport; (t == "udp" || t == "tcp") && p.AllowPlaintext {
+		k.warning(path, "use TLS as soon as the carrier has it", "peer %s: whoever listens to a registration over %s can guess at the password for as long as he likes", p.Name, t)
+	}
+}
+
 func (k *checker) identify(path string, i int, p *Peer) {
 	id := p.Identify
+	if !k.at.Has(path+".identify") && !k.badAt(path) {
+		if p.Register == nil {
+			k.problem(path, "identify: {certificate: NAME} or {ip: [ADDRESS/LENGTH]} or both", "%s.identify is missing", path)
+		}
+		return
+	}
 	if id.Certificate == "" && len(id.IP) == 0 {
 		if k.at.Has(path+".identify") && !k.badAt(path+".identify") {
 			k.problem(path+".identify", "identify: {certificate: NAME} or {ip: [ADDRESS/LENGTH]} or both", "peer %s: nothing identifies it", p.Name)

@@ -363,6 +363,12 @@ type Secret struct{ text string }
 // Reveal returns the secret for the one place that needs it.
 func (s Secret) Reveal() string { return s.text }
 
+// UnmarshalScalar keeps what the file says; [Load] resolves it.
+func (s *Secret) UnmarshalScalar(text string, _ bool) error {
+	s.text = text
+	return nil
+}
+
 const redacted = "[redacted]"
 
 func (s Secret) String() string               { return redacted }

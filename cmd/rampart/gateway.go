@@ -26,6 +26,7 @@ import (
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc"
+	"github.com/rampart-sbc/rampart/sbc/digest"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 	rtls "github.com/rampart-sbc/rampart/tls"
@@ -419,7 +420,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	for _, p := range cfg.Peers {
 		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
 			AllowPlaintext: p.AllowPlaintext, AllowRefer: p.AllowRefer, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
-		x.Health = p.Health
+		x.Health, x.Register = p.Health, account(p.Register)
 		if !p.URI.IsZero() {
 			x.Host, x.Port, x.Transport, x.Transports = p.URI.Host, p.URI.Port, p.URI.Transport, transports(cfg, p)
 			if x.Transport == "tls" || x.Transport == "" {
@@ -435,6 +436,15 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	c.TokenKey, err = tokenKey(filepath.Join(cfg.State, "registration.key"))
 	return c, err
+}
+
+// account is what a carrier gave us to register with.
+func account(r *config.Register) *sbc.TrunkAccount {
+	if r == nil {
+		return nil
+	}
+	return &sbc.TrunkAccount{Credentials: digest.Credentials{User: r.User, Password: digest.NewSecret(r.Password.Reveal()), Realm: r.Realm},
+		Expires: r.Expires, Contact: r.Contact}
 }
 
 // transports are those that the DNS may choose from for a peer whose URI names
