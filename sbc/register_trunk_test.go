@@ -212,7 +212,9 @@ func TestCarrierRefusesCredentials(t *testing.T) {
 			for w.a.take(func(x *siptest.Message) bool { return x.Method == "INVITE" && x.Get("CSeq") == m.Get("CSeq") }) != nil {
 			}
 			w.a.reply(m, 407, "t", nil, field("Proxy-Authenticate", sha256Challenge+extra))
-			w.a.expect("ACK", func(x *siptest.Message) bool { return x.Method == "ACK" && strings.Fields(x.Get("CSeq"))[0] == strings.Fields(m.Get("CSeq"))[0] })
+			w.a.expect("ACK", func(x *siptest.Message) bool {
+				return x.Method == "ACK" && strings.Fields(x.Get("CSeq"))[0] == strings.Fields(m.Get("CSeq"))[0]
+			})
 		}
 		w.b.ackFailure(inv, w.b.expect("403", func(m *siptest.Message) bool { return m.Code == code && m.Get("Call-ID") == inv.Get("Call-ID") }))
 		w.quiet()
