@@ -91,3 +91,67 @@ func TestRegistrationStorm(t *testing.T) {
 		t.Errorf("%d REGISTERs in one second at a rate of %d", most, rate)
 	}
 }
+
+// A phone refreshes often, Kamailio sees it once; and again after it was away,
+// as it has forgotten everybody then.
+func TestRefreshesInPlaceOfThePBX(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pbx := w.pbx(peers.PBX{})
+	w.start(fmt.Sprintf(`{name: main, uri: "sip:%s;transport=udp", health: 1s}`, pbx.Addr), "registrations: {phone_interval: 30s, pbx_interval: 30m}\n")
+	seen := peers.StartCapture(t, w.net)
+	asked := func() int {
+		ids := map[string]bool{}
+		for _, p := range seen.Packets(func(p peers.Packet) bool {
+			return p.To == pbx.Addr && strings.HasPrefix(string(p.Payload), "REGISTER ")
+		}) {
+			via, _, _ := strings.Cut(string(p.Payload), "\r\nMax-Forwards")
+			ids[via] = true
+		}
+		return len(ids)
+	}
+	a, b := w.telephone("1001", nil), w.telephone("1002", nil)
+	refresh := func(p *siptest.Phone) string {
+		t.Helper()
+		m, err := p.RegisterMessage(limited(t, soon), time.Minute)
+		if err != nil {
+			t.Fatalf("refresh: %v", err)
+		}
+		return siptest.Param(m.Get("Contact"), "expires")
+	}
+	first := asked()
+	for range 5 {
+		if got := refresh(b); got != "30" {
+			t.Errorf("the phone is told %s", got)
+		}
+	}
+	if n := asked(); first < 4 || n != first {
+		t.Errorf("Kamailio was asked %d times, and %d times more for refreshes", first, n-first)
+	}
+	call := func() error {
+		c, err := a.Invite(limited(t, soon), "1002")
+		if err == nil {
+			err = c.Bye(limited(t, soon))
+		}
+		return err
+	}
+	if err := call(); err != nil {
+		t.Errorf("a call to the phone: %v", err)
+	}
+	state := func(s string) func() bool {
+		return func() bool { return strings.Contains(w.get("/metrics"), `rampart_sbc_pbx_active{state="`+s+`"} 1`) }
+	}
+	pbx.Stop()
+	peers.Eventually(t, soon, "the PBX counts as down", state("down"))
+	w.pbx(peers.PBX{Addr: pbx.Addr.Addr(), Port: pbx.Addr.Port()})
+	peers.Eventually(t, soon, "the PBX counts as up", state("up"))
+	refresh(a)
+	refresh(b)
+	if n := asked(); n < first+4 {
+		t.Errorf("after it was away Kamailio was asked %d times", n-first)
+	}
+	if err := call(); err != nil {
+		t.Errorf("a call to the phone after the restart: %v", err)
+	}
+	w.idle()
+}
