@@ -483,3 +483,20 @@ func TestWhoSpeaksNow(t *testing.T) {
 		}
 	}
 }
+
+// TestDisplayIsShort: nobody fills a display, and a cut leaves no half of a
+// character or escape behind.
+func TestDisplayIsShort(t *testing.T) {
+	for in, want := range map[string]string{
+		strings.Repeat("a", 200):                  strings.Repeat("a", 128),
+		strings.Repeat("a", 127) + "ééé":          strings.Repeat("a", 127),
+		strings.Repeat("a", 127) + `\"b`:          strings.Repeat("a", 127),
+		strings.Repeat("a", 126) + `\\bcd`:        strings.Repeat("a", 126) + `\\`,
+		strings.Repeat("é", 64):                   strings.Repeat("é", 64),
+		strings.Repeat(`\"`, 63) + `a\"` + "tail": strings.Repeat(`\"`, 63) + "a",
+	} {
+		if got := sbc.Display(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
