@@ -149,10 +149,14 @@ func TestRouteGoesOn(t *testing.T) {
 	w := newTrunks(t, 3, "")
 	w.carrierAnswers(0, peers.Scenario{Name: "uas_unavailable"})
 	w.carrierAnswers(2, peers.Scenario{Name: "uas_answer"})
+	start := time.Now()
 	w.out(peers.Scenario{Name: "uac_call", Limit: 90 * time.Second, Args: []string{"-recv_timeout", "60000"}}).Success()
+	if d := time.Since(start); d > 20*time.Second {
+		t.Errorf("the first call took %v; 2 s for the silent carrier, not the 32 s of Timer B", d)
+	}
 	w.waitLine("cdr.jsonl", "code", "200", "passes.0.routed_to", "carrier-2")
 	// The next call does not wait for the silent one again.
-	start := time.Now()
+	start = time.Now()
 	w.out(peers.Scenario{Name: "uac_call"}).Success()
 	if d := time.Since(start); d > 15*time.Second {
 		t.Errorf("the second call took %v", d)

@@ -32,6 +32,9 @@ type PBX struct {
 
 	Presence bool // also a presence server: message-summary, dialog, presence (Debian's kamailio-presence-modules)
 
+	Carrier   bool   // everybody but Gateway must show a user's password to call, whatever From says
+	Algorithm string // of its challenges; "" is MD5
+
 	NonceSeconds int // life of a nonce, 300; an older one gives stale=true (baresip never sends one twice in a REGISTER)
 
 	TLSPort         uint16 // with TLSCert and TLSKey (PEM files): also TLS, on port 5061
