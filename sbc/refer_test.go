@@ -1,6 +1,7 @@
 package sbc_test
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -317,4 +318,69 @@ func TestNotifyWithoutRefer(t *testing.T) {
 	p.answer("BYE", 200)
 	w.b.reply(w.b.request("BYE"), 200, "", nil)
 	w.quiet()
+}
+
+// TestReferOutside: click to dial, where a rule allows it, as far as the
+// countries do; never from the public side (TestSubscribeRefused).
+func TestReferOutside(t *testing.T) {
+	t.Parallel()
+	rule := "rules:\n  - {id: own/click-to-dial, on: refer, match: {peer: [main]}, then: allow}\n"
+	for _, allowed := range []bool{false, true} {
+		w := newRawWorld(t, denied(t), func(c *worldConfig) {
+			if !allowed {
+				return
+			}
+			plan, err := number.Compile(number.Home{Country: "FR", OutsidePrefix: "0"}, number.Builtin())
+			if err != nil {
+				t.Fatal(err)
+			}
+			set, ps := policy.Compile([]policy.Source{{Name: "p", Data: []byte("version: 1\ncountries: {default: allow, deny: [JM]}\n" + rule)}}, policy.Options{Plan: plan})
+			if set == nil {
+				t.Fatal(ps)
+			}
+			c.deps.Guards = []sbc.Guard{set}
+		})
+		p := w.desk("1001")
+		refer := func(to string) *siptest.Message {
+			return w.b.invite("x", func(m *siptest.Message) {
+				m.Method, m.URI, m.Body = "REFER", p.contact, nil
+				m.Headers = slices.DeleteFunc(m.Headers, func(f siptest.Field) bool { return f.Name == "Content-Type" })
+				m.Set("CSeq", "1 REFER")
+				m.Set("From", "<sip:cti@"+w.b.host()+">;tag="+unique("f"))
+				m.Add("Refer-To", "<sip:"+to+"@"+w.b.addr().String()+">")
+			})
+		}
+		sent := refer("1003")
+		if !allowed {
+			w.b.answer("REFER", 403)
+			p.never("REFER", is("REFER"))
+			if !has(w.rep.rules(), "base/refer-outside") {
+				t.Errorf("rules %v", w.rep.rules())
+			}
+			continue
+		}
+		in := p.request("REFER")
+		if in.Get("Refer-To") != "<sip:1003@"+domain+">" || in.Get("Contact") == "" || in.Get("Event") != "" {
+			t.Errorf("REFER:\n%s", in.Bytes())
+		}
+		p.reply(in, 202, "phone", nil, siptest.Field{Name: "Contact", Value: "<sip:1001@" + p.addr().String() + ";transport=tls>"})
+		ok := w.b.answer("REFER", 202)
+		n := p.back("NOTIFY", 1, in, "phone")
+		n.Add("Event", "refer")
+		n.Add("Subscription-State", "terminated;reason=noresource")
+		n.Add("Content-Type", "message/sipfrag")
+		n.Body = []byte("SIP/2.0 200 OK\r\nContact: <sip:1003@" + publicNet + "103>\r\n")
+		p.send(n)
+		got := w.b.request("NOTIFY")
+		if string(got.Body) != "SIP/2.0 200 OK\r\n" || got.Get("Call-ID") != sent.Get("Call-ID") || siptest.Param(got.Get("From"), "tag") != tagOf(ok) {
+			t.Errorf("NOTIFY:\n%s", got.Bytes())
+		}
+		w.b.reply(got, 200, "", nil)
+		p.answer("NOTIFY", 200)
+		w.noSubscriptions()
+		refer("0018765550100")
+		w.b.answer("REFER", 403)
+		p.never("REFER", is("REFER"))
+		w.secret(p)
+	}
 }
