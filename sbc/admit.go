@@ -272,7 +272,7 @@ func (g *Gateway) options(r *sipx.Request, id identity) {
 		r.Refuse(480, nil)
 	default:
 		tell(200)
-		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: sipx.Supported}})
+		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: sipx.Supported}, allowEvents})
 	}
 }
 

@@ -52,6 +52,10 @@ func (s *session) rewritten(to b2bua.Leg, in input) *sipx.Out {
 // beyondCalls looks at such a request; false: it was refused, and answered.
 func (s *session) beyondCalls(x *leg, in *input) bool {
 	to := &s.legs[in.Leg.Other()]
+	if !mayForward(in.req) {
+		in.tx.Respond(483, "", "", nil, nil)
+		return false
+	}
 	switch in.req.Method() {
 	case "REFER":
 		if !s.refer(x, in) {

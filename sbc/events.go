@@ -52,19 +52,26 @@ func (c crossing) URI(v string) (string, bool) {
 	default:
 		return "", false
 	}
-	host := c.g.hostFor(c.to)
-	user, _, ok := strings.Cut(rest, "@")
+	user, host, ok := strings.Cut(rest, "@")
 	if !ok {
-		return scheme + ":" + host, true
+		return scheme + ":" + c.g.hostFor(c.to, hostPart(rest)), true
 	}
 	user, _, _ = strings.Cut(user, ":")
 	if !plainUser(user) {
 		return "", false
 	}
 	if b, ok := c.g.bindings.named(user); ok {
-		user = escapeUser(b.aor.user)
+		user, host = escapeUser(b.aor.user), b.aor.domain
 	}
-	return scheme + ":" + user + "@" + host, true
+	return scheme + ":" + user + "@" + c.g.hostFor(c.to, hostPart(host)), true
+}
+
+// hostPart is the host of what follows the user in a URI.
+func hostPart(v string) string {
+	if i := strings.IndexAny(v, ":;?"); i >= 0 {
+		v = v[:i]
+	}
+	return v
 }
 
 // plainUser: characters of a user part (RFC 3261 §25.1).

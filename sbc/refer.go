@@ -95,9 +95,12 @@ func escapeHeader(v string) string {
 	return b.String()
 }
 
-// hostFor is the host that the other end of a leg knows others under.
-func (g *Gateway) hostFor(x *leg) string {
+// hostFor is the host that the other end of a leg knows others under, where
+// was is what stood there. A domain of ours is the same on either side.
+func (g *Gateway) hostFor(x *leg, was string) string {
 	switch {
+	case x.kind != call.Carrier && g.ours(was):
+		return strings.ToLower(was)
 	case x.kind == call.Carrier:
 		if p := g.peers.byName(x.name); p != nil && p.Host != "" {
 			if strings.Contains(p.Host, ":") && !strings.HasPrefix(p.Host, "[") {
@@ -190,7 +193,7 @@ func (g *Gateway) referTo(t *referTarget, to *leg, rep string) string {
 			user = g.cfg.EmergencyNumber
 		}
 	}
-	uri := sipURI(user, g.hostFor(to))
+	uri := sipURI(user, g.hostFor(to, t.uri.Host))
 	if t.phone {
 		uri += ";user=phone"
 	}
@@ -260,18 +263,18 @@ func (g *Gateway) referredBy(r *sipx.Request, from, to *leg) string {
 	if v == "" {
 		return ""
 	}
-	user := escapeUser(from.aor.user)
+	user, host := escapeUser(from.aor.user), from.aor.domain
 	if from.kind != call.Phone {
 		n, err := sipx.ParseNameAddr(v)
 		if err != nil || n.URI.User == "" {
 			return ""
 		}
-		user = n.URI.User
+		user, host = n.URI.User, n.URI.Host
 		if b, ok := g.bindings.get(user, r.At); ok {
-			user = escapeUser(b.aor.user)
+			user, host = escapeUser(b.aor.user), b.aor.domain
 		}
 	}
-	return "<" + sipURI(user, g.hostFor(to)) + ">"
+	return "<" + sipURI(user, g.hostFor(to, host)) + ">"
 }
 
 // referSub is the value of Refer-Sub (RFC 4488), without parameters.
