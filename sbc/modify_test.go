@@ -290,7 +290,7 @@ func TestOutOfOrder(t *testing.T) {
 	w.b.reliably(in, 183, 9, "one", w.b.sdp())
 	w.b.reply(in, 200, "one", w.b.sdp())
 	w.b.request("ACK")
-	w.b.request("ACK")
+	w.b.again("ACK")
 	w.a.never("a provisional response after the 200", func(m *siptest.Message) bool { return m.Code >= 180 && m.Code < 200 })
 	ack := w.a.within("ACK", 1, inv, ok)
 	w.a.send(ack)
