@@ -38,9 +38,15 @@ func full() Source {
 		Calls:         func() int { return 2 },
 		Registrations: func() int { return 5 },
 		PBX:           func() (int, int) { return 1, 2 },
-		Registering:   func() Registering { return Registering{Waiting: 4, Refreshed: 6, Deferred: 1} },
-		Counters:      c,
-		Signalling:    func() Signalling { return Signalling{Requests: 7} },
+		Peers: func() []PeerView {
+			at := call.Time{Time: t0}
+			return []PeerView{{Name: "main", Kind: "pbx", Up: true}, {Name: "carrier-a", Kind: "carrier", Host: "sip.carrier.example", Checked: true, Up: true,
+				Targets:      []TargetView{{Transport: "tls", Address: "198.51.100.1:5061", State: "up", Since: &at}, {Transport: "udp", Address: "198.51.100.2:5060", State: "down", Reason: "no answer"}},
+				Registration: &TrunkView{Registered: true, Since: &at, Expires: &at}}}
+		},
+		Registering: func() Registering { return Registering{Waiting: 4, Refreshed: 6, Deferred: 1} },
+		Counters:    c,
+		Signalling:  func() Signalling { return Signalling{Requests: 7} },
 		Media: func() Media {
 			return Media{Sessions: 2, Bytes: 1 << 40, Refused: []CauseCount{{"auth", 4}, {"replay", 0}}}
 		},
@@ -357,7 +363,7 @@ func TestMetricNames(t *testing.T) {
 	text, names := scrape(t, s)
 	law := regexp.MustCompile(`^rampart_(sbc|sipx|media|alert|policy|tls|admin)(_[a-z0-9]+)+_(total|seconds|bytes|ratio|info|active|limit|mos)$`)
 	labels := map[string]bool{"verdict": true, "method": true, "mode": true, "reason": true, "kind": true, "outcome": true, "protocol": true,
-		"cause": true, "stream": true, "sink": true, "certificate": true, "side": true, "le": true, "version": true, "state": true}
+		"cause": true, "stream": true, "sink": true, "certificate": true, "side": true, "le": true, "version": true, "state": true, "peer": true}
 	ours := 0
 	for name, kind := range names {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {
@@ -396,6 +402,9 @@ func TestMetricNames(t *testing.T) {
 		`rampart_sbc_refused_messages_total{reason="other"} 1`,
 		`rampart_sbc_calls_active 2`,
 		`rampart_sbc_pbx_active{state="down"} 1`,
+		`rampart_sbc_targets_active{peer="carrier-a",state="down"} 1`,
+		`rampart_sbc_targets_active{peer="main",state="up"} 0`,
+		`rampart_sbc_trunk_registrations_active{peer="carrier-a"} 1`,
 		`rampart_media_refused_packets_total{cause="auth"} 4`,
 		`rampart_alert_lost_lines_total{cause="queue_full",sink="/var/log/rampart/x.jsonl",stream="cdr"} 3`,
 		`rampart_alert_degraded_sinks_active{sink="/var/log/rampart/x.jsonl",stream="alerts"} 1`,

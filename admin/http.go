@@ -31,6 +31,7 @@ func (s *Server) routes() []route {
 		{"/metrics", metrics.ServeHTTP},
 		{"/api/v1/calls", s.calls},
 		{"/api/v1/registrations", s.registrations},
+		{"/api/v1/peers", s.peers},
 		{"/api/v1/openapi.json", s.openapi},
 	}
 }

@@ -21,6 +21,7 @@ type Source struct {
 	Registrations func() int // bindings
 	Registering   func() Registering
 	PBX           func() (up, all int)
+	Peers         func() []PeerView // PBXs and peers of the configuration
 	Counters      *Counters
 	Quality       *Quality // of finished calls
 	Signalling    func() Signalling
@@ -158,6 +159,8 @@ var (
 	refused       = counter("rampart_sbc_refused_messages_total", "Messages refused before a decision.", "reason")
 	callsUp       = gauge("rampart_sbc_calls_active", "Calls that are up or being set up.")
 	registered    = gauge("rampart_sbc_registrations_active", "Bindings that the PBX accepted.")
+	peerTargets   = gauge("rampart_sbc_targets_active", "Addresses of a PBX or peer by what is known of them.", "peer", "state")
+	trunkUp       = gauge("rampart_sbc_trunk_registrations_active", "1 while we are registered with the carrier.", "peer")
 	regWaiting    = gauge("rampart_sbc_waiting_registrations_active", "Registrations that wait for their turn at the PBX.")
 	regRefreshed  = counter("rampart_sbc_refreshed_registrations_total", "Registrations answered in place of the PBX.")
 	regDeferred   = counter("rampart_sbc_deferred_registrations_total", "Registrations sent away with 503, to come later.")
@@ -220,6 +223,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				put(pbx, float64(all-up), "down")
 			}
 		},
+		"peers": when(s.Peers, func(x []PeerView) { peerMetrics(put, x) }),
 		"signalling": when(s.Signalling, func(x Signalling) {
 			num(messages, x.Requests, "request")
 			num(messages, x.Responses, "response")

@@ -27,6 +27,10 @@ func TestRegistersWithKamailio(t *testing.T) {
 					w.tls(), w.publicUDP(), carrier))
 			w.gw.WaitLog(`registered with the carrier.*kamailio`, soon)
 
+			peers.Eventually(t, soon, "the carrier among the peers", func() bool {
+				view := w.get("/api/v1/peers")
+				return strings.Contains(view, `"registered":true`) && strings.Contains(view, `"state":"up"`)
+			})
 			answers := peers.StartSIPp(t, w.net, peers.Scenario{Name: "uas_answer", Addr: behind})
 			w.out(peers.Scenario{Name: "uac_call"}).Success()
 			w.waitLine("cdr.jsonl", "direction", "outbound", "code", "200", "passes.0.routed_to", "kamailio")

@@ -42,6 +42,12 @@ func TestHealthOfCarrier(t *testing.T) {
 		}
 	}
 	eventually(t, "alert peer-down", func() bool { return w.rep.told(call.PeerDown, "silent") })
+	for _, p := range w.gw.Peers() {
+		want := map[string]string{"silent": "down", "raw": "unchecked", "main": "unchecked"}[p.Name]
+		if len(p.Targets) != 1 || p.Targets[0].State != want || p.Up == (want == "down") {
+			t.Errorf("%+v", p)
+		}
+	}
 	call1(w.a, "+442079460000")
 	first.never("INVITE while it is down", is("INVITE"))
 	answer := func(code int, until func() bool) {

@@ -19,6 +19,7 @@ func (g *gateway) source() admin.Source {
 			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load()}
 		},
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
+		Peers:    g.peerViews,
 		Counters: g.rep.counters, Quality: &g.rep.quality,
 		Signalling: func() admin.Signalling {
 			s := g.sbc.Signalling()
@@ -76,6 +77,23 @@ func (g *gateway) callViews() (out []admin.CallView) {
 		out = append(out, admin.CallView{ID: v.ID, Direction: v.Direction, From: v.From, To: v.To, Account: v.Account, User: v.User,
 			Peer: v.Peer, Source: v.Source, State: v.State, Since: call.Time{Time: v.Since}, Answered: call.At(v.Answered),
 			Media: v.Suites, Passes: v.Passes})
+	}
+	return out
+}
+
+func (g *gateway) peerViews() (out []admin.PeerView) {
+	for _, p := range g.sbc.Peers() {
+		v := admin.PeerView{Name: p.Name, Kind: "carrier", Host: p.Host, Checked: p.Checked, Up: p.Up}
+		if p.PBX {
+			v.Kind = "pbx"
+		}
+		for _, t := range p.Targets {
+			v.Targets = append(v.Targets, admin.TargetView{Transport: t.Transport, Address: t.Address, State: t.State, Since: call.At(t.Since), Reason: t.Reason})
+		}
+		if t := p.Trunk; t != nil {
+			v.Registration = &admin.TrunkView{Registered: t.Registered, Since: call.At(t.Since), Expires: call.At(t.Expires), Reason: t.Reason}
+		}
+		out = append(out, v)
 	}
 	return out
 }
