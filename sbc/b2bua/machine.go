@@ -35,7 +35,8 @@ func (l Leg) String() string { return [...]string{"A", "B"}[l] }
 //	               ▼  │  ▼         ▼                          ▼
 //	         Challenged  Cancelling ──────────────────────▶ Ending ─▶ Ended
 //
-// A refusal of the last route ends the call from Calling or Ringing.
+// A refusal of the last route ends the call from Calling or Ringing. What is
+// open inside of the dialogs, early and confirmed, is in [Dialog].
 type Phase uint8
 
 const (
