@@ -122,21 +122,19 @@ func (e *Epoll) bind(addr netip.AddrPort) (int, error) {
 
 func (e *Epoll) prepare(fd int, addr netip.AddrPort) error {
 	v6 := addr.Addr().Is6()
+	level, name := unix.IPPROTO_IP, unix.IP_TOS
 	if v6 { // IPv6 only: an IPv4 packet never arrives here mapped
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+		if err := setOption(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
 			return fmt.Errorf("set IPv6 only: %w", err)
 		}
+		level, name = unix.IPPROTO_IPV6, unix.IPV6_TCLASS
 	}
-	if err := setDSCP(fd, v6, e.opt.DSCP); err != nil {
-		return err
+	if e.opt.DSCP != 0 { // see setDSCP
+		if err := setOption(fd, level, name, int32(e.opt.DSCP)<<2); err != nil {
+			return fmt.Errorf("set DSCP %d: %w", e.opt.DSCP, err)
+		}
 	}
-	var sa unix.Sockaddr = &unix.SockaddrInet4{Port: int(addr.Port())}
-	if v6 {
-		sa = &unix.SockaddrInet6{Port: int(addr.Port()), Addr: addr.Addr().As16()}
-	} else {
-		sa.(*unix.SockaddrInet4).Addr = addr.Addr().As4()
-	}
-	return unix.Bind(fd, sa)
+	return bindTo(fd, addr)
 }
 
 // add makes the loop read s.

@@ -32,7 +32,7 @@ type Flow struct {
 
 	advertise string       // host:port for Via and Contact; of UDP see HostPort
 	listener  *udpListener // of UDP
-	udp       *net.UDPConn
+	udp       *udpSocket
 	stream    *streamConn
 	known     atomic.Bool
 	onKnown   func()        // once: it no longer counts as a stranger's
@@ -148,8 +148,7 @@ func (f *Flow) HostPort() string {
 // send queues or writes one message. It never blocks on the other side.
 func (f *Flow) send(b []byte) error {
 	if f.udp != nil {
-		_, err := f.udp.WriteToUDPAddrPort(b, f.Remote)
-		return err
+		return f.udp.send(b, f.Remote)
 	}
 	limit := strangerQueue
 	switch {

@@ -2,6 +2,7 @@ package sipx
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -255,5 +256,52 @@ func TestTrying(t *testing.T) {
 	p.expect("SIP/2.0 100")
 	if m := p.read(80 * time.Millisecond); m != "" {
 		t.Errorf("after 100 came %q", m)
+	}
+}
+
+// TestSendDatagram: both families, and an end that is an error, not another's
+// descriptor.
+func TestSendDatagram(t *testing.T) {
+	for _, host := range []string{"127.0.0.1:0", "[::1]:0"} {
+		at := netip.MustParseAddrPort(host)
+		l, err := net.ListenUDP(ipNetwork("udp", at), net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := net.ListenUDP(ipNetwork("udp", at), net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		s, err := newUDPSocket(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		to := foldAddrPort(c.LocalAddr())
+		if err := s.send([]byte("hello"), to); err != nil {
+			t.Fatalf("%s: %v", host, err)
+		}
+		b := make([]byte, 16)
+		c.SetReadDeadline(time.Now().Add(5 * time.Second))
+		n, from, err := c.ReadFromUDPAddrPort(b)
+		if err != nil || string(b[:n]) != "hello" || from.Port() != foldAddrPort(l.LocalAddr()).Port() {
+			t.Errorf("%s: %q from %s, %v", host, b[:n], from, err)
+		}
+		other := netip.MustParseAddrPort("[2001:db8::1]:9")
+		if at.Addr().Is6() {
+			other = netip.MustParseAddrPort("192.0.2.1:9")
+		}
+		if err := s.send([]byte("x"), other); err == nil {
+			t.Errorf("%s: sent to the other family", host)
+		}
+		if err := s.send(make([]byte, 70000), to); err == nil {
+			t.Errorf("%s: sent more than a datagram holds", host)
+		}
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+		if err := s.send([]byte("x"), to); err == nil {
+			t.Errorf("%s: sent after the close", host)
+		}
 	}
 }

@@ -202,7 +202,7 @@ func (s *Stack) Close() {
 	s.end()
 	for _, u := range s.udp {
 		for _, c := range u.conns {
-			c.Close()
+			c.close()
 		}
 	}
 	for _, l := range s.streams {

@@ -20,7 +20,7 @@ import (
 type udpListener struct {
 	s     *Stack
 	l     Listener
-	conns []*net.UDPConn
+	conns []*udpSocket
 	shown string // host:port for Via and Contact; "" on a wildcard address
 	flows [flowCache]atomic.Pointer[Flow]
 }
@@ -54,14 +54,22 @@ func (s *Stack) listenUDP(l Listener) error {
 		pc, err := lc.ListenPacket(context.Background(), ipNetwork("udp", u.l.Bind), u.l.Bind.String())
 		if err != nil {
 			for _, c := range u.conns {
-				c.Close()
+				c.close()
 			}
 			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, portHint(err))
 		}
 		c := pc.(*net.UDPConn)
 		c.SetReadBuffer(udpBuffer)
 		c.SetWriteBuffer(udpBuffer)
-		u.conns = append(u.conns, c)
+		sock, err := newUDPSocket(c)
+		if err != nil {
+			c.Close()
+			for _, c := range u.conns {
+				c.close()
+			}
+			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, err)
+		}
+		u.conns = append(u.conns, sock)
 		u.l.Bind = foldAddrPort(c.LocalAddr())
 	}
 	if l.Advertise.IsValid() || !u.l.Bind.Addr().IsUnspecified() {
@@ -93,10 +101,10 @@ func portHint(err error) error {
 }
 
 // read is the loop of one socket. Only closing the socket ends it.
-func (u *udpListener) read(c *net.UDPConn) {
+func (u *udpListener) read(c *udpSocket) {
 	buf := make([]byte, 65536)
 	for {
-		n, from, err := c.ReadFromUDPAddrPort(buf)
+		n, from, err := c.receive(buf)
 		if err != nil {
 			if u.s.closing.Load() || errors.Is(err, net.ErrClosed) {
 				return
@@ -113,7 +121,7 @@ func (u *udpListener) read(c *net.UDPConn) {
 	}
 }
 
-func (u *udpListener) datagram(c *net.UDPConn, from netip.AddrPort, b []byte) {
+func (u *udpListener) datagram(c *udpSocket, from netip.AddrPort, b []byte) {
 	defer u.s.recovered("datagram")
 	if from.Port() == 0 || !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), len(b)) {
 		u.s.Stats.Dropped.Add(1) // nothing can be answered to port 0
@@ -144,7 +152,7 @@ const flowCache = 256
 
 // flow of a socket and a remote. Flows of UDP are equal, not the same, for one
 // remote: which ones are kept changes nothing but what is allocated.
-func (u *udpListener) flow(c *net.UDPConn, remote netip.AddrPort) *Flow {
+func (u *udpListener) flow(c *udpSocket, remote netip.AddrPort) *Flow {
 	a := remote.Addr().As16()
 	kept := &u.flows[(uint(a[12])*31+uint(a[15])*7+uint(a[14])+uint(remote.Port()))%flowCache]
 	if f := kept.Load(); f != nil && f.Remote == remote && f.udp == c {
