@@ -284,7 +284,7 @@ func (c *compiler) expired(at string, expires time.Time) {
 var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
 
 func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
-	m := matcher{peers: y.Peer, users: y.User, stranger: y.Stranger, registered: y.Registered}
+	m := matcher{peers: y.Peer, users: y.User, stranger: y.Stranger, registered: y.Registered, diverted: y.Diverted}
 	for i, name := range on {
 		bit, ok := methodNames[name]
 		switch {

@@ -145,6 +145,7 @@ type matchYAML struct {
 	Peer       []string            `yaml:"peer,single"`
 	Stranger   *bool               `yaml:"stranger"`
 	Registered *bool               `yaml:"registered"`
+	Diverted   *bool               `yaml:"diverted"`
 	User       []string            `yaml:"user,single"`
 	UserAgent  []regexYAML         `yaml:"user_agent,single"`
 	Transport  []string            `yaml:"transport,single"`

@@ -58,6 +58,7 @@ type matcher struct {
 	transports []string
 	stranger   *bool
 	registered *bool
+	diverted   *bool // somebody passed the call on
 	agent      *agents
 }
 
@@ -76,6 +77,7 @@ func (m *matcher) holds(a *call.Attempt) bool {
 		m.directions != 0 && m.directions&(1<<a.Direction) == 0,
 		m.stranger != nil && *m.stranger != (a.Stranger() && !a.Source.Registered),
 		m.registered != nil && *m.registered != a.Source.Registered,
+		m.diverted != nil && *m.diverted != (a.Diversion != ""),
 		m.peers != nil && !slices.Contains(m.peers, a.Peer),
 		m.users != nil && !slices.Contains(m.users, a.User),
 		m.transports != nil && !slices.Contains(m.transports, a.Source.Transport),

@@ -381,3 +381,20 @@ rules:
 		t.Errorf("own of the callee: %v", ps)
 	}
 }
+
+// TestDiverted: calls that were passed on, by rule.
+func TestDiverted(t *testing.T) {
+	s := compile(t, file("local.yaml", `
+version: 1
+rules:
+  - {id: local/forwarded-abroad, on: invite, match: {diverted: true, to: {international: true}}, then: reject 403}
+`))
+	a := invite(s, "00442079460000")
+	if d := s.Judge(a); d.Verdict != call.Abstain {
+		t.Errorf("a call of its own: %s", show(d))
+	}
+	a.Diversion = "1001"
+	if d := s.Judge(a); show(d) != "reject 403 local/forwarded-abroad" {
+		t.Errorf("a forwarded one: %s", show(d))
+	}
+}

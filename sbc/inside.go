@@ -392,7 +392,11 @@ func (s *session) ackModify(l b2bua.Leg, in input) {
 func (s *session) relayRequest(to b2bua.Leg, in input) {
 	x := &s.legs[to]
 	tx, side := in.tx, s.legs[to.Other()].side
-	o := x.dialog.Request(in.req.Method(), 0, tidyReasons(in.req.Carry(x.side)), in.req.Body())
+	hs := tidyReasons(in.req.Carry(x.side))
+	if in.req.Method() == "INFO" {
+		hs = bareType(in.req.ContentType(), hs)
+	}
+	o := x.dialog.Request(in.req.Method(), 0, hs, in.req.Body())
 	if in.out != nil {
 		o = s.rewritten(to, in)
 	}

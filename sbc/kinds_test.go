@@ -150,7 +150,7 @@ func TestFaxTowardsSRTP(t *testing.T) {
 	w.quiet()
 }
 
-const videoLines = "b=AS:512\r\nb=X-Host:10.1.1.1\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:96 nack pli\r\na=rtcp-fb:* ccm fir\r\na=ssrc:1 cname:10.1.1.1"
+const videoLines = "b=AS:512\r\nb=RR:0\r\nb=AS:7\r\nb=X-Host:10.1.1.1\r\na=rtpmap:96 H264/90000\r\na=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\na=rtcp-fb:96 nack pli\r\na=rtcp-fb:* ccm fir\r\na=ssrc:1 cname:10.1.1.1"
 
 // TestVideo: two streams, each with its own numbers, feedback and bandwidth.
 func TestVideo(t *testing.T) {
@@ -163,7 +163,7 @@ func TestVideo(t *testing.T) {
 	})
 	in := w.b.request("INVITE")
 	s := string(in.Body)
-	for _, want := range []string{"RTP/AVPF 96\r\n", "b=AS:512\r\n", "a=rtpmap:96 H264/90000\r\n", "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\n", "a=rtcp-fb:96 nack pli\r\n", "a=rtcp-fb:* ccm fir\r\n"} {
+	for _, want := range []string{"RTP/AVPF 96\r\n", "b=AS:512\r\nb=RR:0\r\n", "a=rtpmap:96 H264/90000\r\n", "a=fmtp:96 profile-level-id=42e01f;packetization-mode=1\r\n", "a=rtcp-fb:96 nack pli\r\n", "a=rtcp-fb:* ccm fir\r\n"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("B did not get %q:\n%s", want, s)
 		}

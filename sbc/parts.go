@@ -147,6 +147,16 @@ var infoTypes = []string{"application/dtmf-relay", "application/dtmf", "applicat
 
 const maxInfo = 2 << 10
 
+// bareType leaves the parameters of a type that has none away.
+func bareType(t string, hs []sipx.HeaderField) []sipx.HeaderField {
+	for i := range hs {
+		if hs[i].Name == "Content-Type" && slices.Contains(infoTypes, t) {
+			hs[i].Value = t
+		}
+	}
+	return hs
+}
+
 // infoBody reports whether the body of an INFO may cross.
 func (s *session) infoBody(r *sipx.Request) bool {
 	t := r.ContentType()

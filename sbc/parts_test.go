@@ -173,7 +173,7 @@ func TestInfoBodies(t *testing.T) {
 		{"application/media_control+xml", "<media_control><vc_primitive><to_encoder><picture_fast_update/></to_encoder></vc_primitive></media_control>"},
 	} {
 		m := w.a.within("INFO", 2+i, c.inv, c.ok)
-		m.Add("Content-Type", b.ct)
+		m.Add("Content-Type", b.ct+";host="+w.a.host())
 		m.Body = []byte(b.body)
 		w.a.send(m)
 		got := w.b.request("INFO")

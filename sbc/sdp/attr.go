@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -80,14 +81,17 @@ func (k *kept) setCodec(s string) bool {
 	return true
 }
 
-// bandwidth keeps b=AS and b=TIAS with plain numbers, one of each.
+// bandwidthTypes are of RFC 8866 §5.8, RFC 3890 and, for RTCP, RFC 3556.
+var bandwidthTypes = []string{"AS", "TIAS", "RS", "RR"}
+
+// bandwidth keeps those with plain numbers, one of each.
 func bandwidth(bs []string) []string {
 	var out []string
 	seen := map[string]bool{}
 	for _, b := range bs {
 		typ, v, _ := strings.Cut(strings.TrimSpace(b), ":")
 		n, ok := number(v, 1<<40)
-		if ok && (typ == "AS" || typ == "TIAS") && !seen[typ] {
+		if ok && slices.Contains(bandwidthTypes, typ) && !seen[typ] {
 			seen[typ] = true
 			out = append(out, typ+":"+strconv.FormatUint(n, 10))
 		}
