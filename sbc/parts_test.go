@@ -192,7 +192,7 @@ func TestInfoBodies(t *testing.T) {
 			t.Errorf("%s: Accept %q", ct, res.Get("Accept"))
 		}
 	}
-	w.b.never("an INFO", is("INFO"))
+	w.b.never("an INFO", w.b.another("INFO"))
 	w.bye(c, 30)
 	w.hidden()
 }

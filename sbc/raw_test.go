@@ -137,6 +137,12 @@ func (r *raw) request(method string) *siptest.Message {
 	return m
 }
 
+// another is a request that request has not given yet, repeats of those left
+// out.
+func (r *raw) another(method string) func(*siptest.Message) bool {
+	return func(m *siptest.Message) bool { return m.Method == method && !r.had[m.Method+m.Branch()] }
+}
+
 // again waits for a request that was there before.
 func (r *raw) again(method string) *siptest.Message {
 	r.t.Helper()

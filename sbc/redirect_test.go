@@ -42,6 +42,9 @@ func TestRedirectRelayed(t *testing.T) {
 		t.Errorf("Contact %q\nwant %q", got, want)
 	}
 	w.a.request("ACK")
+	if r := w.rep.lastRecord(t, 1); r.Code != 302 {
+		t.Errorf("record %+v", r)
+	}
 	// Nothing that may be told: not there.
 	inv = w.b.invite("+33199007777")
 	w.a.reply(w.a.request("INVITE"), 301, "t2", nil, contacts("<sip:+33199003333@elsewhere.example>")...)
@@ -157,7 +160,7 @@ func TestRedirectByPhoneFollowed(t *testing.T) {
 	inv = w.b.invite(siptest.UserOf(p.contact), from("<sip:1009@"+w.b.host()+">"))
 	p.reply(p.request("INVITE"), 302, "t2", nil, contacts("<sip:0018765550100@"+domain+">")...)
 	w.b.ackFailure(inv, w.b.code(403))
-	w.a.never("a call to Jamaica", is("INVITE"))
+	w.a.never("a call to Jamaica", w.a.another("INVITE"))
 	w.quiet()
 	if !has(w.rep.rules(), "countries/denied") {
 		t.Errorf("rules %v", w.rep.rules())
@@ -181,9 +184,10 @@ func TestRedirectsAreBounded(t *testing.T) {
 	res := w.b.code(480)
 	w.b.ackFailure(inv, res)
 	w.quiet()
+	w.rep.lastRecord(t, 1)
 	inv = w.b.invite("+33199007777")
 	for i := range 6 {
-		in := w.a.expect("INVITE", func(m *siptest.Message) bool { return m.Method == "INVITE" && m.Get("Call-ID") != "" })
+		in := w.a.request("INVITE")
 		if want := fmt.Sprintf("+3319900111%d", i-1); i > 0 && siptest.UserOf(in.URI) != want {
 			t.Errorf("target %d is %s", i, in.URI)
 		}
@@ -191,7 +195,7 @@ func TestRedirectsAreBounded(t *testing.T) {
 		w.a.request("ACK")
 	}
 	w.b.ackFailure(inv, w.b.code(480))
-	w.a.never("a sixth target", is("INVITE"))
+	w.a.never("a sixth target", w.a.another("INVITE"))
 	w.quiet()
 	if r := w.rep.lastRecord(t, 2); len(r.Passes[0].ForwardedTo) != 5 {
 		t.Errorf("record %+v", r.Passes[0])
