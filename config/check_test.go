@@ -248,3 +248,17 @@ func TestRegisterOfPeer(t *testing.T) {
 		}
 	}
 }
+
+func TestWeightAndDomains(t *testing.T) {
+	for src, want := range map[string]string{
+		"domain: [a.example, b.example]\npbx: [{name: x, uri: \"sip:10.0.0.5\", weight: 3, domains: [A.example]}, {name: y, uri: \"sip:10.0.0.6\", domains: b.example}]\n": "",
+		"domain: [a.example, b.example]\npbx: [{name: x, uri: \"sip:10.0.0.5\", domains: [a.example]}]\n":                                                                  "domain b.example: no pbx serves it",
+		"domain: a.example\npbx: {uri: \"sip:10.0.0.5\", domains: [c.example]}\n":                                                                                          "c.example is not one of the domains",
+		"domain: a.example\npbx: {uri: \"sip:10.0.0.5\", weight: 0}\n":                                                                                                     "1 to 1000",
+		"domain: a.example\npbx: {uri: \"sip:10.0.0.5\", weight: 1001}\n":                                                                                                  "1 to 1000",
+	} {
+		if _, ps := Parse("x.yaml", []byte(src+"home: {country: FR}\n"), fakeHost(nil)); (ps.Err() == nil) != (want == "") || !strings.Contains(fmt.Sprint(ps), want) {
+			t.Errorf("%s: %v, want %q", src, ps, want)
+		}
+	}
+}

@@ -117,11 +117,12 @@ type PBX struct {
 	URI           URI // transport and port filled in
 	SRTP          SRTPPolicy
 	Health        time.Duration // between OPTIONS; 0: none
-	Weight        int           // 1: several PBXs are tried in order
+	Weight        int           // all 1: several PBXs are tried in order; else each gets so many parts
 	CA            string        // PEM, when TLS; "": the system's roots
 	Certificate   *Certificate
 	AllowWildcard bool
 	Realm         string   // the realm of its challenges, where it is known
+	Domains       []string // that it serves; none: all
 	Failover      []int    // answers after which the next target or PBX is tried
 	Bodies        []string // types it may send and get beside SDP
 	Redirects     Redirects

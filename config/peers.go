@@ -33,6 +33,7 @@ func (k *checker) pbx() {
 	if len(k.c.PBX) == 0 && k.at.Has("pbx") && !k.badAt("pbx") {
 		k.problem("pbx", `pbx: "sip:10.0.0.5:5060"`, "pbx is empty")
 	}
+	defer k.everyDomain()
 	seen := map[string]string{}
 	for i := range k.c.PBX {
 		p := &k.c.PBX[i]
@@ -44,15 +45,27 @@ func (k *checker) pbx() {
 		if p.Health != 0 {
 			k.between(path+".health", int64(p.Health), 1e9, 3600e9, "0s (off), or 1s to 1h")
 		}
-		if p.Weight != 1 && !k.badAt(path+".weight") {
-			k.problem(path+".weight", "leave it out: the first PBX that answers gets the calls, the others are for when it does not",
-				"%s.weight other than 1 is not available in this version", path)
+		k.between(path+".weight", int64(p.Weight), 1, 1000, "1 to 1000")
+		for j, d := range p.Domains {
+			p.Domains[j] = strings.ToLower(strings.TrimSuffix(d, "."))
+			if at := fmt.Sprintf("%s.domains[%d]", path, j); !slices.Contains(k.c.Domains, p.Domains[j]) && !k.badAt(at) {
+				k.problem(at, suggestion(d, k.c.Domains), "pbx %s: %s is not one of the domains", p.Name, clip(d))
+			}
 		}
 		k.failover(path, p.Failover)
 		k.bodies(path, p.Bodies)
 		k.tlsOnly(path, p.URI, p.CA, p.Certificate, p.AllowWildcard)
 		k.file(path+".ca", p.CA)
 		k.certificate(path+".certificate", p.Certificate)
+	}
+}
+
+// everyDomain: a domain without a PBX would refuse whatever is for it.
+func (k *checker) everyDomain() {
+	for i, d := range k.c.Domains {
+		if len(k.c.PBX) > 0 && !slices.ContainsFunc(k.c.PBX, func(p PBX) bool { return len(p.Domains) == 0 || slices.Contains(p.Domains, d) }) {
+			k.problem(fmt.Sprintf("domain[%d]", i), "name it in the domains of a pbx, or give one pbx no domains", "domain %s: no pbx serves it", d)
+		}
 	}
 }
 

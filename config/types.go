@@ -418,6 +418,7 @@ type pbxYAML struct {
 	Certificate   *Certificate  `yaml:"certificate"`
 	AllowWildcard bool          `yaml:"allow_wildcard"`
 	Realm         string        `yaml:"realm"`
+	Domains       []string      `yaml:"domains,single"`
 	Failover      []int         `yaml:"failover,single"`
 	Bodies        []string      `yaml:"bodies,single"`
 	Redirects     Redirects     `yaml:"redirects"`

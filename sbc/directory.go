@@ -93,25 +93,6 @@ func (d *directory) knownAddr(a netip.Addr) bool {
 	return false
 }
 
-// pbxOrder lists the PBXs to try: those that answer first, in order of the
-// configuration; those that do not last, as the check may be wrong.
-func (d *directory) pbxOrder() []*PBX {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	out := make([]*PBX, 0, len(d.cfg.PBXs))
-	for i := range d.cfg.PBXs {
-		out = append(out, &d.cfg.PBXs[i])
-	}
-	rank := func(p *PBX) int {
-		if d.gone(hopKey(call.PBX, p.Name), time.Now()) {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(out, func(a, b *PBX) int { return rank(a) - rank(b) })
-	return out
-}
-
 // gone: none of its targets answers. Called with mu held.
 func (d *directory) gone(hop string, now time.Time) bool {
 	ts := d.found[hop].Targets(nil)

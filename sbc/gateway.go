@@ -82,6 +82,8 @@ type PBX struct {
 	Health    time.Duration // between OPTIONS; 0 = none
 	Redirects Redirects     // what becomes of its 3xx
 	Bodies    []string      // types it may send and get beside SDP, e.g. application/isup
+	Weight    int           // all 1: in order; else each gets so many parts
+	Domains   []string      // that it serves; none: all
 	Failover  []int         // answers after which the next target or PBX is tried; nil = 502, 503, 504
 }
 

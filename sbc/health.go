@@ -196,6 +196,9 @@ func (g *Gateway) ping(r route) error {
 // domainOf is the host that requests to a PBX or peer are for.
 func (g *Gateway) domainOf(r route) string {
 	if r.pbx != nil {
+		if len(r.pbx.Domains) > 0 {
+			return r.pbx.Domains[0]
+		}
 		return g.cfg.Domains[0]
 	}
 	return uriHost(r.peer.Host)

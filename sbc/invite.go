@@ -293,7 +293,7 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 	switch a.PeerKind {
 	case call.Carrier:
 		a.Direction = call.Inbound
-		a.Account = g.peers.pbxOrder()[0].Name
+		a.Account = g.accountFor(a)
 	case call.Phone:
 		a.Direction = call.Internal
 		if outside(a.To) {

@@ -274,7 +274,7 @@ func (g *Gateway) forwardRoutes(a *call.Attempt, s *session, u sipx.URI, d call.
 		return nil, d
 	}
 	var out []route
-	for _, p := range g.peers.pbxOrder() {
+	for _, p := range g.pbxsFor(a) {
 		out = append(out, route{kind: call.PBX, pbx: p})
 	}
 	return g.peers.each(out, a.At), d

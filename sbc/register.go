@@ -20,7 +20,7 @@ import (
 func (g *Gateway) register(r *sipx.Request, id identity) {
 	a := g.attempt(r, id)
 	if a.Side == call.Public && id.kind != call.Carrier {
-		a.Account = g.peers.pbxOrder()[0].Name // until it is known which one takes it
+		a.Account = g.accountFor(a) // until it is known which one takes it
 	}
 	to := aorOf(r.To().URI)
 	deny := func(code int, rule, reason string, action call.Action, sev call.Severity) {
@@ -185,7 +185,7 @@ func (q *registration) forward() {
 		return
 	}
 	q.g.early.expect(q.tokens())
-	for _, p := range q.g.peers.pbxOrder() {
+	for _, p := range q.g.peers.pbxOrder(q.aor.domain, strings.ToLower(q.aor.String())) {
 		ctx, cancel := context.WithTimeout(q.g.ctx, 6*time.Second)
 		f, err := q.g.connectPBX(ctx, p)
 		cancel()

@@ -107,7 +107,7 @@ func (g *Gateway) head(r *sipx.Request, a *call.Attempt) {
 	switch a.PeerKind {
 	case call.Carrier:
 		a.Direction = call.Inbound
-		a.Account = g.peers.pbxOrder()[0].Name
+		a.Account = g.accountFor(a)
 		return
 	case call.PBX:
 		if b, ok := g.called(r.URI(), a.At); ok {

@@ -45,7 +45,7 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	no := func(code int, rule, reason string) ([]route, call.Decision) { return noRoute(a, d, code, rule, reason) }
 	if a.Side == call.Public {
 		var out []route
-		for _, p := range g.peers.pbxOrder() {
+		for _, p := range g.pbxsFor(a) {
 			if id.kind == call.Phone && p.Name == id.account {
 				// The PBX that a phone is registered with is asked first.
 				out = slices.Insert(out, 0, route{kind: call.PBX, pbx: p})
@@ -57,6 +57,9 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	}
 	uri := r.URI()
 	if b, ok := g.called(uri, a.At); ok {
+		if id.pbx != nil && !id.pbx.serves(b.aor.domain) {
+			return no(404, "base/domain", "PBX "+id.pbx.Name+" does not serve "+b.aor.domain)
+		}
 		if b.flow == nil || !b.flow.Alive() {
 			return no(430, "base/flow-failed", "the connection of "+b.aor.String()+" is gone")
 		}
@@ -160,7 +163,7 @@ func (g *Gateway) calleeLeg(t route, f *sipx.Flow) sdp.Leg {
 // requestURI is whom the INVITE for a route is for, in the form that side gets.
 func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to string) {
 	dst := r.To()
-	domain := g.cfg.Domains[0]
+	domain := g.domainAt(t.pbx, a)
 	if t.fwd != nil {
 		a = t.fwd.a
 	}

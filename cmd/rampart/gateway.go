@@ -410,6 +410,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	}
 	for _, p := range cfg.PBX {
 		x := sbc.PBX{Name: p.Name, Host: p.URI.Host, Port: p.URI.Port, Transport: p.URI.Transport, SRTP: srtpPolicy(p.SRTP), Health: p.Health, Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects)}
+		x.Weight, x.Domains = p.Weight, p.Domains
 		if x.Transport == "tls" {
 			if x.TLS, err = client(p.CA, p.AllowWildcard, p.URI.Host, p.Certificate); err != nil {
 				return c, fmt.Errorf("pbx %s: %w", p.Name, err)

@@ -1,0 +1,95 @@
+package sbc_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/sbc"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
+)
+
+// secondPBX is one more PBX on the inside, with a wire of its own.
+func (w *world) secondPBX(at string, of string) (*siptest.PBX, *wire) {
+	w.t.Helper()
+	seen := &wire{}
+	p, err := siptest.NewPBX(w.ctx, siptest.PBXConfig{Domain: of, Users: map[string]string{"1001": "one", "1002": "two", "1003": "three"},
+		Listen: netip.MustParseAddrPort(at), Trace: seen.trace, Log: w.t.Logf})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(p.Close)
+	return p, seen
+}
+
+// TestTwoTenants: two domains with a PBX each; users of one name in both are
+// two users, and neither PBX hears of the other's.
+func TestTwoTenants(t *testing.T) {
+	const two = "two.example.test"
+	w := newWorld(t, func(c *worldConfig) {
+		c.pbx.Listen = netip.MustParseAddrPort(insideNet + "9:15064")
+		c.sbc.Domains = []string{domain, two}
+		c.sbc.PBXs = []sbc.PBX{
+			{Name: "main", Host: insideNet + "9", Port: 15064, Transport: "udp", SRTP: sdp.SRTPOff, Domains: []string{domain}},
+			{Name: "second", Host: insideNet + "8", Port: 15064, Transport: "udp", SRTP: sdp.SRTPOff, Domains: []string{two}}}
+	})
+	_, seen := w.secondPBX(insideNet+"8:15064", two)
+	at2 := func(c *siptest.PhoneConfig) { c.Domain, c.Local = two, netip.MustParseAddr(publicNet+"88") }
+	a, b := w.registered("1001"), w.registered("1001", at2)
+	for _, r := range w.gw.Registrations() {
+		if want := map[string]string{domain: "main", two: "second"}[r.Domain]; r.Account != want {
+			t.Errorf("%+v", r)
+		}
+	}
+	for _, p := range []*siptest.Phone{a, b} {
+		c := w.call(p, "600")
+		c.Bye(w.ctx)
+	}
+	w.quiet()
+	w.rep.lastRecord(t, 2)
+	w.rep.mu.Lock()
+	for i, want := range []string{"main", "second"} {
+		if r := w.rep.records[i]; r.Account != want {
+			t.Errorf("call %d: account %s, want %s", i, r.Account, want)
+		}
+	}
+	w.rep.mu.Unlock()
+	if s := w.in.String(); strings.Contains(s, two) {
+		t.Errorf("the first PBX heard of the second domain:\n%s", around(s, two))
+	}
+	if s := seen.String(); strings.Contains(s, domain+";") || strings.Contains(s, "@"+domain) || !strings.Contains(s, "INVITE sip:600@"+two) {
+		t.Errorf("the second PBX saw\n%s", s)
+	}
+}
+
+// TestSpread: with weights, users are spread; challenge, answer, refresh and
+// calls of each are at one PBX.
+func TestSpread(t *testing.T) {
+	w := newWorld(t, func(c *worldConfig) {
+		c.pbx.Listen = netip.MustParseAddrPort(insideNet + "9:15065")
+		c.sbc.PBXs = []sbc.PBX{
+			{Name: "main", Host: insideNet + "9", Port: 15065, Transport: "udp", SRTP: sdp.SRTPOff, Weight: 5},
+			{Name: "second", Host: insideNet + "8", Port: 15065, Transport: "udp", SRTP: sdp.SRTPOff, Weight: 5}}
+	})
+	w.secondPBX(insideNet+"8:15065", domain)
+	for i, user := range []string{"1001", "1002", "1003"} {
+		p := w.registered(user)
+		if err := p.Register(w.ctx, time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		at := ""
+		for _, r := range w.gw.Registrations() {
+			if r.User == user {
+				at = r.Account
+			}
+		}
+		c := w.call(p, "600")
+		c.Bye(w.ctx)
+		w.quiet()
+		if r := w.rep.lastRecord(t, i+1); at == "" || r.Account != at || r.Passes[0].RoutedTo != at {
+			t.Errorf("%s is registered at %q and called by %q %q", user, at, r.Account, r.Passes[0].RoutedTo)
+		}
+	}
+}
