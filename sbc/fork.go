@@ -94,8 +94,8 @@ func (s *session) forkOf(tag string, final bool) *fork {
 
 // turn makes the legs those of the fork.
 func (s *session) turn(f *fork) {
-	if f == nil || s.at == f {
-		return
+	if f == nil || s.at == f || s.legs[b2bua.B].confirmed && s.at != nil {
+		return // a confirmed call stays with its fork
 	}
 	if s.at != nil {
 		s.at.held = s.hold()

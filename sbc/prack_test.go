@@ -257,3 +257,36 @@ func TestPrackForks(t *testing.T) {
 	w.a.send(w.a.within("ACK", 1, inv, ok))
 	w.bye(rawCall{inv: inv, ok: ok}, 3)
 }
+
+// TestPrackCap: B must wait for the first PRACK (RFC 3262 §3); one that does
+// not is not heard without end, and loses nothing by it.
+func TestPrackCap(t *testing.T) {
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789", rel)
+	in := w.b.request("INVITE")
+	seen := map[string]bool{}
+	for i := range 20 {
+		w.b.reliably(in, 180, 100+i, "one", nil)
+	}
+	eventually(t, "eight responses", func() bool {
+		for m := w.a.take(func(m *siptest.Message) bool { return m.Code == 180 }); m != nil; m = w.a.take(func(m *siptest.Message) bool { return m.Code == 180 }) {
+			seen[m.Get("RSeq")] = true
+		}
+		return len(seen) >= 8
+	})
+	w.a.never("a ninth", func(m *siptest.Message) bool { return m.Code == 180 && !seen[m.Get("RSeq")] })
+	w.b.reply(in, 200, "one", w.b.sdp())
+	ok := w.a.code(200)
+	w.b.request("ACK")
+	w.a.send(w.a.within("ACK", 1, inv, ok))
+	// A PRACK that comes after the 2xx still counts (§3).
+	for rseq := range seen {
+		late := w.a.within("PRACK", 2, inv, ok)
+		late.Add("RAck", rseq+" 1 INVITE")
+		w.a.send(late)
+		break
+	}
+	w.a.answer("PRACK", 200)
+	w.b.reply(w.b.request("PRACK"), 200, "", nil)
+	w.bye(rawCall{inv: inv, ok: ok}, 3)
+}

@@ -263,7 +263,9 @@ func (s *session) prepare(in *input) bool {
 		}
 		in.Fork = in.fork.n
 		b.dialog.Established(in.res)
-		b.confirmed = in.Kind == b2bua.Success
+		if b.confirmed = in.Kind == b2bua.Success; b.confirmed {
+			s.root = nil
+		}
 		s.g.calls.settle(s)
 		s.weigh(in)
 	case b2bua.Ack:

@@ -162,6 +162,7 @@ func (m *machine) setup(e Event) {
 // next goes on to the next route.
 func (m *machine) next() {
 	m.Route++
+	m.drop(-1)
 	m.Provisional, m.Dialogs = false, nil
 	m.try()
 }
