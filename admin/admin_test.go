@@ -37,6 +37,7 @@ func full() Source {
 		Ready:         func() []Check { return []Check{{Name: "pbx", OK: true}} },
 		Calls:         func() int { return 2 },
 		Registrations: func() int { return 5 },
+		Subscriptions: func() int { return 3 },
 		PBX:           func() (int, int) { return 1, 2 },
 		Peers: func() []PeerView {
 			at := call.Time{Time: t0}

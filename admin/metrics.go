@@ -19,6 +19,7 @@ type Source struct {
 	Ready         func() []Check
 	Calls         func() int // live calls
 	Registrations func() int // bindings
+	Subscriptions func() int // SUBSCRIBE dialogs
 	Registering   func() Registering
 	PBX           func() (up, all int)
 	Peers         func() []PeerView // PBXs and peers of the configuration
@@ -161,6 +162,7 @@ var (
 	registered    = gauge("rampart_sbc_registrations_active", "Bindings that the PBX accepted.")
 	peerTargets   = gauge("rampart_sbc_targets_active", "Addresses of a PBX or peer by what is known of them.", "peer", "state")
 	trunkUp       = gauge("rampart_sbc_trunk_registrations_active", "1 while we are registered with the carrier.", "peer")
+	subscriptions = gauge("rampart_sbc_subscriptions_active", "Subscriptions between phones and the PBX.")
 	regWaiting    = gauge("rampart_sbc_waiting_registrations_active", "Registrations that wait for their turn at the PBX.")
 	regRefreshed  = counter("rampart_sbc_refreshed_registrations_total", "Registrations answered in place of the PBX.")
 	regDeferred   = counter("rampart_sbc_deferred_registrations_total", "Registrations sent away with 503, to come later.")
@@ -207,10 +209,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	put(buildInfo, 1, c.o.Version)
 	s := c.o.Source
 	for name, read := range map[string]func(){
-		"counters": func() { s.Counters.collect(num) },
-		"quality":  func() { s.Quality.collect(ch) },
-		"calls":    when(s.Calls, func(n int) { put(callsUp, float64(n)) }),
-		"bindings": when(s.Registrations, func(n int) { put(registered, float64(n)) }),
+		"counters":      func() { s.Counters.collect(num) },
+		"quality":       func() { s.Quality.collect(ch) },
+		"calls":         when(s.Calls, func(n int) { put(callsUp, float64(n)) }),
+		"bindings":      when(s.Registrations, func(n int) { put(registered, float64(n)) }),
+		"subscriptions": when(s.Subscriptions, func(n int) { put(subscriptions, float64(n)) }),
 		"registering": when(s.Registering, func(x Registering) {
 			put(regWaiting, float64(x.Waiting))
 			num(regRefreshed, x.Refreshed)

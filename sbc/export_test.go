@@ -2,9 +2,11 @@ package sbc
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
 // Tables counts the entries of every table of the gateway, for tests of what
@@ -36,6 +38,29 @@ func (g *Gateway) Tables() map[string]int {
 	out["bindings"] = g.bindings.len()
 	out["transactions"] = g.Transactions()
 	return out
+}
+
+// ReferTo is how a Refer-To reads at a phone of sip.example.test, after the
+// gate that every message passes, and its Replaces.
+func ReferTo(v string) (out, rep string, ok bool) {
+	msg := "REFER sip:a@b SIP/2.0\r\nVia: SIP/2.0/UDP b;branch=z9hG4bKx\r\nMax-Forwards: 70\r\nFrom: <sip:a@b>;tag=x\r\nTo: <sip:a@b>\r\n" +
+		"Call-ID: x\r\nCSeq: 1 REFER\r\nContact: <sip:a@b>\r\nRefer-To: " + v + "\r\nContent-Length: 0\r\n\r\n"
+	if _, bad := sipx.Check([]byte(msg), false, sipx.Limits{}); bad != nil {
+		return "", "", false
+	}
+	t, code := readReferTo(strings.TrimSpace(v))
+	if code != 0 {
+		return "", "", false
+	}
+	if t.replaces != "" {
+		p, ok := readReplaces(t.replaces)
+		if !ok {
+			return "", "", false
+		}
+		rep = p.String()
+	}
+	g := &Gateway{cfg: Config{Domains: []string{"sip.example.test"}, EmergencyNumber: "112"}}
+	return g.referTo(&t, &leg{kind: call.Phone}, rep), rep, true
 }
 
 // ExpireSubscriptions does what the janitor does at that time.

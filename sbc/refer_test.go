@@ -384,3 +384,68 @@ func TestReferOutside(t *testing.T) {
 		w.secret(p)
 	}
 }
+
+// TestPackagesCross: what the ends of a call say of events and INFO packages.
+func TestPackagesCross(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	c := w.dial(p, "1002", with("Allow-Events", "talk, refer;x="+publicNet+", vq-rtcpxr"), with("Recv-Info", "dtmf-x;host="+publicNet+"1, "+publicNet+"1"))
+	if c.in.Get("Allow-Events") != "talk, refer" || c.in.Get("Recv-Info") != "dtmf-x" {
+		t.Errorf("INVITE:\n%s", c.in.Bytes())
+	}
+	m := p.within("INFO", 2, c.inv, c.ok)
+	m.Add("Info-Package", "dtmf-x;host="+publicNet+"1")
+	p.send(m)
+	in := w.b.request("INFO")
+	if in.Get("Info-Package") != "dtmf-x" {
+		t.Errorf("INFO:\n%s", in.Bytes())
+	}
+	w.b.reply(in, 200, "", nil)
+	p.answer("INFO", 200)
+	w.secret(p)
+}
+
+// FuzzReferTo: whatever is asked for, what goes on is one URI of a domain of
+// ours that the gateway reads the same way again.
+func FuzzReferTo(f *testing.F) {
+	for _, v := range []string{"<sip:1@10.0.0.1>", "sip:1@10.0.0.1;method=INVITE", "<sip:1;phone-context=x@10.0.0.1;lr?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc&X=10.0.0.1>",
+		"<tel:+1876;phone-context=10.0.0.1>", "<sip:a?b:c@10.0.0.1>", `"x" <sip:%31@[2001:db8::1]:5060;user=phone>`} {
+		f.Add(v)
+	}
+	f.Fuzz(func(t *testing.T, v string) {
+		out, rep, ok := sbc.ReferTo(v)
+		if !ok {
+			return
+		}
+		uri := siptest.URIOf(out)
+		if host := siptest.HostOf(uri); host != domain || strings.Count(out, "<") != 1 || strings.Count(out, ">") != 1 {
+			t.Fatalf("%q is written as %q, host %q", v, out, host)
+		}
+		again, rep2, ok := sbc.ReferTo(out)
+		if !ok || again != out || rep2 != rep {
+			t.Fatalf("%q: %q is read as %q, %q as %q", v, out, again, rep, rep2)
+		}
+	})
+}
+
+func TestReferTo(t *testing.T) {
+	for in, want := range map[string]string{
+		"<sip:1@10.0.0.1>":                                                            "<sip:1@" + domain + ">",
+		"<sips:1:secret@10.0.0.1;transport=tls;lr>":                                   "<sip:1@" + domain + ">",
+		"<sip:a?b@10.0.0.1>":                                                          "<sip:a?b@" + domain + ">",
+		"<sip:1@10.0.0.1;user=phone;x=10.0.0.1>":                                      "<sip:1@" + domain + ";user=phone>",
+		"<tel:+33123456789;phone-context=10.0.0.1>":                                   "<sip:+33123456789@" + domain + ">",
+		"<urn:service:sos.police>":                                                    "<sip:112@" + domain + ">",
+		"<sip:1@SIP.example.test:5061>":                                               "<sip:1@" + domain + ">",
+		"<sip:1@h;lr?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>":                         "<sip:1@" + domain + "?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc>",
+		"<sip:1@h?Subject=x&Replaces=a%40h%3Bfrom-tag%3Dc%3Bto-tag%3Db%3Bearly-only>": "<sip:1@" + domain + "?Replaces=a%40h%3Bto-tag%3Db%3Bfrom-tag%3Dc%3Bearly-only>",
+		"<sip:1@h?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc%0d%0aX:%20y>":                "",
+		"<sip:1@h;method=BYE>":                                                        "",
+		"<mailto:a@h>":                                                                "",
+	} {
+		if out, _, ok := sbc.ReferTo(in); out != want || ok != (want != "") {
+			t.Errorf("%s is written as %q %v, want %q", in, out, ok, want)
+		}
+	}
+}

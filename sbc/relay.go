@@ -335,7 +335,7 @@ func (p *relay) respond(code int, res *sipx.Response) {
 			hs = append(hs, sipx.HeaderField{Name: "Refer-Sub", Value: v})
 		}
 	}
-	if code == 489 {
+	if code == 489 && !slices.ContainsFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Allow-Events" }) {
 		hs = append(hs, allowEvents)
 	}
 	if p.sub != nil {

@@ -235,6 +235,9 @@ func TestSubscriptionsCapped(t *testing.T) {
 	w.subscribe(p, "1003", "dialog")
 	refused(p, 480, "base/subscriptions-per-user")
 	w.subscribe(q, "1003", "dialog")
+	if n := w.gw.Subscriptions(); n != 3 {
+		t.Errorf("%d subscriptions", n)
+	}
 	refused(q, 503, "base/overload")
 	w.b.never("SUBSCRIBE", is("SUBSCRIBE"))
 	if n := w.gw.Tables(); n["subscriptions"] != 3 || n["subscription-ends"] != 6 || n["subscribers"] != 2 {

@@ -109,6 +109,9 @@ func (t *subscriptions) find(side call.Side, k sipx.DialogKey) (*subscription, i
 
 func (t *subscriptions) len() int { t.mu.Lock(); defer t.mu.Unlock(); return len(t.all) }
 
+// Subscriptions is the number of subscriptions that stand or are asked for.
+func (g *Gateway) Subscriptions() int { return g.subs.len() }
+
 func (t *subscriptions) expire(now time.Time) {
 	t.mu.Lock()
 	var all []*subscription

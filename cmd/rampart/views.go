@@ -14,6 +14,7 @@ func (g *gateway) source() admin.Source {
 	return admin.Source{
 		Ready: g.ready,
 		Calls: func() int { return g.sbc.Active() }, Registrations: func() int { return g.sbc.Bindings() },
+		Subscriptions: func() int { return g.sbc.Subscriptions() },
 		Registering: func() admin.Registering {
 			c := &g.sbc.Counters
 			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load()}

@@ -40,6 +40,8 @@ var carried = []struct {
 	{"Content-Disposition", true, true},
 	{"Content-Language", true, true},
 	{"Info-Package", true, true},
+	{"Recv-Info", true, true},
+	{"Allow-Events", true, true},
 	{"Unsupported", true, true},
 }
 
@@ -231,6 +233,10 @@ func cleaned(name, v string) string {
 		return withoutAuthInt(v)
 	case "Reason":
 		return cleanReasons(v)
+	case "Info-Package", "Recv-Info": // RFC 6086 §7.2, without parameters
+		return packages(v, nil)
+	case "Allow-Events":
+		return packages(v, eventPackages)
 	case "Session-Expires":
 		return cleanSessionExpires(v)
 	case "Min-SE":
@@ -260,6 +266,24 @@ func cleanPrivacy(v string) string {
 }
 
 var privacyValues = []string{"header", "session", "user", "none", "critical", "id", "history"}
+
+// eventPackages are those that work through the gateway; talk and hold are the
+// keys of a desk that work a phone in a call.
+var eventPackages = []string{"as-feature-event", "conference", "dialog", "hold", "message-summary", "presence", "refer", "talk"}
+
+// packages keeps the names of a list of packages; known, where it is given,
+// are those that may stay. A name has no dot: it would be a host's.
+func packages(v string, known []string) string {
+	var keep []string
+	for _, t := range tokens([]string{v}) {
+		t, _, _ = strings.Cut(t, ";")
+		t = strings.TrimSpace(t)
+		if known == nil && t != "" && len(t) <= 64 && strings.Trim(t, "abcdefghijklmnopqrstuvwxyz0123456789-_+") == "" || slices.Contains(known, t) {
+			keep = append(keep, t)
+		}
+	}
+	return strings.Join(keep, ", ")
+}
 
 // cleanReasons rewrites a Reason field of one or more values.
 func cleanReasons(v string) string {
