@@ -4,6 +4,7 @@
   bench.py sig   --udp IP:PORT --tls IP:PORT --sut-pid PID[,PID] --label NAME   signalling tests
   bench.py media --tls IP:PORT --sut-pid PID[,PID] --label NAME                 media through SIP calls
   bench.py ng    --ng IP:PORT --sut-pid PID --label NAME                        media, rtpengine's own protocol
+  bench.py flat  --udp IP:PORT --sut-pid PID[,PID] --label NAME                 memory while 100,000 calls go through
   bench.py floor                                                                reference relays
   bench.py table NAME...                                                        medians (min..max) as Markdown
 
@@ -211,6 +212,32 @@ def floor(a):
             p.wait()
 
 
+def resident(pids):
+    """Resident megabytes of the system under test."""
+    kb = 0
+    for pid in pids.split(","):
+        with open(f"/proc/{pid}/status") as f:
+            kb += sum(int(l.split()[1]) for l in f if l.startswith("VmRSS:"))
+    return kb / 1024
+
+
+def flat(a):
+    """Memory must not grow with the number of calls that went through. It does until the transactions
+    of the first calls have lived their time, 32 s after their end, and not any more after that."""
+    b = Bench(a)
+    pids, rate, n = a.sut_pid, a.flat_rate, a.flat_calls
+    print(f"{a.label}: {n} calls, {rate}/s; resident MB: at start {resident(pids):.0f}", end="", flush=True)
+    args = ["--mode", "call", "--rate", rate, "--duration", n / rate, "--warmup", 1, "--label", "flat"] + b.sip("udp")
+    gen = subprocess.Popen(["nice", "-n", str(PRIO), "taskset", "-c", str(a.gen_cpu), GEN] + [str(x) for x in args], stdout=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    for part in (0.2, 0.6, 1.0):
+        time.sleep(max(0, begun + part * n / rate - time.monotonic()))
+        print(f", after {round(part * n)} {resident(pids):.0f}", end="", flush=True)
+    row = [json.loads(l) for l in gen.communicate(timeout=120)[0].splitlines() if l.startswith("{")]
+    time.sleep(40)
+    print(f", 40 s later {resident(pids):.0f}; " + (f"{row[0]['failed'] + row[0]['stuck']} of {row[0]['started']} failed" if row else "no result"), flush=True)
+
+
 def table(names):
     for name in names:
         rows = [json.loads(l) for l in open(os.path.join(OUT, name + ".jsonl"))]
@@ -243,19 +270,20 @@ def main():
     if len(sys.argv) > 1 and sys.argv[1] == "table":
         return table(sys.argv[2:])
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("cmd", choices=["sig", "media", "ng", "floor"])
+    p.add_argument("cmd", choices=["sig", "media", "ng", "flat", "floor"])
     p.add_argument("--label", default="floor"); p.add_argument("--udp"); p.add_argument("--tcp"); p.add_argument("--tls"); p.add_argument("--ng")
     p.add_argument("--sut-pid"); p.add_argument("--uas", default="127.0.0.3:5060"); p.add_argument("--domain", default="sbc.test")
     p.add_argument("--src", default="127.0.1.1"); p.add_argument("--src-count", type=int, default=128); p.add_argument("--gen-cpu", type=int, default=1)
     p.add_argument("--runs", type=int, default=3); p.add_argument("--tests"); p.add_argument("--rates", default="500,2000", help="calls per second of the fixed runs"); p.add_argument("--no-register", dest="register", action="store_false"); p.add_argument("--steps", default="50,200,400,600,800,900,1000,1100"); p.add_argument("--dtls", default="50,200")
     p.add_argument("--seconds", type=float, default=5, help="measured seconds per signalling run"); p.add_argument("--window", type=float, default=5); p.add_argument("--flood-rate", type=int, default=5000); p.add_argument("--flood-pause", type=float, default=5)
     p.add_argument("--knee-call", type=float, default=2000); p.add_argument("--knee-reg", type=float, default=4000); p.add_argument("--knee-tls", type=float, default=200)
+    p.add_argument("--flat-calls", type=int, default=100000); p.add_argument("--flat-rate", type=int, default=1500)
     a = p.parse_args()
     os.makedirs(OUT, exist_ok=True)
     old = raise_priority()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        {"sig": sig, "media": media, "ng": ng, "floor": floor}[a.cmd](a)
+        {"sig": sig, "media": media, "ng": ng, "flat": flat, "floor": floor}[a.cmd](a)
     finally:
         restore_priority(old)
 
