@@ -44,6 +44,25 @@ func TestFax(t *testing.T) {
 	}
 }
 
+// TestFaxTowardsSRTP: a PBX that must have SRTP hears nothing of T.38, and the
+// call goes on.
+func TestFaxTowardsSRTP(t *testing.T) {
+	t.Parallel()
+	w := &trunks{world: newWorld(t)}
+	w.pbxAddr, w.carriers = w.net.Addr(t), []netip.Addr{w.net.Addr(t)}
+	w.start(fmt.Sprintf(`{name: main, uri: "sip:%s:5060;transport=udp", srtp: required, health: 0s}`, w.pbxAddr),
+		fmt.Sprintf("listen: {tls: [%q], udp: [%q]}\npeers:\n  - {name: carrier-0, identify: {ip: [%s/32]}, uri: \"sip:%s:5060;transport=udp\", allow_plaintext: true}\n",
+			w.tls(), w.publicUDP(), w.carriers[0], w.carriers[0]))
+	pbx := w.pbxAnswers(peers.Scenario{Name: "uas_secure"})
+	w.in(peers.Scenario{Name: "uac_fax_refused"}).Success()
+	w.waitLine("cdr.jsonl", "code", "200", "ended_by", "caller")
+	w.idle()
+	pbx.Stop()
+	if st := pbx.Stats(); st.Failed+st.Unexpected > 0 || st.Successful != 1 {
+		t.Errorf("the PBX: %+v", st)
+	}
+}
+
 // TestMultipart: of a multipart body the description crosses alone.
 func TestMultipart(t *testing.T) {
 	t.Parallel()

@@ -86,8 +86,8 @@ func TestRedirectFollowed(t *testing.T) {
 	w := newRawWorld(t, redirects(sbc.RefuseRedirects, sbc.FollowRedirects, sbc.RefuseRedirects))
 	inv := w.b.invite("+33199007777")
 	first := w.a.request("INVITE")
-	w.a.reply(first, 180, "t1", nil)
-	w.b.code(180)
+	w.a.reply(first, 183, "t1", w.a.sdp())
+	early := w.b.code(183)
 	w.a.reply(first, 302, "t1", nil, contacts("<sip:+33199001111@elsewhere.example>;q=0.3", "<sip:+33199002222@"+w.a.host()+">", "<sip:name@elsewhere.example>")...)
 	w.a.request("ACK")
 	second := w.a.request("INVITE")
@@ -105,6 +105,9 @@ func TestRedirectFollowed(t *testing.T) {
 	}
 	w.a.reply(third, 200, "t3", w.a.sdp())
 	ok := w.b.code(200)
+	if early.Get("To") == ok.Get("To") {
+		t.Error("who answers shares a dialog with who redirected")
+	}
 	w.a.request("ACK")
 	w.b.send(w.b.within("ACK", 1, inv, ok))
 	w.confirmed()
@@ -236,4 +239,35 @@ func TestRedirectCancelled(t *testing.T) {
 	if r := w.rep.lastRecord(t, 1); r.Code != 487 || r.EndedBy != call.ByCaller {
 		t.Errorf("record %+v", r)
 	}
+}
+
+// TestRedirectWithoutOffer: an INVITE that asks for an offer is passed on as
+// one, after early dialogs with offers of their own.
+func TestRedirectWithoutOffer(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, redirects(sbc.RefuseRedirects, sbc.FollowRedirects, sbc.RefuseRedirects))
+	inv := w.b.invite("+33199007777", bare)
+	first := w.a.request("INVITE")
+	w.a.reply(first, 180, "t1", nil)
+	w.b.code(180)
+	w.a.reply(first, 302, "t1", nil, contacts("<sip:+33199002222@"+domain+">")...)
+	second := w.a.request("INVITE")
+	if len(second.Body) > 0 || siptest.UserOf(second.URI) != "+33199002222" {
+		t.Errorf("the target got %s", second.Bytes())
+	}
+	w.a.reply(second, 200, "t2", w.a.sdp())
+	ok := w.b.code(200)
+	if !strings.Contains(string(ok.Body), "m=audio") {
+		t.Errorf("the PBX got %s", ok.Bytes())
+	}
+	w.b.send(withSDP(w.b.within("ACK", 1, inv, ok), w.b.sdp()))
+	w.a.expect("an ACK with the answer", func(m *siptest.Message) bool {
+		return m.Method == "ACK" && siptest.Param(m.Get("To"), "tag") == "t2" && strings.Contains(string(m.Body), "m=audio")
+	})
+	w.confirmed()
+	w.b.send(w.b.within("BYE", 2, inv, ok))
+	w.b.answer("BYE", 200)
+	w.a.reply(w.a.request("BYE"), 200, "", nil)
+	w.quiet()
+	w.hidden()
 }
