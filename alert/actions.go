@@ -45,7 +45,7 @@ var actions = []ActionInfo{
 	{Action: "false-answer", Meaning: "a destination answers calls it does not connect", Kind: "alert", Category: intrusion, Reserved: true},
 	{Action: call.Flood, Meaning: "a source or all strangers together exceed their rate", Kind: "alert", Category: intrusion, Technique: "T1498", TechniqueName: "Network Denial of Service"},
 	{Action: call.Heartbeat, Meaning: "the gateway is alive; its absence is the alarm", Kind: "event", Category: process, outcome: "success"},
-	{Action: call.IdentityForged, Meaning: "From is not the identity that registered on this connection", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
+	{Action: call.IdentityForged, Meaning: "From is not the identity that registered on this connection, or the caller's number is none that its user or peer may use", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
 	{Action: "impossible-travel", Meaning: "one user registers from places too far apart for the time between", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
 	{Action: call.MalformedMessage, Meaning: "a message that is not valid SIP or is ambiguous", Kind: "alert", Category: intrusion},
 	{Action: call.MediaInjection, Meaning: "media packets from a wrong source or without valid authentication", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
