@@ -105,3 +105,11 @@ func (g *Gateway) HoldChallenges(n int) (held int) {
 	}
 	return held
 }
+
+// Assertions is what becomes of P-Asserted-Identity lines towards a host.
+func (g *Gateway) Assertions(host string, lines ...string) (out []string) {
+	for _, n := range assertedIn(lines) {
+		out = append(out, g.assertion(route{}, n, host))
+	}
+	return out
+}
