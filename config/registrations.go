@@ -24,6 +24,9 @@ func (k *checker) registrations() {
 	k.between("registrations.minimum", int64(r.Minimum), 0, 3600e9, "0s (none) to 1h")
 	k.between("registrations.rate", int64(r.Rate), 1, 1_000_000, "1/s to 1000000/s")
 	k.between("registrations.queue", int64(r.Queue), 0, 1_000_000, "0 (ten seconds' worth) to 1000000")
+	if float64(r.Queue) > 15*float64(r.Rate) && r.Queue <= 1_000_000 {
+		k.problem("registrations.queue", "at most 15 seconds' worth of rate", "registrations: the last of %d would wait for %.0f s at %s, and phones give up after 32 s", r.Queue, float64(r.Queue)/float64(r.Rate), r.Rate)
+	}
 	if r.PBXInterval != 0 && r.PhoneInterval > r.PBXInterval/2 {
 		k.warning("registrations.phone_interval", "a phone_interval of a tenth of pbx_interval or less", "registrations: phones come so seldom that nearly every refresh goes to the PBX")
 	}

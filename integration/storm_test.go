@@ -22,7 +22,7 @@ func TestRegistrationStorm(t *testing.T) {
 	}
 	w := newWorld(t)
 	pbx := w.pbx(peers.PBX{Users: users})
-	w.start(fmt.Sprintf(`"sip:%s;transport=udp"`, pbx.Addr), fmt.Sprintf("registrations: {rate: %d/s, queue: 1000}\n", rate))
+	w.start(fmt.Sprintf(`"sip:%s;transport=udp"`, pbx.Addr), fmt.Sprintf("registrations: {rate: %d/s, queue: 800}\n", rate))
 	var ps []*siptest.Phone
 	var mu sync.Mutex
 	all := func(what string, each func(i int) error) {
