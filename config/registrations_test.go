@@ -14,7 +14,7 @@ func TestRegistrations(t *testing.T) {
 		"{phone_interval: 1m, minimum: 2m}":       "registrations: phones are granted 1m0s and may not ask for less than 2m0s",
 		"{phone_interval: 1h, pbx_interval: 90m}": "registrations: phones come so seldom that nearly every refresh goes to the PBX",
 		"{rate: 1/h}":                             "registrations.rate must be 1/s to 1000000/s",
-		"{queue: 2000, rate: 100/s}":             "registrations: the last of 2000 would wait for 20 s at 100/s, and phones give up after 32 s",
+		"{queue: 2000, rate: 100/s}":              "registrations: the last of 2000 would wait for 20 s at 100/s, and phones give up after 32 s",
 		"{queue: 2000000}":                        "registrations.queue must be 0 (ten seconds' worth) to 1000000",
 	} {
 		_, ps := Parse("/etc/rampart/rampart.yaml", []byte(base+"registrations: "+src), fakeHost(exampleFiles()))
