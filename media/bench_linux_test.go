@@ -219,7 +219,7 @@ func play(b *testing.B, ph [2]*net.UDPConn, to []netip.AddrPort, suite Suite) (s
 		if err != nil {
 			b.Fatal(err)
 		}
-		cipher = s.cipher
+		cipher = &s.cipher
 	}
 	tick := time.NewTicker(500 * time.Microsecond)
 	defer tick.Stop()

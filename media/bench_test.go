@@ -2,8 +2,13 @@ package media
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/media/bind"
 )
 
 // BenchmarkRelay is the whole way of one packet of 160 bytes of sound through
@@ -93,4 +98,53 @@ func sealedRun(t testing.TB, r *fakeRig, n int) [][]byte {
 		list[i] = p
 	}
 	return list
+}
+
+// BenchmarkManyStreams is BenchmarkRelay/CM80 with 800 streams that take
+// turns, so that the state of a stream is seldom in the nearest cache when its
+// next packet comes: what a gateway with 400 calls sees.
+func BenchmarkManyStreams(b *testing.B) {
+	const sessions, each = 400, 64
+	type stream struct {
+		in      bind.Sink
+		from    netip.AddrPort
+		packets [][]byte
+	}
+	var r *fakeRig
+	var streams []stream
+	again := func() {
+		r, streams = newFakeRig(b, [2]Suite{}), nil
+		for range sessions {
+			s, err := r.p.Open(Spec{ID: "many", Streams: 1, Legs: [2]LegSpec{{Side: call.Public}, {Side: call.Inside}}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			far := r.far
+			far[A].Recv, far[A].Send = newKeys(b, AES_CM_128_HMAC_SHA1_80, nil), newKeys(b, AES_CM_128_HMAC_SHA1_80, nil)
+			for leg := A; leg <= B; leg++ {
+				if err := s.Set(leg, 0, far[leg]); err != nil {
+					b.Fatal(err)
+				}
+				rtp, _ := s.Local(leg, 0)
+				streams = append(streams, stream{r.net.open[rtp], far[leg].RTP, sealedRun(b, &fakeRig{far: [2]Remote{far[leg]}}, each)})
+			}
+		}
+		rand.New(rand.NewPCG(1, 2)).Shuffle(len(streams), func(i, j int) { streams[i], streams[j] = streams[j], streams[i] })
+	}
+	again()
+	i := 0
+	b.ReportAllocs()
+	for b.Loop() {
+		if i == each*len(streams) {
+			b.StopTimer()
+			again()
+			i = 0
+			b.StartTimer()
+		}
+		st := &streams[i%len(streams)]
+		if r.give(st.in, st.packets[i/len(streams)], st.from) == nil {
+			b.Fatal("not relayed")
+		}
+		i++
+	}
 }

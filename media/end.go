@@ -26,31 +26,30 @@ const rekeyOverlap = time.Second
 //	none ──(RTP with NAT: first plausible packet)────▶ source ──┘
 //	any  ──(Set with another SDP address)────────────▶ none: the SDP address
 type end struct {
-	session *Session
-	leg     Leg
-	stream  int
-	peer    *end
+	// What every packet of sound needs, as near together as it can be.
+	ports      [2]port
+	session    *Session
+	peer       *end
+	recv, send *secure
+	former     *secure // receives beside recv, for packets that are on their way
+	isSet      bool
+	mute       bool   // the SDP's address is unspecified: send nothing
+	payload    uint8  // the type of the last packet, and its clock; rate 0: ask
+	rate       uint32 //
+	latch      [2]netip.AddrPort
+	sdp        [2]netip.AddrPort // RTP, RTCP: last usable address of the SDP
+	remote     Remote
+	bucket     bucket
+	quality    quality
+	counts     Counts
 
-	local *local
-	port  uint16 // RTP; RTCP is the next
-	ports [2]port
-
-	isSet  bool
-	remote Remote
-	sdp    [2]netip.AddrPort // RTP, RTCP: last usable address of the SDP
-	mute   bool              // the SDP's address is unspecified: send nothing
-	latch  [2]netip.AddrPort
-
-	recv, send         *secure
-	former             *secure   // receives beside recv, for packets that are on their way
-	formerUntil        time.Time // no longer than this
+	leg                Leg
+	stream             int
+	local              *local
+	port               uint16    // RTP; RTCP is the next
+	formerUntil        time.Time // former is good no longer than this
 	pastRecv, pastSend []*secure // newest last
-	bucket             bucket
-	quality            quality
 	reports            reports
-	payload            uint8 // the type of the last packet, and its clock; rate 0: ask
-	rate               uint32
-	counts             Counts
 	graceUntil         time.Time
 }
 

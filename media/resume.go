@@ -34,10 +34,10 @@ func (k *KeySnapshot) open(sending bool) (*secure, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.rtp, err = resume(k.RTP, srtp.MaxIndex); err != nil {
+	if s.rtp, err = resume(s.rtp, k.RTP, srtp.MaxIndex); err != nil {
 		return nil, err
 	}
-	if s.rtcp, err = resume(k.RTCP, srtp.MaxRTCPIndex); err != nil {
+	if s.rtcp, err = resume(nil, k.RTCP, srtp.MaxRTCPIndex); err != nil {
 		return nil, err
 	}
 	if sending {
@@ -49,9 +49,9 @@ func (k *KeySnapshot) open(sending bool) (*secure, error) {
 	return s, nil
 }
 
-// resume brings sources to where they were. One that saw nothing is none.
-func resume(list []SourceSnapshot, top uint64) ([]source, error) {
-	var out []source
+// resume brings sources to where they were, behind those in out. One that saw
+// nothing is none.
+func resume(out []source, list []SourceSnapshot, top uint64) ([]source, error) {
 	for _, src := range list {
 		if find(out, src.SSRC) != nil || len(src.Bits) != len(window{}.bits) || src.Top > top {
 			return nil, fmt.Errorf("source %08x: %w", src.SSRC, errSnapshot)

@@ -23,20 +23,24 @@ type source struct {
 // leg sends to us or what we send to it, never both. It is owned by its shard
 // and holds nothing about a source that has not authenticated.
 type secure struct {
-	keys   *Keys
-	cipher *srtp.Cipher
+	// What a packet of sound needs lies together, so that it comes into the
+	// cache together: rtp begins in first.
 	rtp    []source
+	first  [1]source
+	cipher srtp.Cipher
 	rtcp   []source
+	keys   *Keys
 	unseen window // of every source that is new; never written
 }
 
 // newSecure derives the session keys. k is kept.
 func newSecure(k *Keys) (*secure, error) {
-	c, err := srtp.New(suites[k.Suite].transform, k.Key, k.Salt, k.MKI)
-	if err != nil {
+	s := &secure{keys: k}
+	if err := s.cipher.Init(suites[k.Suite].transform, k.Key, k.Salt, k.MKI); err != nil {
 		return nil, fmt.Errorf("keys for %s: %w", k.Suite, err)
 	}
-	return &secure{keys: k, cipher: c}, nil
+	s.rtp = s.first[:0]
+	return s, nil
 }
 
 // find returns the window of a source, nil for one that is new. It is valid

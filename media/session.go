@@ -46,9 +46,14 @@ type Spec struct {
 // leg, and what is known about the two ends. One owner commands it, from any
 // goroutine; packets are handled by its shard meanwhile.
 type Session struct {
+	// What every packet looks at, together. Owned by the shard, but for the
+	// pointer to it.
+	shard  *shard
+	active time.Time // last accepted packet or Set
+	closed bool
+
 	id         string
 	plane      *Plane
-	shard      *shard
 	legs       [2]LegSpec
 	local      [2]*local
 	cname      [2]string // what a leg is called on the other one
@@ -60,9 +65,7 @@ type Session struct {
 	// Owned by the shard. streams is read under cmd too, where only Grow
 	// and Close change it.
 	streams    [][2]*end
-	closed     bool
 	final      [2]LegStats
-	active     time.Time // last accepted packet or Set
 	injected   Event     // not told yet
 	injectedAt time.Time // last told
 	usedUp     Event

@@ -16,11 +16,13 @@ type blockCTR struct {
 }
 
 func newBlockCTR(key []byte) (*blockCTR, error) {
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return &blockCTR{block: block}, nil
+	c := new(blockCTR)
+	return c, c.init(key)
+}
+
+func (c *blockCTR) init(key []byte) (err error) {
+	c.block, err = aes.NewCipher(key)
+	return err
 }
 
 // xor applies the key stream that starts with the counter hi, lo. A packet

@@ -14,7 +14,6 @@ import (
 // AES instructions it is the portable form.
 type ctr struct {
 	schedule [11 * aes.BlockSize]byte // round keys, FIPS 197 §5.2
-	stream   [groupSize]byte          // for what is less than a group
 	portable *blockCTR                // instead of all that
 }
 
@@ -32,18 +31,16 @@ func xorBlocks(schedule *[11 * aes.BlockSize]byte, b *byte, groups int, hi, lo u
 //go:noescape
 func expand(schedule *[11 * aes.BlockSize]byte, key *byte)
 
-func newCTR(key []byte) (*ctr, error) {
+func (c *ctr) init(key []byte) (err error) {
 	if len(key) != 16 {
-		return nil, errKeys
+		return errKeys
 	}
-	c := new(ctr)
 	if !cpu.X86.HasAES {
-		var err error
 		c.portable, err = newBlockCTR(key)
-		return c, err
+		return err
 	}
 	expand(&c.schedule, &key[0])
-	return c, nil
+	return nil
 }
 
 // xor applies the key stream that starts with the counter hi, lo. A packet
@@ -58,8 +55,8 @@ func (c *ctr) xor(b []byte, hi, lo uint64) {
 		b, lo = b[n*groupSize:], lo+uint64(n)*groupSize/aes.BlockSize
 	}
 	if len(b) > 0 {
-		clear(c.stream[:])
-		xorBlocks(&c.schedule, &c.stream[0], 1, hi, lo)
-		subtle.XORBytes(b, b, c.stream[:])
+		var stream [groupSize]byte // for what is less than a group
+		xorBlocks(&c.schedule, &stream[0], 1, hi, lo)
+		subtle.XORBytes(b, b, stream[:])
 	}
 }

@@ -4,5 +4,3 @@ package srtp
 
 // ctr is AES-128 in counter mode for many short messages.
 type ctr = blockCTR
-
-func newCTR(key []byte) (*ctr, error) { return newBlockCTR(key) }

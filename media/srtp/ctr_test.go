@@ -17,8 +17,8 @@ func TestCTR(t *testing.T) {
 	for n := range 1600 {
 		rng.Read(key[:])
 		hi, lo := rng.Uint64(), rng.Uint64()&^0xffff
-		fast, err := newCTR(key[:])
-		if err != nil {
+		var fast ctr
+		if err := fast.init(key[:]); err != nil {
 			t.Fatal(err)
 		}
 		slow, err := newBlockCTR(key[:])
@@ -42,15 +42,15 @@ func TestCTR(t *testing.T) {
 			t.Fatalf("%d bytes differ", n)
 		}
 	}
-	if _, err := newCTR(key[:15]); err == nil {
+	if err := new(ctr).init(key[:15]); err == nil {
 		t.Error("a key of 15 bytes was accepted")
 	}
 }
 
 func BenchmarkCTR(b *testing.B) {
 	key, buf := make([]byte, 16), make([]byte, 160)
-	fast, err := newCTR(key)
-	if err != nil {
+	var fast ctr
+	if err := fast.init(key); err != nil {
 		b.Fatal(err)
 	}
 	slow, err := newBlockCTR(key)

@@ -11,22 +11,28 @@ import (
 // faster form is compared with.
 type libMAC struct {
 	mac  hash.Hash
-	sum  [sha1.Size]byte
 	word [4]byte
+	sum  [sha1.Size]byte
 }
 
 func newLibMAC(key []byte) *libMAC {
-	m := &libMAC{mac: hmac.New(sha1.New, key)}
-	m.mac.Sum(m.sum[:0])
-	m.mac.Reset() // from here on it starts from saved states
+	m := new(libMAC)
+	m.init(key)
 	return m
 }
 
-// of is the code of b and a word behind it, good until the next call.
-func (m *libMAC) of(b []byte, word uint32) []byte {
+func (m *libMAC) init(key []byte) {
+	m.mac = hmac.New(sha1.New, key)
+	m.mac.Sum(nil)
+	m.mac.Reset() // from here on it starts from saved states
+}
+
+// of writes the code of b and a word behind it into sum.
+func (m *libMAC) of(sum *[sha1.Size]byte, b []byte, word uint32) {
 	m.mac.Reset()
 	m.mac.Write(b)
 	binary.BigEndian.PutUint32(m.word[:], word)
 	m.mac.Write(m.word[:])
-	return m.mac.Sum(m.sum[:0])
+	m.mac.Sum(m.sum[:0])
+	*sum = m.sum
 }

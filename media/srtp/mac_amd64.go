@@ -14,10 +14,7 @@ import (
 // form.
 type mac struct {
 	inner, outer [5]uint32
-	state        [5]uint32
-	tail         [2 * sha1.BlockSize]byte
-	sum          [sha1.Size]byte
-	portable     *libMAC // instead of all that
+	portable     *libMAC // instead of these
 }
 
 // hashBlocks takes n whole blocks of 64 bytes into a SHA-1 state (FIPS 180-4
@@ -32,11 +29,10 @@ func hasSHA() bool
 // fastMAC: the instructions that hashBlocks uses are there.
 var fastMAC = hasSHA() && cpu.X86.HasSSSE3 && cpu.X86.HasSSE41
 
-func newMAC(key []byte) *mac {
-	m := new(mac)
+func (m *mac) init(key []byte) {
 	if !fastMAC || len(key) > sha1.BlockSize {
 		m.portable = newLibMAC(key)
-		return m
+		return
 	}
 	begin := [5]uint32{0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0}
 	for _, half := range []struct {
@@ -51,45 +47,48 @@ func newMAC(key []byte) *mac {
 		*half.state = begin
 		hashBlocks(half.state, &block[0], 1)
 	}
-	return m
 }
 
-// of is the code of b and a word behind it, good until the next call.
-func (m *mac) of(b []byte, word uint32) []byte {
+// of writes the code of b and a word behind it into sum. What it needs
+// meanwhile is on the stack: with many keys in turn, memory of each key would
+// come from further away.
+func (m *mac) of(sum *[sha1.Size]byte, b []byte, word uint32) {
 	if m.portable != nil {
-		return m.portable.of(b, word)
+		m.portable.of(sum, b, word)
+		return
 	}
-	m.state = m.inner
+	state := m.inner
 	whole := len(b) &^ (sha1.BlockSize - 1)
 	if whole > 0 {
-		hashBlocks(&m.state, &b[0], whole/sha1.BlockSize)
+		hashBlocks(&state, &b[0], whole/sha1.BlockSize)
 	}
-	n := copy(m.tail[:], b[whole:])
-	binary.BigEndian.PutUint32(m.tail[n:], word)
-	m.finish(n+4, sha1.BlockSize+len(b)+4)
-	m.write(m.tail[:])
-	m.state = m.outer
-	m.finish(sha1.Size, sha1.BlockSize+sha1.Size)
-	m.write(m.sum[:])
-	return m.sum[:]
+	var tail [2 * sha1.BlockSize]byte
+	n := copy(tail[:], b[whole:])
+	binary.BigEndian.PutUint32(tail[n:], word)
+	finish(&state, &tail, n+4, sha1.BlockSize+len(b)+4)
+
+	tail = [2 * sha1.BlockSize]byte{}
+	put(tail[:], &state)
+	state = m.outer
+	finish(&state, &tail, sha1.Size, sha1.BlockSize+sha1.Size)
+	put(sum[:], &state)
 }
 
-// finish pads the n bytes in tail and hashes them; size is how many bytes
-// were hashed in all.
-func (m *mac) finish(n, size int) {
-	end := sha1.BlockSize
-	if n+9 > end {
-		end *= 2
+// finish pads the n bytes in tail, behind which it is zero, and hashes them;
+// size is how many bytes were hashed in all.
+func finish(state *[5]uint32, tail *[2 * sha1.BlockSize]byte, n, size int) {
+	blocks := 1
+	if n+9 > sha1.BlockSize {
+		blocks = 2
 	}
-	m.tail[n] = 0x80
-	clear(m.tail[n+1 : end-8])
-	binary.BigEndian.PutUint64(m.tail[end-8:], uint64(size)*8)
-	hashBlocks(&m.state, &m.tail[0], end/sha1.BlockSize)
+	tail[n] = 0x80
+	binary.BigEndian.PutUint64(tail[blocks*sha1.BlockSize-8:], uint64(size)*8)
+	hashBlocks(state, &tail[0], blocks)
 }
 
-// write puts the state in the order of the wire.
-func (m *mac) write(b []byte) {
-	for i, v := range m.state {
+// put writes a state in the order of the wire.
+func put(b []byte, state *[5]uint32) {
+	for i, v := range state {
 		binary.BigEndian.PutUint32(b[4*i:], v)
 	}
 }

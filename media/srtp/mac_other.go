@@ -4,5 +4,3 @@ package srtp
 
 // mac is HMAC-SHA1 (RFC 2104) for many short messages under one key.
 type mac = libMAC
-
-func newMAC(key []byte) *mac { return newLibMAC(key) }

@@ -17,7 +17,9 @@ func TestMAC(t *testing.T) {
 	var key [20]byte
 	for round := range 3 {
 		rng.Read(key[:])
-		fast, slow := newMAC(key[:]), newLibMAC(key[:])
+		var fast mac
+		fast.init(key[:])
+		slow := newLibMAC(key[:])
 		for n := range 1600 {
 			whole := make([]byte, 33+n)
 			rng.Read(whole)
@@ -25,7 +27,10 @@ func TestMAC(t *testing.T) {
 			want := hmac.New(sha1.New, key[:])
 			want.Write(b)
 			want.Write(binary.BigEndian.AppendUint32(nil, word))
-			if sum := want.Sum(nil); !bytes.Equal(fast.of(b, word), sum) || !bytes.Equal(slow.of(b, word), sum) {
+			var quick, slowly [sha1.Size]byte
+			fast.of(&quick, b, word)
+			slow.of(&slowly, b, word)
+			if sum := want.Sum(nil); !bytes.Equal(quick[:], sum) || !bytes.Equal(slowly[:], sum) {
 				t.Fatalf("key %d: %d bytes differ", round, n)
 			}
 		}
@@ -43,7 +48,11 @@ func TestMACVector(t *testing.T) {
 		{bytes.Repeat([]byte{0xaa}, 20), bytes.Repeat([]byte{0xdd}, 50), "125d7342b9ac11cd91a39af48aa17b4f63f175d3"},
 	} {
 		n := len(c.b) - 4
-		if got := hex.EncodeToString(newMAC(c.key).of(c.b[:n], binary.BigEndian.Uint32(c.b[n:]))); got != c.want {
+		var m mac
+		var sum [sha1.Size]byte
+		m.init(c.key)
+		m.of(&sum, c.b[:n], binary.BigEndian.Uint32(c.b[n:]))
+		if got := hex.EncodeToString(sum[:]); got != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
 	}
@@ -51,15 +60,18 @@ func TestMACVector(t *testing.T) {
 
 func BenchmarkMAC(b *testing.B) {
 	key, buf := make([]byte, 20), make([]byte, 172)
-	fast, slow := newMAC(key), newLibMAC(key)
+	var fast mac
+	var sum [sha1.Size]byte
+	fast.init(key)
+	slow := newLibMAC(key)
 	b.Run("states", func(b *testing.B) {
 		for b.Loop() {
-			fast.of(buf, 1)
+			fast.of(&sum, buf, 1)
 		}
 	})
 	b.Run("library", func(b *testing.B) {
 		for b.Loop() {
-			slow.of(buf, 1)
+			slow.of(&sum, buf, 1)
 		}
 	})
 }

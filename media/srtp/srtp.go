@@ -18,6 +18,7 @@ package srtp
 import (
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/sha1"
 	"crypto/subtle"
 	"encoding/binary"
 	"errors"
@@ -68,10 +69,10 @@ type Cipher struct {
 // keys are the session keys of SRTP or of SRTCP, and scratch.
 type keys struct {
 	aead  cipher.AEAD // GCM
-	ctr   *ctr        // counter mode
-	mac   *mac        // counter mode
 	salt  [16]byte    // 12 or 14 bytes, then zero
-	iv    [16]byte
+	mac   mac         // counter mode
+	ctr   ctr         // counter mode
+	iv    [16]byte    // GCM, as what follows
 	sum   [gcmTag]byte
 	extra [12]byte
 }
@@ -80,7 +81,16 @@ type keys struct {
 // has 16 or, for GCM, 32 bytes, salt 14 or, for GCM, 12. mki goes into every
 // packet; it may be nil.
 func New(t Transform, key, salt, mki []byte) (*Cipher, error) {
-	c := &Cipher{mki: append([]byte(nil), mki...)}
+	c := new(Cipher)
+	if err := c.Init(t, key, salt, mki); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Init is New for a Cipher that is part of something else. It must be new.
+func (c *Cipher) Init(t Transform, key, salt, mki []byte) error {
+	c.mki = append([]byte(nil), mki...)
 	wantSalt := cmSalt
 	switch {
 	case t == GCM && (len(key) == 16 || len(key) == 32):
@@ -90,24 +100,24 @@ func New(t Transform, key, salt, mki []byte) (*Cipher, error) {
 	case t == CM32 && len(key) == 16:
 		c.tag = 4
 	default:
-		return nil, fmt.Errorf("srtp: transform %d, key of %d bytes: %w", t, len(key), errKeys)
+		return fmt.Errorf("srtp: transform %d, key of %d bytes: %w", t, len(key), errKeys)
 	}
 	if len(salt) != wantSalt {
-		return nil, fmt.Errorf("srtp: salt of %d bytes, not %d: %w", len(salt), wantSalt, errKeys)
+		return fmt.Errorf("srtp: salt of %d bytes, not %d: %w", len(salt), wantSalt, errKeys)
 	}
 	master, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("srtp: %w", err)
+		return fmt.Errorf("srtp: %w", err)
 	}
 	for i, k := range [...]*keys{&c.rtp, &c.rtcp} {
 		first := byte(i * labelsEach)
 		err := k.init(t, derive(master, salt, first, len(key)),
 			derive(master, salt, first+labelAuth, cmAuth), derive(master, salt, first+labelSalt, len(salt)))
 		if err != nil {
-			return nil, fmt.Errorf("srtp: %w", err)
+			return fmt.Errorf("srtp: %w", err)
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // derive is the key derivation function with AES counter mode as the
@@ -126,9 +136,8 @@ func derive(master cipher.Block, salt []byte, label byte, n int) []byte {
 func (k *keys) init(t Transform, key, auth, salt []byte) (err error) {
 	copy(k.salt[:], salt)
 	if t != GCM {
-		k.mac = newMAC(auth)
-		k.ctr, err = newCTR(key)
-		return err
+		k.mac.init(auth)
+		return k.ctr.init(key)
 	}
 	block, err := aes.NewCipher(key)
 	if err == nil {
@@ -169,7 +178,8 @@ func (c *Cipher) SealRTP(b []byte, header int, ssrc uint32, index uint64) []byte
 	}
 	k.crypt(out[header:n], ssrc, index)
 	copy(out[n:], c.mki)
-	copy(out[n+len(c.mki):], k.authenticate(out[:n], uint32(index>>16))[:c.tag])
+	sum := k.authenticate(out[:n], uint32(index>>16))
+	copy(out[n+len(c.mki):], sum[:c.tag])
 	return out
 }
 
@@ -195,8 +205,8 @@ func (c *Cipher) OpenRTP(b []byte, header int, ssrc uint32, index uint64) (out [
 	if string(b[n:n+len(c.mki)]) != string(c.mki) {
 		return nil, false
 	}
-	tag := k.authenticate(b[:n], uint32(index>>16))[:c.tag]
-	if subtle.ConstantTimeCompare(tag, b[n+len(c.mki):]) != 1 {
+	sum := k.authenticate(b[:n], uint32(index>>16))
+	if subtle.ConstantTimeCompare(sum[:c.tag], b[n+len(c.mki):]) != 1 {
 		return nil, false
 	}
 	k.crypt(b[header:n], ssrc, index)
@@ -223,7 +233,8 @@ func (c *Cipher) SealRTCP(b []byte, ssrc, index uint32) []byte {
 	binary.BigEndian.PutUint32(out[n:], index|encrypted)
 	end := n + rtcpWord
 	copy(out[end:], c.mki)
-	copy(out[end+len(c.mki):], k.authenticate(out[:n], index|encrypted)[:rtcpTag])
+	sum := k.authenticate(out[:n], index|encrypted)
+	copy(out[end+len(c.mki):], sum[:rtcpTag])
 	return out
 }
 
@@ -267,8 +278,8 @@ func (c *Cipher) OpenRTCP(b []byte, ssrc uint32) (out []byte, ok bool) {
 	if k.aead != nil {
 		return c.openGCM(b, n, ssrc, word)
 	}
-	tag := k.authenticate(b[:n], word)[:rtcpTag]
-	if subtle.ConstantTimeCompare(tag, b[at+rtcpWord+len(mki):]) != 1 {
+	sum := k.authenticate(b[:n], word)
+	if subtle.ConstantTimeCompare(sum[:rtcpTag], b[at+rtcpWord+len(mki):]) != 1 {
 		return nil, false
 	}
 	if word&encrypted != 0 {
@@ -313,6 +324,7 @@ func (k *keys) crypt(b []byte, ssrc uint32, index uint64) {
 
 // authenticate is HMAC-SHA1 over b and a word in the clear: the ROC of SRTP,
 // which is not sent (RFC 3711 §4.2), or the index of SRTCP.
-func (k *keys) authenticate(b []byte, word uint32) []byte {
-	return k.mac.of(b, word)
+func (k *keys) authenticate(b []byte, word uint32) (sum [sha1.Size]byte) {
+	k.mac.of(&sum, b, word)
+	return sum
 }
