@@ -392,6 +392,9 @@ func (k *checker) dns() {
 }
 
 func (k *checker) rest() {
+	if d := k.c.Signalling.DSCP; (d < 0 || d > 63) && !k.badAt("signalling.dscp") {
+		k.problem("signalling.dscp", "24 is CS3, 0 leaves packets unmarked", "signalling.dscp: %d is not 0 to 63", d)
+	}
 	k.dns()
 	c := k.c
 	k.file("geoip.country", c.GeoIP.Country)

@@ -262,3 +262,23 @@ func TestWeightAndDomains(t *testing.T) {
 		}
 	}
 }
+
+func TestSignallingAndDNS(t *testing.T) {
+	for src, want := range map[string]string{
+		"signalling: {dscp: 0}\ndns: {servers: [\"10.0.0.53\", \"[2001:db8::53]:5353\"]}\n": "",
+		"signalling: {dscp: 64}\n":                                        "signalling.dscp: 64 is not 0 to 63",
+		"signalling: {dscp: -1}\n":                                        "signalling.dscp: -1 is not 0 to 63",
+		"dns: {servers: [\"dns.example\"]}\n":                             "is not an address such as",
+		"dns: {servers: [\"0.0.0.0\"]}\n":                                 "cannot be asked",
+		"dns: {servers: [\"10.0.0.1:0\"]}\n":                              "is not an address such as",
+		"dns: {servers: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4, 1.1.1.5]}\n": "only four",
+	} {
+		c, ps := Parse("x.yaml", []byte(base+src), fakeHost(nil))
+		if (ps.Err() == nil) != (want == "") || !strings.Contains(fmt.Sprint(ps), want) {
+			t.Errorf("%s: %v, want %q", src, ps, want)
+		}
+		if want == "" && c.DNS.Servers[0].String() != "10.0.0.53:53" {
+			t.Errorf("%v", c.DNS.Servers)
+		}
+	}
+}

@@ -14,17 +14,19 @@ import (
 type Config struct {
 	File string `yaml:"-"` // where it was read from
 
-	Domains []string `yaml:"domain,single,required"`
-	PBX     []PBX    `yaml:"pbx,single,required"`
-	Profile Profile  `yaml:"profile"`
-	Node    string   `yaml:"node"` // in alerts and CDRs; the host's name
-	Listen  Listen   `yaml:"listen"`
-	Inside  Listen   `yaml:"inside"`
-	Media   Media    `yaml:"media"`
-	TLS     TLS      `yaml:"tls"`
-	DNS     DNS      `yaml:"dns"`
-	Peers   []Peer   `yaml:"peers"`
-	Phones  Phones   `yaml:"phones"`
+	Domains    []string   `yaml:"domain,single,required"`
+	PBX        []PBX      `yaml:"pbx,single,required"`
+	Profile    Profile    `yaml:"profile"`
+	Node       string     `yaml:"node"` // in alerts and CDRs; the host's name
+	Listen     Listen     `yaml:"listen"`
+	Inside     Listen     `yaml:"inside"`
+	Media      Media      `yaml:"media"`
+	TLS        TLS        `yaml:"tls"`
+	Signalling Signalling `yaml:"signalling"`
+
+	DNS    DNS    `yaml:"dns"`
+	Peers  []Peer `yaml:"peers"`
+	Phones Phones `yaml:"phones"`
 
 	Registrations Registrations `yaml:"registrations"`
 
@@ -104,6 +106,11 @@ type TLS struct {
 type Certificate struct {
 	Cert string `yaml:"cert,required"`
 	Key  string `yaml:"key,required"`
+}
+
+// Signalling is how SIP packets are sent, on both sides.
+type Signalling struct {
+	DSCP int `yaml:"dscp"` // 0 to 63
 }
 
 // DNS says who is asked where hosts are.

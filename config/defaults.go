@@ -22,11 +22,12 @@ func Defaults(p Profile) Config {
 			DSCP:       46, // Expedited Forwarding, RFC 3246
 			MaxCall:    12 * time.Hour,
 		},
-		TLS:    TLS{MinVersion: "1.2"},
-		Phones: Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
-		Policy: Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}},
-		Store:  Store{Kind: "memory"},
-		Admin:  Admin{Listen: Optional{netip.MustParseAddrPort("127.0.0.1:8080")}},
+		Signalling: Signalling{DSCP: 24}, // CS3, RFC 4594
+		TLS:        TLS{MinVersion: "1.2"},
+		Phones:     Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
+		Policy:     Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}},
+		Store:      Store{Kind: "memory"},
+		Admin:      Admin{Listen: Optional{netip.MustParseAddrPort("127.0.0.1:8080")}},
 		Limits: Limits{
 			Calls:           1000,
 			Registrations:   5000,

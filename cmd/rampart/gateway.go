@@ -357,6 +357,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	c.MaxSubscriptions, c.MaxSubscriptionsPerUser = cfg.Limits.Subscriptions, cfg.Limits.UserSubs
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Redirects: redirects(cfg.Phones.Redirects), Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
+	c.Stack.DSCP = cfg.Signalling.DSCP
 	for _, s := range cfg.DNS.Servers {
 		c.DNS = append(c.DNS, s.AddrPort)
 	}

@@ -43,6 +43,8 @@ type Config struct {
 	MessageTimeout    time.Duration // from a message's first byte to its last (10 s)
 	UDPShards         int           // sockets per UDP listener (1)
 
+	DSCP int // of what we send, 0 to 63; 0 leaves packets unmarked
+
 	T1, T2, T4 time.Duration // RFC 3261 §17: 500 ms, 4 s, 5 s
 	Log        *slog.Logger
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -114,6 +115,7 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
 	defer s.left()
 	free := sync.OnceFunc(func() { s.release(remote.Addr()) })
 	defer free()
+	s.markConn(c)
 	f := &Flow{ID: s.nextID.Add(1), Side: sl.l.Side, Transport: sl.l.Transport, Remote: remote,
 		Local: foldAddrPort(c.LocalAddr())}
 	f.advertise = advertise(sl.l, f.Local, remote.Addr())
@@ -330,7 +332,12 @@ func (s *Stack) dial(h Hop, d *dialing, key string) {
 	defer s.recovered("dial")
 	ctx, cancel := context.WithTimeout(s.life, s.cfg.HandshakeTimeout)
 	defer cancel()
-	dialer := net.Dialer{KeepAlive: 15 * time.Second}
+	dialer := net.Dialer{KeepAlive: 15 * time.Second, Control: func(_, _ string, rc syscall.RawConn) error {
+		if err := mark(rc, h.Addr.Addr().Is6(), s.cfg.DSCP); err != nil { // its SYN, too
+			s.log.Debug("connection not marked", "error", err)
+		}
+		return nil
+	}}
 	c, err := dialer.DialContext(ctx, "tcp", h.Addr.String())
 	if err != nil {
 		d.err = fmt.Errorf("connect %s %s: %w", h.Transport, h.Addr, err)

@@ -41,14 +41,15 @@ func (s *Stack) listenUDP(l Listener) error {
 		probe.Close()
 	}
 	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		merr := mark(c, u.l.Bind.Addr().Is6(), s.cfg.DSCP)
 		if n < 2 {
-			return nil
+			return merr
 		}
 		var serr error
 		err := c.Control(func(fd uintptr) {
 			serr = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
 		})
-		return errors.Join(err, serr)
+		return errors.Join(merr, err, serr)
 	}}
 	for range n {
 		pc, err := lc.ListenPacket(context.Background(), ipNetwork("udp", u.l.Bind), u.l.Bind.String())
