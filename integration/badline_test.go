@@ -81,6 +81,8 @@ func TestBadLines(t *testing.T) {
 		{"uac_cancel", "uas_noanswer"},
 		{"uac_call", "uas_ring"},
 		{"uac_any", "uas_busy"},
+		{"uac_prack", "uas_prack"},
+		{"uac_late", "uas_late"},
 	} {
 		t.Run(c.caller+" to "+c.callee, func(t *testing.T) {
 			t.Parallel()

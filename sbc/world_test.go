@@ -180,7 +180,7 @@ func newWorld(t *testing.T, opts ...option) *world {
 	})
 	c.deps = sbc.Deps{Media: w.plane, Plan: plan, Reporter: w.rep, Log: slog.New(slog.NewTextHandler(logFile, &slog.HandlerOptions{Level: slog.LevelDebug}))}
 	c.sbc = sbc.Config{Node: "test", Domains: []string{domain}, TokenKey: make([]byte, 32), ForwardCanonical: true,
-		Stack: sipx.Config{T1: 50 * time.Millisecond, T2: 200 * time.Millisecond, T4: 250 * time.Millisecond, Listeners: []sipx.Listener{
+		Stack: sipx.Config{T1: 50 * time.Millisecond, T2: 200 * time.Millisecond, T4: 250 * time.Millisecond, HandshakeTimeout: time.Minute, Listeners: []sipx.Listener{
 			{Side: call.Public, Transport: "tls", Bind: netip.AddrPortFrom(pub, 0)},
 			{Side: call.Public, Transport: "udp", Bind: netip.AddrPortFrom(pub, 0)},
 			{Side: call.Inside, Transport: "udp", Bind: netip.AddrPortFrom(in, 0)},
