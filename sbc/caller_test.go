@@ -219,8 +219,15 @@ func TestCallerNotAllowed(t *testing.T) {
 	})
 	t.Run("a default to a peer", func(t *testing.T) {
 		w := newRawWorld(t, identity(sbc.Identity{Trust: true, Present: sbc.InPAI, Allowed: []string{"+33199001"}, Default: "+33199001000"}))
-		inv := w.b.invite("+442079460000", from(`"Alice" <sip:1001@x>`), header("P-Asserted-Identity", `<sip:1001@x>`))
+		hidden := w.b.invite("+442079460000", from(`"Anonymous" <sip:anonymous@anonymous.invalid>`))
 		in := w.a.request("INVITE")
+		if got, want := seen(in), "\"Anonymous\" <sip:anonymous@anonymous.invalid>\nP-Asserted-Identity: <sip:+33199001000@"+domain+">\nPrivacy: id"; got != want {
+			t.Errorf("the carrier sees\n%s\nwant\n%s", got, want)
+		}
+		w.a.reply(in, 486, "t", nil)
+		w.b.ackFailure(hidden, w.b.code(486))
+		inv := w.b.invite("+442079460000", from(`"Alice" <sip:1001@x>`), header("P-Asserted-Identity", `<sip:1001@x>`))
+		in = w.a.expect("the second INVITE", func(m *siptest.Message) bool { return m.Method == "INVITE" && m.Get("Call-ID") != in.Get("Call-ID") })
 		if got, want := seen(in), "<sip:+33199001000@"+domain+">\nP-Asserted-Identity: <sip:+33199001000@"+domain+">"; got != want {
 			t.Errorf("the carrier sees\n%s\nwant\n%s", got, want)
 		}

@@ -129,10 +129,10 @@ func (g *Gateway) assertions(t route, to Identity, c claimed, user, name, caller
 	for _, n := range c.asserted {
 		said = append(said, g.assertion(t, n, host))
 	}
-	if len(said) == 0 && to.Present >= InPAI && user != "" && !anonymous(c.from) {
-		if caller == "" {
-			caller = user
-		}
+	if caller == "" && !anonymous(c.from) {
+		caller = user
+	}
+	if len(said) == 0 && to.Present >= InPAI && caller != "" {
 		said = append(said, nameAddr(name, sipURI(caller, host)))
 	}
 	if to.Present == InRPID {

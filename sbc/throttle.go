@@ -170,6 +170,9 @@ func (q *registration) here(squeezed bool) bool {
 	q.a.Account, q.a.User = b.account, q.aor.user
 	var hs []sipx.HeaderField
 	for _, o := range g.bindings.of(q.aor, r.At) {
+		if !o.told.After(r.At) {
+			continue // late: its own refresh may be on the way
+		}
 		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + o.contact + ">;expires=" + left(o, r.At)})
 	}
 	g.Counters.Refreshed.Add(1)
@@ -216,7 +219,7 @@ func (b *bindings) refresh(x refresh) (binding, bool) {
 	return *p, true
 }
 
-// leave marks what a registration lets go: until the PBX has granted it anew
+// leave marks what a registration lets go of its own connection: until the PBX has granted it anew
 // nothing is answered in its place.
 func (q *registration) leave(refused bool) {
 	b := &q.g.bindings
@@ -224,11 +227,11 @@ func (q *registration) leave(refused bool) {
 	defer b.mu.Unlock()
 	if q.star {
 		for _, p := range b.byAoR[q.aor] {
-			p.leaving = true
+			p.leaving = p.leaving || p.flow == q.r.Flow
 		}
 	}
 	for _, c := range q.contacts {
-		if p := b.byToken[q.g.token(q.aor, c)]; p != nil && (refused || q.asked(c) == 0) {
+		if p := b.byToken[q.g.token(q.aor, c)]; p != nil && p.flow == q.r.Flow && (refused || q.asked(c) == 0) {
 			p.leaving = true
 		}
 	}

@@ -200,6 +200,26 @@ func TestNothingIsMadeUpForWhoLeaves(t *testing.T) {
 	}
 }
 
+// TestStrangersLetNobodyGo: what somebody else sends in a phone's name changes
+// nothing before the PBX has agreed.
+func TestStrangersLetNobodyGo(t *testing.T) {
+	w := newRawWorld(t, registrations(sbc.Registrations{PhoneInterval: time.Minute, PBXInterval: time.Hour}))
+	x := w.registrar("1001")
+	x.asked(3600)
+	for _, change := range []func(*siptest.Message){
+		func(m *siptest.Message) { m.Set("Contact", "*") },
+		set("Contact", x.message().Get("Contact")),
+	} {
+		stranger := w.phone("1001")
+		got := w.ask(stranger, reg(stranger, set("Expires", "0"), change))
+		w.b.reply(x.seen(), 403, "t", nil)
+		if res := <-got; res.Code != 403 {
+			t.Errorf("a stranger got %d", res.Code)
+		}
+		x.here()
+	}
+}
+
 func without(fs []siptest.Field, name string) (out []siptest.Field) {
 	for _, f := range fs {
 		if f.Name != name {
