@@ -18,13 +18,14 @@ const (
 	onSubscribe
 	onOptions
 	onRefer
+	onPublish
 	onOther
-	onAny = onRegister | onInvite | onMessage | onSubscribe | onOptions | onRefer | onOther
+	onAny = onRegister | onInvite | onMessage | onSubscribe | onOptions | onRefer | onPublish | onOther
 )
 
 var methodNames = map[string]methods{
 	"register": onRegister, "invite": onInvite, "message": onMessage, "subscribe": onSubscribe,
-	"options": onOptions, "refer": onRefer, "any": onAny,
+	"options": onOptions, "refer": onRefer, "publish": onPublish, "any": onAny,
 }
 
 func methodOf(name string) methods {
@@ -41,6 +42,8 @@ func methodOf(name string) methods {
 		return onSubscribe
 	case "REFER":
 		return onRefer
+	case "PUBLISH":
+		return onPublish
 	}
 	return onOther
 }

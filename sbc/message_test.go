@@ -6,6 +6,8 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/sbc"
+	"github.com/rampart-sbc/rampart/sbc/sdp"
 )
 
 func text(b string) func(*siptest.Message) {
@@ -152,4 +154,26 @@ func TestMessageNobody(t *testing.T) {
 	p.expect("504", func(m *siptest.Message) bool { return m.Code == 504 })
 	w.said(504)
 	w.secret(p)
+}
+
+// TestMessageFailsOver: a PBX that cannot be reached is passed over, as for
+// calls.
+func TestMessageFailsOver(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, func(c *worldConfig) {
+		dead := sbc.PBX{Name: "dead", Host: insideNet + "77", Port: 9, Transport: "tcp", SRTP: sdp.SRTPOff}
+		c.sbc.PBXs = append([]sbc.PBX{dead}, c.sbc.PBXs...)
+	})
+	p := w.desk("1001")
+	p.send(p.outside("MESSAGE", "sip:1002@"+domain, text("x")))
+	w.b.reply(w.b.request("MESSAGE"), 200, "t", nil)
+	p.answer("MESSAGE", 200)
+	w.subscribe(p, "1002", "presence")
+	w.a.invite("x", func(m *siptest.Message) { // a carrier has no PBX of its own: the first is tried first
+		m.Method = "MESSAGE"
+		m.Set("CSeq", "1 MESSAGE")
+		text("y")(m)
+	})
+	w.b.reply(w.b.request("MESSAGE"), 200, "t", nil)
+	w.a.answer("MESSAGE", 200)
 }
