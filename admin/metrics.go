@@ -73,7 +73,7 @@ type Counters struct {
 }
 
 // methodClasses are the methods that are told apart; the last is for the rest.
-var methodClasses = [...]string{"invite", "register", "message", "subscribe", "options", "refer", "other"}
+var methodClasses = [...]string{"invite", "register", "message", "subscribe", "options", "refer", "publish", "other"}
 
 func methodClass(m string) int {
 	switch m {
@@ -89,8 +89,10 @@ func methodClass(m string) int {
 		return 4
 	case "REFER":
 		return 5
+	case "PUBLISH":
+		return 6
 	}
-	return 6
+	return 7
 }
 
 // NewCounters takes the closed set of reasons for which messages are refused
