@@ -226,7 +226,7 @@ func refusalHeaders(a *call.Attempt, d call.Decision) (hs []sipx.HeaderField) {
 		hs = append(hs, sipx.HeaderField{Name: "Allow", Value: sipx.Allow})
 	}
 	if d.Status == 415 { // RFC 3261 §21.4.13
-		hs = append(hs, sipx.HeaderField{Name: "Accept", Value: "application/sdp"})
+		hs = append(hs, acceptField)
 	}
 	if d.RetryAfter > 0 {
 		hs = append(hs, sipx.HeaderField{Name: "Retry-After", Value: strconv.Itoa(int(d.RetryAfter.Seconds() + 0.999))})
@@ -272,7 +272,7 @@ func (g *Gateway) options(r *sipx.Request, id identity) {
 		r.Refuse(480, nil)
 	default:
 		tell(200)
-		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, {Name: "Accept", Value: "application/sdp"}, {Name: "Supported", Value: sipx.Supported}, allowEvents})
+		r.Refuse(200, []sipx.HeaderField{{Name: "Allow", Value: sipx.Allow}, acceptField, {Name: "Supported", Value: sipx.Supported}, allowEvents})
 	}
 }
 

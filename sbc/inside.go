@@ -137,7 +137,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		}
 		in.Kind = b2bua.Request
 	case "OPTIONS":
-		refuse(200, sipx.HeaderField{Name: "Allow", Value: sipx.Allow}, sipx.HeaderField{Name: "Accept", Value: "application/sdp"})
+		refuse(200, sipx.HeaderField{Name: "Allow", Value: sipx.Allow}, acceptField)
 		return
 	case "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE":
 		if !s.beyondCalls(x, &in) {
@@ -187,7 +187,7 @@ func (s *session) offerOf(x *leg, in *input) bool {
 	switch {
 	case in.Bare: // the other leg is to make the offer
 	case r.ContentType() != "application/sdp":
-		tx.Respond(415, "", "", []sipx.HeaderField{{Name: "Accept", Value: "application/sdp"}}, nil)
+		tx.Respond(415, "", "", []sipx.HeaderField{acceptField}, nil)
 		return false
 	}
 	var err error

@@ -61,8 +61,11 @@ func acceptFor(code int) []sipx.HeaderField {
 	if code != 415 {
 		return nil
 	}
-	return []sipx.HeaderField{{Name: "Accept", Value: "application/sdp, multipart/mixed"}}
+	return []sipx.HeaderField{acceptField}
 }
+
+// acceptField says what bodies of calls are read here.
+var acceptField = sipx.HeaderField{Name: "Accept", Value: "application/sdp, multipart/mixed, multipart/related, multipart/alternative"}
 
 func clip60(v string) string { return v[:min(len(v), 60)] }
 
