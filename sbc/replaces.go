@@ -69,18 +69,14 @@ type dialogSide struct {
 	kind call.Kind
 	name string // peer or PBX
 	aor  aor    // Phone
-	user string // whom the other end calls itself
+	who  string // name-addr of the other end
 	key  sipx.DialogKey
 }
 
 // note keeps what other calls may see of a leg; calls.mu is held.
 func (s *session) note(l b2bua.Leg) {
 	x := &s.legs[l]
-	d := dialogSide{side: x.side, kind: x.kind, name: x.name, aor: x.aor, key: x.dialog.Key()}
-	if n, err := sipx.ParseNameAddr(x.dialog.Remote); err == nil {
-		d.user = n.URI.User
-	}
-	s.ends[l] = d
+	s.ends[l] = dialogSide{side: x.side, kind: x.kind, name: x.name, aor: x.aor, who: x.dialog.Remote, key: x.dialog.Key()}
 }
 
 // settle says which dialogs of the legs belong together: those of the fork
@@ -136,7 +132,10 @@ func (g *Gateway) unsealReplaces(p replaces) (replaces, bool) {
 // of under a seal. user is whom the PBX knows at the far end, if we know it.
 func (g *Gateway) insideReplaces(p replaces, sender func(dialogSide) bool) (out replaces, user string, ok bool) {
 	if near, far, out, ok := g.calls.across(call.Public, p); ok && far.side == call.Inside && sender(near) {
-		return out, far.user, true
+		if n, err := sipx.ParseNameAddr(far.who); err == nil {
+			user = n.URI.User
+		}
+		return out, user, true
 	}
 	out, ok = g.unsealReplaces(p)
 	return out, "", ok
