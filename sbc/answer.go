@@ -124,6 +124,21 @@ func header(o *sipx.Out, name string) string {
 	return ""
 }
 
+// sendFor sends a request outside of a dialog, and answers the challenge of
+// the peer it goes to, if that is one that gave us credentials.
+func (g *Gateway) sendFor(p *Peer, f *sipx.Flow, o *sipx.Out, answers int, notify func(sipx.Outcome)) error {
+	_, err := g.stack.Send(f, o, func(out sipx.Outcome) {
+		if asksUs(out) {
+			n, ok := g.authorised(p, o, out.Res, out.Res.CSeq()+1, answers)
+			if ok && g.sendFor(p, f, n, answers+1, notify) == nil {
+				return
+			}
+		}
+		notify(out)
+	})
+	return err
+}
+
 // inviteAgain answers the challenge to our INVITE to B. It runs in the owner.
 func (s *session) inviteAgain(try *tried, out sipx.Outcome) {
 	if s.trying != try {

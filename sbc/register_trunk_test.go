@@ -243,3 +243,24 @@ func TestCancelBeforeAnswer(t *testing.T) {
 	w.a.reply(in2, 487, "t", nil)
 	w.quiet()
 }
+
+// TestCarrierChallengesMessages: as with calls, and the sender sees nothing.
+func TestCarrierChallengesMessages(t *testing.T) {
+	w := newRawWorld(t, account())
+	w.grant("600")
+	m := &siptest.Message{Method: "MESSAGE", URI: "sip:+442079460000@x", Body: []byte("hello")}
+	for _, f := range []siptest.Field{field("Via", w.b.via()), field("Max-Forwards", "70"), field("From", "<sip:1001@"+domain+">;tag=f"), field("To", "<sip:+442079460000@x>"),
+		field("Call-ID", unique("m")), field("CSeq", "1 MESSAGE"), field("Content-Type", "text/plain")} {
+		m.Headers = append(m.Headers, f)
+	}
+	w.b.send(m)
+	first := w.a.request("MESSAGE")
+	w.a.reply(first, 401, "t", nil, field("WWW-Authenticate", sha256Challenge))
+	again := w.a.expect("the answer", func(m *siptest.Message) bool { return m.Method == "MESSAGE" && m.Get("Authorization") != "" })
+	proves(t, again, "Authorization", sha256Challenge, "1")
+	w.a.reply(again, 200, "t", nil)
+	w.b.answer("MESSAGE", 200)
+	if strings.Contains(w.b.saw(), "Digest") {
+		t.Errorf("the sender saw the challenge:\n%s", w.b.saw())
+	}
+}

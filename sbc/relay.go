@@ -209,7 +209,11 @@ func (p *relay) send(t route, f *sipx.Flow) {
 	if p.sub != nil {
 		p.sub.sent(from, to)
 	}
-	if _, err := g.stack.Send(f, o, func(out sipx.Outcome) { p.outcome(t, out) }); err != nil {
+	owner := t.peer
+	if p.sub != nil {
+		owner = nil // its dialog counts its requests itself
+	}
+	if err := g.sendFor(owner, f, o, 0, func(out sipx.Outcome) { p.outcome(t, out) }); err != nil {
 		p.failed(t, err)
 	}
 }
