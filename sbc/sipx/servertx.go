@@ -175,7 +175,11 @@ func (tx *ServerTx) over(d time.Duration, again []byte) {
 		tx.stack.tx.dropServer(tx)
 		return
 	}
-	tx.stack.tx.pastServer(tx, d, past{again: again, tag: tx.tag})
+	p := past{again: again}
+	if tx.invite {
+		p.tag = tx.tag // a CANCEL may ask
+	}
+	tx.stack.tx.pastServer(tx, d, p)
 }
 
 func (tx *ServerTx) finish() {
