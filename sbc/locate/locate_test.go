@@ -29,17 +29,30 @@ type zone struct {
 	silent  atomic.Bool
 }
 
+// samePort binds UDP and TCP to one port of the host's choice: what is free for
+// the one may be taken for the other.
+func samePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for try := 0; ; try++ {
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ln, err := net.Listen("tcp", pc.LocalAddr().String())
+		if err == nil {
+			return pc, ln
+		}
+		pc.Close()
+		if try == 20 {
+			t.Fatal(err)
+		}
+	}
+}
+
 func newZone(t *testing.T, lines ...string) *zone {
 	t.Helper()
 	z := &zone{t: t, records: map[string][]dns.RR{}}
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, ln := samePort(t)
 	z.addr = netip.MustParseAddrPort(pc.LocalAddr().String())
 	for _, s := range []*dns.Server{{PacketConn: pc}, {Listener: ln}} {
 		network := "udp"
