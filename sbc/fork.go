@@ -22,6 +22,7 @@ const maxForks = 16
 type fork struct {
 	tag   string // B's
 	early []byte // the description that A was last given for it
+	said  []byte // the one of B's that it was made of
 	held  *held  // nil while the legs hold it
 	n     int    // its number, as the machine counts
 

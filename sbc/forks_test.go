@@ -250,6 +250,9 @@ func TestForkMedia(t *testing.T) {
 	second := w.a.code(183)
 	talk(t, a, second, 'b', two)
 	talk(t, two, in, '2', a)
+	w.b.reply(in, 183, "one", w.b.sdpAt(one.port())) // said before
+	w.a.code(183)
+	talk(t, a, second, 'd', two)
 	w.b.reply(in, 200, "one", nil)
 	ok := w.a.code(200)
 	w.b.request("ACK")

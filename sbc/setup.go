@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -405,9 +406,15 @@ func (s *session) answer(res *sipx.Response) ([]byte, error) {
 	case res.ContentType() != "application/sdp":
 		return nil, fmt.Errorf("answer of type %q", res.ContentType())
 	}
+	if res.Code() < 200 && f.early != nil && bytes.Equal(f.said, res.Body()) {
+		return f.early, nil // said again: another fork that is heard meanwhile stays so
+	}
 	body, err := s.passAnswer(b2bua.B, res.Body())
 	if err != nil {
 		return nil, err
+	}
+	if res.Code() < 200 {
+		f.said = bytes.Clone(res.Body())
 	}
 	f.early = body
 	return body, nil
