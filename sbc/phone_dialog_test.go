@@ -35,7 +35,7 @@ func TestPhoneDials(t *testing.T) {
 	one := p.code(183)
 	protected(t, one)
 	w.b.reliably(in, 183, 9, "two", w.b.sdpAt(40010))
-	two := p.code(183)
+	two := p.otherCode(183, one)
 	protected(t, two)
 	if tagOf(one) == tagOf(two) || cryptoOf(one.Body) != cryptoOf(two.Body) {
 		t.Error("the forks must have tags of their own, and one key: they share a port")

@@ -276,7 +276,7 @@ func TestUpdateForks(t *testing.T) {
 	early := map[string]*siptest.Message{}
 	for i, tag := range []string{"one", "two"} {
 		w.b.reliably(in, 183, 1, tag, w.b.sdpAt(40000+10*i))
-		early[tag] = w.a.code(183)
+		early[tag] = w.a.otherCode(183, early["one"])
 		w.a.prack(2, inv, early[tag], nil)
 		w.a.answer("PRACK", 200)
 		w.b.reply(w.b.request("PRACK"), 200, "", nil)

@@ -32,6 +32,10 @@ func (tx *ServerTx) RespondReliably(code int, tag string, hs []HeaderField, body
 		return r
 	}
 	tx.last, tx.code = r.b, code
+	if tx.trying { // no 100 is needed any more
+		tx.trying = false
+		tx.timer.Stop()
+	}
 	tx.stack.sendResponse(tx.req, r.b)
 	r.arm()
 	return r
