@@ -166,5 +166,5 @@ func (a *Attempt) Stranger() bool { return a.PeerKind == Stranger }
 // Emergency reports whether the call is for an emergency number and the
 // sender is identified: only then it skips admission.
 func (a *Attempt) Emergency() bool {
-	return a.To.Kind == Emergency && a.PeerKind != Stranger
+	return a.To.Kind == Emergency && a.PeerKind != Stranger && a.Method == "INVITE"
 }

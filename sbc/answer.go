@@ -159,9 +159,10 @@ func (s *session) inviteAgain(try *tried, out sipx.Outcome) {
 // launch sends the INVITE to B that s.trying stands for.
 func (s *session) launch(o *sipx.Out) {
 	b, try := &s.legs[b2bua.B], s.trying
+	ours := s.creditor(b) != nil // b is somebody else's when a late answer comes
 	try.seq, try.flow, try.dialog, try.out = b.oursSeq, b.flow, b.dialog, o
 	tx, err := s.g.stack.Send(b.flow, o, func(out sipx.Outcome) {
-		if asksUs(out) && s.creditor(b) != nil && !try.over.Load() {
+		if asksUs(out) && ours && !try.over.Load() {
 			go s.force(input{do: func() { s.inviteAgain(try, out) }})
 			return
 		}

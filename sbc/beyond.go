@@ -195,6 +195,15 @@ func (s *session) messageInside(x, to *leg, in *input) bool {
 	}
 	a := s.referAttempt(x, to, r, nil)
 	a.To, a.Direction = s.a.To, s.a.Direction
+	if in.Leg == b2bua.B { // the other way round
+		a.From, a.To, a.Direction = s.a.To, s.a.From, call.Internal
+		switch {
+		case x.kind == call.Carrier:
+			a.Direction = call.Inbound
+		case to.kind == call.Carrier:
+			a.Direction = call.Outbound
+		}
+	}
 	d := s.g.decide(a)
 	if !d.Permits() {
 		s.refuseInside(x, in, a, d)

@@ -120,6 +120,8 @@ func TestCallerFromCarrier(t *testing.T) {
 			header("Identity", "eyJ;info=<https://c.test/c>;alg=ES256"), header("Date", "Thu, 21 Feb 2002 13:02:03 GMT")},
 			"<sip:+442079460001;verstat=TN-Validation-Passed@" + gw + ">\nP-Asserted-Identity: \"Bob\" <sip:+442079460000@" + gw +
 				">\nIdentity: eyJ;info=<https://c.test/c>;alg=ES256\nDate: Thu, 21 Feb 2002 13:02:03 GMT"},
+		{"the short name", sbc.Identity{Trust: true, STIR: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("y", "eyJ;info=<https://c.test/c>;alg=ES256")},
+			"<sip:+442079460001@" + gw + ">\nIdentity: eyJ;info=<https://c.test/c>;alg=ES256"},
 		{"trusted, signatures stripped", sbc.Identity{Trust: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("Identity", "eyJ"), header("Date", "Thu, 21 Feb 2002 13:02:03 GMT")},
 			"<sip:+442079460001@" + gw + ">"},
 		{"too many signatures", sbc.Identity{Trust: true, STIR: true}, []func(*siptest.Message){from("<sip:+442079460001@x>"), header("Identity", "1", "2", "3", "4", "5", "6", "7")},

@@ -129,6 +129,14 @@ func TestMessageBodies(t *testing.T) {
 	}
 	w.b.reply(in, 200, "", nil)
 	p.answer("MESSAGE", 200)
+	back := w.b.back("MESSAGE", 1, c.in, c.tag)
+	text("back")(back)
+	w.b.send(back)
+	p.reply(p.request("MESSAGE"), 202, "", nil)
+	w.b.answer("MESSAGE", 202)
+	if e := w.said(202); e.From != "1002" || e.To != "1001" || e.Direction != "internal" {
+		t.Errorf("event of the answer to it: %+v", e)
+	}
 	m = p.within("MESSAGE", 3, c.inv, c.ok)
 	typed("text/html", "x")(m)
 	p.send(m)
@@ -176,4 +184,18 @@ func TestMessageFailsOver(t *testing.T) {
 	})
 	w.b.reply(w.b.request("MESSAGE"), 200, "t", nil)
 	w.a.answer("MESSAGE", 200)
+}
+
+// TestMessageForHelp: an emergency number opens the way for calls, not for
+// whatever else names it.
+func TestMessageForHelp(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, ruled(t, "version: 1\nrules:\n  - {id: x/none, on: [message, refer], match: {direction: outbound}, then: reject 403}\n"))
+	p := w.desk("1001")
+	p.send(p.outside("MESSAGE", "sip:112@"+domain, text("x")))
+	p.answer("MESSAGE", 403)
+	w.b.never("MESSAGE", is("MESSAGE"))
+	if e := w.said(403); e.Rule != "x/none" {
+		t.Errorf("event %+v", e)
+	}
 }

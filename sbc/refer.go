@@ -110,6 +110,10 @@ func (g *Gateway) hostFor(x *leg, was string) string {
 		}
 	case x.kind == call.Phone && g.ours(x.aor.domain):
 		return x.aor.domain
+	case x.kind == call.PBX:
+		if p := g.peers.pbxByName(x.name); p != nil && !p.serves(g.cfg.Domains[0]) {
+			return p.Domains[0]
+		}
 	}
 	return g.cfg.Domains[0]
 }
@@ -260,7 +264,7 @@ func (s *session) refuseInside(x *leg, in *input, a *call.Attempt, d call.Decisi
 // nobody.
 func (g *Gateway) referredBy(r *sipx.Request, from, to *leg) string {
 	v := r.Header("Referred-By")
-	if v == "" {
+	if v == "" || g.foreign(from) || g.foreign(to) {
 		return ""
 	}
 	user, host := escapeUser(from.aor.user), from.aor.domain
@@ -276,6 +280,10 @@ func (g *Gateway) referredBy(r *sipx.Request, from, to *leg) string {
 	}
 	return "<" + sipURI(user, g.hostFor(to, host)) + ">"
 }
+
+// foreign: a carrier outside of the trust domain. What it says of our users is
+// not believed, and it is told nothing of them.
+func (g *Gateway) foreign(x *leg) bool { return x.kind == call.Carrier && !g.trusts(x.kind, x.name) }
 
 // referSub is the value of Refer-Sub (RFC 4488), without parameters.
 func referSub(v string) string {

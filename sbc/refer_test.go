@@ -35,12 +35,18 @@ func with(name, value string) func(*siptest.Message) {
 // denied refuses every number in Jamaica, as a pack would.
 func denied(t *testing.T) option {
 	t.Helper()
+	return ruled(t, "version: 1\ncountries: {default: allow, deny: [JM]}\n")
+}
+
+// ruled has the rules of one file.
+func ruled(t *testing.T, rules string) option {
+	t.Helper()
 	return func(c *worldConfig) {
 		plan, err := number.Compile(number.Home{Country: "FR", OutsidePrefix: "0"}, number.Builtin())
 		if err != nil {
 			t.Fatal(err)
 		}
-		set, ps := policy.Compile([]policy.Source{{Name: "p", Data: []byte("version: 1\ncountries: {default: allow, deny: [JM]}\n")}}, policy.Options{Plan: plan})
+		set, ps := policy.Compile([]policy.Source{{Name: "p", Data: []byte(rules)}}, policy.Options{Plan: plan})
 		if set == nil {
 			t.Fatal(ps)
 		}
@@ -447,5 +453,30 @@ func TestReferTo(t *testing.T) {
 		if out, _, ok := sbc.ReferTo(in); out != want || ok != (want != "") {
 			t.Errorf("%s is written as %q %v, want %q", in, out, ok, want)
 		}
+	}
+}
+
+// TestReferredByOfStrangers: a carrier that is not trusted cannot say that one
+// of our users transferred a call, and is not told who did.
+func TestReferredByOfStrangers(t *testing.T) {
+	t.Parallel()
+	for _, trust := range []bool{false, true} {
+		w := newRawWorld(t, identity(sbc.Identity{Trust: trust}))
+		inv := w.a.invite("+33123456789", header("Referred-By", "<sip:1001@"+w.a.host()+">"))
+		in := w.b.request("INVITE")
+		if got, want := in.Get("Referred-By"), "<sip:1001@"+domain+">"; trust && got != want || !trust && got != "" {
+			t.Errorf("trust %v: the PBX is told %q", trust, got)
+		}
+		w.b.reply(in, 486, "t", nil)
+		w.a.ackFailure(inv, w.a.code(486))
+		inv = w.b.invite("+442079460000", header("Referred-By", "<sip:1001@"+w.b.host()+">"))
+		out := w.a.request("INVITE")
+		if got := out.Get("Referred-By"); trust != strings.Contains(got, "sip:1001@") {
+			t.Errorf("trust %v: the carrier is told %q", trust, got)
+		}
+		w.a.reply(out, 486, "t", nil)
+		w.b.ackFailure(inv, w.b.code(486))
+		w.quiet()
+		w.hidden()
 	}
 }

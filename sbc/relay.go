@@ -129,6 +129,8 @@ func (p *relay) ways() ([]route, call.Decision) {
 		switch {
 		case !ok:
 			return nil, no(480, "base/not-registered", p.a.Method+" for nobody who is registered", call.Low)
+		case p.id.pbx != nil && !p.id.pbx.serves(b.aor.domain):
+			return nil, no(404, "base/domain", "PBX "+p.id.pbx.Name+" does not serve "+b.aor.domain, call.Low)
 		case b.flow == nil || !b.flow.Alive():
 			return nil, no(430, "base/flow-failed", "the connection of "+b.aor.String()+" is gone", call.Low)
 		}

@@ -93,3 +93,40 @@ func TestSpread(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignTenant: a PBX reaches the phones of its own domains and no others,
+// whatever it sends.
+func TestForeignTenant(t *testing.T) {
+	t.Parallel()
+	const two = "two.example.test"
+	w := newRawWorld(t, func(c *worldConfig) {
+		c.sbc.Domains = []string{domain, two}
+		main, second := c.sbc.PBXs[0], c.sbc.PBXs[0]
+		main.Domains = []string{domain}
+		second.Name, second.Host, second.Domains = "second", insideNet+"67", []string{two}
+		c.sbc.PBXs = []sbc.PBX{main, second}
+	})
+	other := newRaw(t, insideNet+"67:0")
+	other.gw = w.b.gw
+	p := w.desk("1001")
+	for _, x := range []struct{ method, uri, event string }{{"NOTIFY", p.contact, "check-sync"}, {"SUBSCRIBE", "sip:1001@" + domain, "dialog"}} {
+		other.invite("x", func(m *siptest.Message) {
+			m.Method, m.URI, m.Body = x.method, x.uri, nil
+			m.Set("CSeq", "1 "+x.method)
+			m.Set("Event", x.event)
+			m.Set("Subscription-State", "active")
+		})
+		other.answer(x.method, 404)
+		p.never(x.method, is(x.method))
+	}
+	eventually(t, "the decisions", func() bool {
+		n := 0
+		for _, r := range w.rep.rules() {
+			if r == "base/domain" {
+				n++
+			}
+		}
+		return n == 2
+	})
+	w.secret(p)
+}

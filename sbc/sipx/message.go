@@ -241,6 +241,8 @@ func compactName(name string) string {
 		return "u"
 	case "Session-Expires":
 		return "x"
+	case "Identity": // RFC 8224 §4
+		return "y"
 	}
 	return ""
 }
