@@ -113,9 +113,12 @@ func (s *session) unfork() {
 	}
 	seq := s.legs[b2bua.B].dialog.LocalSeq
 	for _, f := range s.forks {
+		a := &s.legs[b2bua.A].dialog
 		if f.held != nil {
 			seq = max(seq, f.held.dialogs[b2bua.B].LocalSeq)
+			a = &f.held.dialogs[b2bua.A]
 		}
+		s.lapse(f, a.LocalTag)
 	}
 	s.load(s.root)
 	s.legs[b2bua.B].dialog.LocalSeq = seq

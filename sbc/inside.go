@@ -81,12 +81,17 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		return
 	}
 	f, ok := s.forkFor(l, r)
-	if !ok {
+	gone := (f == nil || !ok) && s.lapses(l, r)
+	if !ok && !gone {
 		r.Refuse(481, nil)
 		return
 	}
 	tx := r.Begin()
 	if tx == nil {
+		return
+	}
+	if gone {
+		tx.Respond(200, "", "", nil, nil)
 		return
 	}
 	s.turn(f)
@@ -97,6 +102,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 	if x.kind == call.Phone {
 		x.flow = r.Flow // the newest connection is where it is reached
 	}
+	early := s.state.Phase == b2bua.Calling || s.state.Phase == b2bua.Ringing
 	refuse := func(code int, hs ...sipx.HeaderField) { tx.Respond(code, "", "", hs, nil) }
 	if r.MaxForwards() == 0 {
 		refuse(483)
@@ -131,6 +137,10 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 			return
 		}
 	case "INFO":
+		if early && f == nil {
+			refuse(481)
+			return
+		}
 		if !s.infoBody(r) {
 			refuse(415, sipx.HeaderField{Name: "Accept", Value: strings.Join(infoTypes, ", ")})
 			return
@@ -140,6 +150,10 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		refuse(200, sipx.HeaderField{Name: "Allow", Value: sipx.Allow}, acceptField)
 		return
 	case "REFER", "NOTIFY", "SUBSCRIBE", "MESSAGE":
+		if early { // these wait for the call
+			refuse(481)
+			return
+		}
 		if !s.beyondCalls(x, &in) {
 			return
 		}

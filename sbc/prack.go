@@ -39,6 +39,44 @@ func (s *session) takeReliable(in *input, f *fork) bool {
 	return true
 }
 
+// lapsed is a provisional response that A owes a PRACK for, while B has gone
+// on to redirect the call.
+type lapsed struct {
+	tag  string
+	ours uint32
+}
+
+// maxLapsed bounds them.
+const maxLapsed = 32
+
+// lapse ends the wait for what A has not acknowledged in a dialog that is no
+// more: that it does not is no fault now.
+func (s *session) lapse(f *fork, tag string) {
+	for _, k := range f.acks {
+		k.repeat.Acknowledged()
+		if len(s.lapsed) < maxLapsed {
+			s.lapsed = append(s.lapsed, lapsed{tag, k.ours})
+		}
+	}
+	f.acks = nil
+}
+
+// lapses: the request is the PRACK for one of those. It crossed B's answer and
+// gets its 200, as a 481 would have many an end give up the call (RFC 3261
+// §12.2.1.2).
+func (s *session) lapses(l b2bua.Leg, r *sipx.Request) bool {
+	if l != b2bua.A || r.Method() != "PRACK" {
+		return false
+	}
+	seq, _, _, ok := r.RAck()
+	i := slices.Index(s.lapsed, lapsed{r.ToTag(), seq})
+	if !ok || i < 0 {
+		return false
+	}
+	s.lapsed = slices.Delete(s.lapsed, i, i+1)
+	return true
+}
+
 // replyReliable gives B's response to A.
 func (s *session) replyReliable(a b2bua.Action, in input) {
 	l, f := &s.legs[b2bua.A], in.fork

@@ -81,6 +81,7 @@ type session struct {
 
 	offer       *sdp.Offer // the open one
 	forks       []*fork
+	lapsed      []lapsed
 	at          *fork // whose dialogs and descriptions the legs hold; nil before the first
 	heard       *fork // whose media is relayed
 	root        *held // what forks begin with
@@ -216,7 +217,7 @@ func deepest(*[6 << 10]byte) {}
 // on for half a minute, and hold it.
 func (s *session) lighten() {
 	s.offer, s.routes, s.queue = nil, nil, nil
-	s.forks, s.at, s.heard, s.root = nil, nil, nil, nil
+	s.forks, s.at, s.heard, s.root, s.lapsed, s.trying = nil, nil, nil, nil, nil, nil
 	for i := range s.legs {
 		l := &s.legs[i]
 		if l.ours != nil {

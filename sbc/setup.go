@@ -97,6 +97,7 @@ func (s *session) sendInvite() {
 	t := s.routes[s.state.Route]
 	s.pass.RoutedTo = t.name()
 	s.failedOver(t)
+	s.unfork() // at once: what belongs to the forks of before must not be taken for those that come
 	if !s.enter(t) {
 		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: s.fullCode, TryNext: true})
 		return
@@ -134,7 +135,6 @@ func (s *session) sendInvite() {
 
 func (s *session) inviteOn(t route, f *sipx.Flow) {
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
-	s.unfork()
 	refused := func(code int, err error) {
 		s.g.log.Warn("call refused", "call", s.group.id, "route", t.name(), "code", code, "error", err)
 		s.follow(b2bua.Event{Kind: b2bua.Refused, Code: code})

@@ -152,6 +152,14 @@ func (m *machine) setup(e Event) {
 			m.next()
 		}
 	case NoAck: // a challenge of before that nobody acknowledged
+	case Modify: // it overtook the 2xx, or its sender did not wait (RFC 3261 §14.2)
+		m.reply(map[Leg]int{A: 500, B: 491}[e.Leg])
+	case Request:
+		if m.Phase == Ringing { // in an early dialog
+			m.relay(e)
+			return
+		}
+		m.stray(e)
 	default:
 		if !m.inside(e) {
 			m.stray(e)
