@@ -41,6 +41,8 @@ func (g *Gateway) fromHost(t route, a *call.Attempt, host string, f *sipx.Flow) 
 		return hostOf(f)
 	case t.peer == nil && g.ours(host):
 		return host
+	case t.kind == call.Phone && g.ours(t.phone.aor.domain):
+		return t.phone.aor.domain // where it can call back
 	}
 	return g.cfg.Domains[0]
 }

@@ -140,7 +140,7 @@ func (s *session) elsewhere(res *sipx.Response) (hs []sipx.HeaderField) {
 		if user == "" || !s.within(n.URI) {
 			continue
 		}
-		v := "<" + sipURI(escapeUser(user), s.g.cfg.Domains[0]) + ">"
+		v := "<" + sipURI(escapeUser(user), s.domainOf(n.URI.Host)) + ">"
 		if q := n.Get("q"); q != "" {
 			v += ";q=" + strconv.FormatFloat(qOf(n), 'f', -1, 64)
 		}
@@ -167,7 +167,7 @@ func (s *session) follows(res *sipx.Response) (out []route, refused int) {
 		}
 		s.look(f.a)
 		s.redir.count++
-		routes, d := s.judge(f, n.URI)
+		routes, d := s.judge(f)
 		if !d.Permits() {
 			refused = cmp.Or(refused, d.Status, 403)
 			continue
@@ -201,7 +201,7 @@ func (s *session) forward(n sipx.NameAddr) *forward {
 	}
 	a := *s.a
 	a.At, a.Pass, a.AuthUser, a.RequestURI = now, 1, "", n.URI.String()
-	a.To = call.Party{User: user, Host: s.g.cfg.Domains[0]}
+	a.To = call.Party{User: user, Host: s.domainOf(n.URI.Host)}
 	s.g.number(&a.To, n.URI, b.kind)
 	a.To.User = user
 	if !s.within(n.URI) && !outside(a.To) {
@@ -234,12 +234,39 @@ func (s *session) forward(n sipx.NameAddr) *forward {
 	return f
 }
 
+// domainOf is the domain of a target: the one that it names, if that is ours,
+// else that of the end of the call that has one.
+func (s *session) domainOf(host string) string {
+	if !s.g.ours(host) {
+		host = s.g.cfg.Domains[0]
+		for _, l := range []b2bua.Leg{b2bua.B, b2bua.A} {
+			if x := &s.legs[l]; x.kind == call.Phone || x.kind == call.PBX {
+				host = s.g.hostFor(x, "")
+				break
+			}
+		}
+	}
+	return strings.ToLower(host)
+}
+
+// redirector is the PBX on whose behalf B redirects: B itself, or that of a
+// phone; nil for others.
+func (s *session) redirector() *PBX {
+	switch b := &s.legs[b2bua.B]; b.kind {
+	case call.PBX:
+		return s.g.peers.pbxByName(b.name)
+	case call.Phone:
+		return s.g.peers.pbxByName(s.routes[s.state.Route].phone.account)
+	}
+	return nil
+}
+
 // judge decides one target and finds the ways to it; the Decision is reported
 // once.
-func (s *session) judge(f *forward, u sipx.URI) (routes []route, d call.Decision) {
+func (s *session) judge(f *forward) (routes []route, d call.Decision) {
 	d = s.g.decide(f.a)
 	if d.Permits() {
-		routes, d = s.g.forwardRoutes(f.a, s, u, d)
+		routes, d = s.g.forwardRoutes(f.a, s, d)
 	}
 	if !d.Permits() {
 		if d.Rule == "" {
@@ -255,13 +282,13 @@ func (s *session) judge(f *forward, u sipx.URI) (routes []route, d call.Decision
 // forwardRoutes lists the ways to the target of a redirect: a registered
 // phone, the PBX for others of the domain unless it is the caller, and the
 // routes to peers for numbers outside.
-func (g *Gateway) forwardRoutes(a *call.Attempt, s *session, u sipx.URI, d call.Decision) ([]route, call.Decision) {
+func (g *Gateway) forwardRoutes(a *call.Attempt, s *session, d call.Decision) ([]route, call.Decision) {
 	if x := &s.legs[b2bua.A]; outside(a.To) {
 		return g.outward(a, s.group.attempt, x.theirs.Request(), g.trusts(x.kind, x.name), d)
 	}
-	who := aor{a.To.User, g.cfg.Domains[0]}
-	if g.ours(u.Host) {
-		who.domain = strings.ToLower(u.Host)
+	who := aor{a.To.User, a.To.Host}
+	if p := s.redirector(); p != nil && !p.serves(who.domain) {
+		return noRoute(a, d, 480, "base/redirect", "redirected to "+who.String()+", whom PBX "+p.Name+" does not serve")
 	}
 	for _, b := range g.bindings.of(who, a.At) {
 		if b.flow != nil && b.flow.Alive() {

@@ -1,6 +1,7 @@
 package sbc_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -94,20 +95,27 @@ func TestSpread(t *testing.T) {
 	}
 }
 
-// TestForeignTenant: a PBX reaches the phones of its own domains and no others,
-// whatever it sends.
-func TestForeignTenant(t *testing.T) {
-	t.Parallel()
-	const two = "two.example.test"
-	w := newRawWorld(t, func(c *worldConfig) {
+// tenants has two PBXs, raw ends both, of a domain each.
+func tenants(t *testing.T, opts ...option) (w *rawWorld, other *raw, two string) {
+	t.Helper()
+	two = "two.example.test"
+	w = newRawWorld(t, append([]option{func(c *worldConfig) {
 		c.sbc.Domains = []string{domain, two}
 		main, second := c.sbc.PBXs[0], c.sbc.PBXs[0]
 		main.Domains = []string{domain}
 		second.Name, second.Host, second.Domains = "second", insideNet+"67", []string{two}
 		c.sbc.PBXs = []sbc.PBX{main, second}
-	})
-	other := newRaw(t, insideNet+"67:0")
+	}}, opts...)...)
+	other = newRaw(t, fmt.Sprintf(insideNet+"67:%d", w.b.addr().Port()))
 	other.gw = w.b.gw
+	return w, other, two
+}
+
+// TestForeignTenant: a PBX reaches the phones of its own domains and no others,
+// whatever it sends.
+func TestForeignTenant(t *testing.T) {
+	t.Parallel()
+	w, other, _ := tenants(t)
 	p := w.desk("1001")
 	for _, x := range []struct{ method, uri, event string }{{"NOTIFY", p.contact, "check-sync"}, {"SUBSCRIBE", "sip:1001@" + domain, "dialog"}} {
 		other.invite("x", func(m *siptest.Message) {
@@ -129,4 +137,44 @@ func TestForeignTenant(t *testing.T) {
 		return n == 2
 	})
 	w.secret(p)
+}
+
+// TestRedirectToForeignTenant: a phone that forwards its calls does not ring
+// those of another domain past their PBX; and a caller is shown with the
+// domain of the phone, where it can call back.
+func TestRedirectToForeignTenant(t *testing.T) {
+	t.Parallel()
+	w, other, two := tenants(t, func(c *worldConfig) { c.sbc.Phones.Redirects = sbc.FollowRedirects })
+	p, q := w.desk("1001"), w.plug("1002")
+	in2 := func(m *siptest.Message) {
+		m.Set("From", "<sip:1002@"+two+">;tag="+unique("f"))
+		m.Set("To", "<sip:1002@"+two+">")
+		m.Add("Expires", "600")
+	}
+	q.send(q.outside("REGISTER", "sip:"+two, in2))
+	reg := other.request("REGISTER")
+	q.contact = siptest.URIOf(reg.Get("Contact"))
+	other.reply(reg, 200, "t", nil, siptest.Field{Name: "Contact", Value: reg.Get("Contact") + ";expires=600"})
+	q.answer("REGISTER", 200)
+	for i, to := range []string{"1001@" + domain, "1001@" + q.gw.String()} {
+		inv := other.invite("x", func(m *siptest.Message) {
+			m.URI = q.contact
+			m.Set("From", "<sip:1009@"+other.host()+">;tag="+unique("f"))
+		})
+		in := q.request("INVITE")
+		if got := siptest.URIOf(in.Get("From")); got != "sip:1009@"+two {
+			t.Errorf("the phone of %s sees %s", two, got)
+		}
+		q.reply(in, 302, "t", nil, contacts("<sip:"+to+">")...)
+		other.ackFailure(inv, other.code(480))
+		q.request("ACK")
+		p.never("INVITE", is("INVITE"))
+		w.quiet()
+		if r := w.rep.lastRecord(t, i+1); r.Code != 480 {
+			t.Errorf("record %+v", r)
+		}
+	}
+	if !has(w.rep.rules(), "base/redirect") {
+		t.Errorf("rules %v", w.rep.rules())
+	}
 }
