@@ -328,6 +328,19 @@ func TestWhatCrosses(t *testing.T) {
 			t.Errorf("%s becomes %s, want %s", in, got, want)
 		}
 	}
+	for in, want := range map[string]string{
+		`Digest realm="a", domain="sip:10.0.0.5, sip:x", nonce="n"`: `Digest realm="a", nonce="n"`,
+		`Digest Domain = "sip:10.0.0.5",realm="a\", domain=\"b"`:    `Digest realm="a\", domain=\"b"`,
+		`Digest realm="a",nonce="domain=b",  qop="auth"`:            `Digest realm="a",nonce="domain=b",  qop="auth"`,
+		`Digest`: `Digest`, `Digest domain`: `Digest `, `Digest realm="a\`: `Digest realm="a\`, `Bearer domain=x`: `Bearer domain=x`, ``: ``,
+	} {
+		if got := withoutDomain(in); got != want {
+			t.Errorf("%s crosses as %s, want %s", in, got, want)
+		}
+	}
+	if got := carried(call.Public, `WWW-Authenticate: Digest realm="a", domain="sip:10.0.0.5", nonce="n", qop="auth,auth-int"`); got != `WWW-Authenticate: Digest realm="a", nonce="n", qop="auth"` {
+		t.Errorf("a challenge crosses as %s", got)
+	}
 }
 
 // TestRetryAfterOf503StaysBehind: RFC 3261 §21.5.4: whoever gets it sends us
@@ -457,14 +470,16 @@ func TestConnectionLostWhileRinging(t *testing.T) {
 
 // TestCompactForms: a short name, or another case, hides no header.
 func TestCompactForms(t *testing.T) {
-	r := parseRequest(t, withLines(msg("INVITE", "192.0.2.7", "cf", "cf", "", 1), "K: Timer", "supported: replaces", "REQUIRE: precondition", "s: hello", "X: 1800;refresher=uac", "e: gzip"))
+	r := parseRequest(t, withLines(msg("INVITE", "192.0.2.7", "cf", "cf", "", 1), "K: Timer", "supported: replaces", "REQUIRE: precondition", "s: hello", "X: 1800;refresher=uac", "e: gzip",
+		"r: <sip:1@x>", "B: <sip:2@x>", "y: eyJ"))
 	if got := strings.Join(r.OptionTags("Supported"), " "); got != "timer replaces" {
 		t.Errorf("Supported %q", got)
 	}
 	if got := strings.Join(r.UnsupportedTags(), " "); got != "precondition" {
 		t.Errorf("Require %q", got)
 	}
-	if r.Header("Subject") != "hello" || r.Header("Session-Expires") != "1800;refresher=uac" || r.Header("Content-Encoding") != "gzip" {
+	if r.Header("Subject") != "hello" || r.Header("Session-Expires") != "1800;refresher=uac" || r.Header("Content-Encoding") != "gzip" ||
+		r.Header("Refer-To") != "<sip:1@x>" || r.Header("Referred-By") != "<sip:2@x>" || r.Header("Identity") != "eyJ" {
 		t.Error("a compact form was not read")
 	}
 }

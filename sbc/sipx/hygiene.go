@@ -209,6 +209,38 @@ func withoutAuthInt(v string) string {
 	return v
 }
 
+// withoutDomain takes the domain parameter out of a challenge: URIs that the
+// credentials are for (RFC 7616 §3.3), hosts of the other side all of them. No
+// digest covers it.
+func withoutDomain(v string) string {
+	scheme, rest, _ := strings.Cut(v, " ")
+	if !strings.EqualFold(scheme, "Digest") {
+		return v
+	}
+	var keep []string
+	found := false
+	for start, i, quoted := 0, 0, false; i <= len(rest); i++ {
+		switch {
+		case i == len(rest) || rest[i] == ',' && !quoted:
+			name, _, _ := strings.Cut(rest[start:i], "=")
+			if strings.EqualFold(strings.TrimSpace(name), "domain") {
+				found = true
+			} else {
+				keep = append(keep, strings.TrimSpace(rest[start:i]))
+			}
+			start = i + 1
+		case rest[i] == '"':
+			quoted = !quoted
+		case rest[i] == '\\' && quoted:
+			i++
+		}
+	}
+	if !found {
+		return v // as it came, to the octet
+	}
+	return scheme + " " + strings.Join(keep, ", ")
+}
+
 func qopWithoutInt(v string) string {
 	if !strings.Contains(strings.ToLower(v), "auth-int") {
 		return v
@@ -229,8 +261,10 @@ func qopWithoutInt(v string) string {
 // may hide; "" leaves the field out.
 func cleaned(name, v string) string {
 	switch name {
-	case "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Proxy-Authenticate":
+	case "Authorization", "Proxy-Authorization":
 		return withoutAuthInt(v)
+	case "WWW-Authenticate", "Proxy-Authenticate":
+		return withoutDomain(withoutAuthInt(v))
 	case "Reason":
 		return cleanReasons(v)
 	case "Info-Package", "Recv-Info": // RFC 6086 §7.2, without parameters

@@ -241,6 +241,10 @@ func compactName(name string) string {
 		return "u"
 	case "Session-Expires":
 		return "x"
+	case "Refer-To":
+		return "r"
+	case "Referred-By":
+		return "b"
 	case "Identity": // RFC 8224 §4
 		return "y"
 	}
