@@ -145,13 +145,14 @@ func (s *session) inviteAgain(try *tried, out sipx.Outcome) {
 		return // given up meanwhile; the challenge has had its ACK
 	}
 	b := &s.legs[b2bua.B]
-	n, ok := s.g.authorised(s.creditor(b), try.out, out.Res, b.dialog.LocalSeq+1, try.answers)
+	seq := s.furthest() + 1
+	n, ok := s.g.authorised(s.creditor(b), try.out, out.Res, seq, try.answers)
 	if !ok || s.state.Phase != b2bua.Calling && s.state.Phase != b2bua.Ringing {
 		s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Failure, Leg: b2bua.B, Code: out.Res.Code()}, res: out.Res, try: try})
 		return
 	}
-	b.dialog.LocalSeq++
-	b.oursSeq = b.dialog.LocalSeq
+	s.outlive(seq)
+	b.oursSeq = seq
 	s.trying = &tried{answers: try.answers + 1}
 	s.launch(n)
 }

@@ -20,7 +20,7 @@ const maxForks = 16
 
 // fork is one dialog that B's side made of our INVITE, and A's for it.
 type fork struct {
-	tag   string // B's
+	tag   string // B's; "" once the INVITE that it answered is over
 	early []byte // the description that A was last given for it
 	said  []byte // the one of B's that it was made of
 	held  *held  // nil while the legs hold it
@@ -111,18 +111,37 @@ func (s *session) unfork() {
 	if s.at == nil {
 		return
 	}
-	seq := s.legs[b2bua.B].dialog.LocalSeq
-	for _, f := range s.forks {
-		a := &s.legs[b2bua.A].dialog
-		if f.held != nil {
-			seq = max(seq, f.held.dialogs[b2bua.B].LocalSeq)
-			a = &f.held.dialogs[b2bua.A]
-		}
-		s.lapse(f, a.LocalTag)
-	}
+	seq := s.furthest()
+	s.lapse()
 	s.load(s.root)
 	s.legs[b2bua.B].dialog.LocalSeq = seq
 	s.forks, s.at, s.root, s.heard = nil, nil, nil, nil
+}
+
+// outlive keeps the forks, as what is open inside them may have its answer
+// yet, but takes no more of B's answers for theirs: the INVITE goes out anew on
+// the same route, with that CSeq.
+func (s *session) outlive(seq uint32) {
+	s.legs[b2bua.B].dialog.LocalSeq = seq
+	if s.at == nil {
+		return
+	}
+	s.lapse()
+	for _, f := range s.forks {
+		f.tag = ""
+	}
+	s.root.dialogs[b2bua.B].LocalSeq = seq
+}
+
+// furthest is the last CSeq towards B in all forks.
+func (s *session) furthest() uint32 {
+	seq := s.legs[b2bua.B].dialog.LocalSeq
+	for _, f := range s.forks {
+		if f.held != nil {
+			seq = max(seq, f.held.dialogs[b2bua.B].LocalSeq)
+		}
+	}
+	return seq
 }
 
 // forkFor is the fork that a request of leg l belongs to: by our tag on A's

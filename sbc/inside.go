@@ -81,7 +81,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 		return
 	}
 	f, ok := s.forkFor(l, r)
-	gone := (f == nil || !ok) && s.lapses(l, r)
+	gone := s.lapses(l, r)
 	if !ok && !gone {
 		r.Refuse(481, nil)
 		return
@@ -90,6 +90,7 @@ func (s *session) take(l b2bua.Leg, r *sipx.Request) {
 	if tx == nil {
 		return
 	}
+	s.taken = tx
 	if gone {
 		tx.Respond(200, "", "", nil, nil)
 		return

@@ -3,9 +3,11 @@ package sbc_test
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/sbc"
 )
@@ -102,4 +104,138 @@ func TestEarlyInfo(t *testing.T) {
 	w.b.reply(in, 486, "one", nil)
 	w.a.ackFailure(inv, w.a.code(486))
 	w.quiet()
+}
+
+// TestChallengedAfterRinging: a carrier rings, and then wants to know who we
+// are. The dialog that answers counts on from the INVITE that made it, and is
+// none of those before.
+func TestChallengedAfterRinging(t *testing.T) {
+	t.Parallel()
+	for _, tag := range []string{"x", "y"} {
+		t.Run(tag, func(t *testing.T) {
+			t.Parallel()
+			w := newRawWorld(t, account())
+			w.grant("600")
+			inv := w.b.invite("+442079460000", rel)
+			in := w.a.request("INVITE")
+			w.a.reliably(in, 183, 40, "x", w.a.sdp())
+			early := w.b.code(183)
+			w.a.reply(in, 407, "x", nil, field("Proxy-Authenticate", sha256Challenge))
+			in2 := w.a.expect("the answer", func(m *siptest.Message) bool { return m.Method == "INVITE" && m.Get("Proxy-Authorization") != "" })
+			w.b.prack(2, inv, early, nil)
+			w.b.answer("PRACK", 200)
+			w.a.reliably(in2, 183, 7, tag, w.a.sdpAt(40010))
+			next := w.b.expect("183 of the second INVITE", func(m *siptest.Message) bool { return m.Code == 183 && tagOf(m) != tagOf(early) })
+			w.b.prack(2, inv, next, nil)
+			w.b.answer("PRACK", 200)
+			first, _ := in2.CSeq()
+			ack := w.a.expect("the PRACK", func(m *siptest.Message) bool { return strings.HasPrefix(m.Get("RAck"), fmt.Sprintf("7 %d ", first)) })
+			if n, _ := ack.CSeq(); n <= first {
+				t.Errorf("PRACK %d after INVITE %d", n, first)
+			}
+			w.a.reply(ack, 200, "", nil)
+			w.a.reply(in2, 200, tag, nil)
+			ok := w.b.code(200)
+			w.b.send(w.b.within("ACK", 1, inv, ok))
+			w.b.send(w.b.within("BYE", 3, inv, ok))
+			w.b.answer("BYE", 200)
+			bye := w.a.request("BYE")
+			if n, _ := bye.CSeq(); n <= first+1 || tagOf(bye) != tag {
+				t.Errorf("%s", bye.Bytes())
+			}
+			w.a.reply(bye, 200, "", nil)
+			w.quiet()
+		})
+	}
+}
+
+// TestBareCallRedirected: the media of a call without an offer is where the
+// target is, not where the one who redirected was.
+func TestBareCallRedirected(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, redirects(sbc.FollowRedirects, sbc.RefuseRedirects, sbc.RefuseRedirects))
+	p := w.desk("1001")
+	inv := w.a.invite("+33123456789", rel, bare)
+	in := w.b.request("INVITE")
+	w.b.reliably(in, 183, 1, "one", w.b.sdp())
+	early := w.a.code(183)
+	w.a.prack(2, inv, early, w.a.sdp())
+	w.a.answer("PRACK", 200)
+	w.b.reply(w.b.request("PRACK"), 200, "", nil)
+	w.b.reply(in, 302, "one", nil, contacts("<sip:1001@"+domain+">")...)
+	w.b.request("ACK")
+	out := p.request("INVITE")
+	p.reply(out, 200, "two", p.srtp())
+	ok := w.a.code(200)
+	w.a.send(withSDP(w.a.within("ACK", 1, inv, ok), w.a.sdp()))
+	if ack := p.request("ACK"); !strings.Contains(string(ack.Body), "c=IN IP4 "+publicNet) {
+		t.Errorf("ACK with\n%s", ack.Body)
+	}
+	w.a.send(w.a.within("BYE", 3, inv, ok))
+	w.a.answer("BYE", 200)
+	p.reply(p.request("BYE"), 200, "", nil)
+	w.quiet()
+}
+
+// TestPanicAnswersWhatIsOpen: a call that fails leaves no request without an
+// answer, and no transaction that waits for one for ever.
+func TestPanicAnswersWhatIsOpen(t *testing.T) {
+	var armed atomic.Bool
+	w := newRawWorld(t, hook(func(e call.Event) {
+		if e.Kind == call.EventAnswer && armed.Load() {
+			panic("injected")
+		}
+	}))
+	armed.Store(true)
+	inv := w.a.invite("+33123456789", rel)
+	in := w.b.request("INVITE")
+	w.b.reliably(in, 183, 1, "one", w.b.sdp())
+	early := w.a.code(183)
+	w.a.prack(2, inv, early, w.a.sdp("a=sendonly"))
+	w.b.request("PRACK")
+	w.a.send(w.a.within("UPDATE", 3, inv, early))
+	w.b.request("UPDATE")
+	w.b.send(w.b.back("UPDATE", 4, in, "one"))
+	w.a.request("UPDATE")
+	w.b.reply(in, 200, "one", nil)
+	w.a.ackFailure(inv, w.a.code(500))
+	w.a.answer("PRACK", 500)
+	w.a.answer("UPDATE", 500)
+	w.b.answer("UPDATE", 500)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+}
+
+// TestHangupWhileChallenged: the record has the code that the caller got.
+func TestHangupWhileChallenged(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, func(c *worldConfig) { c.sbc.RetryTimeout = time.Minute })
+	p := w.desk("1001")
+	inv := withSDP(p.outside("INVITE", "sip:+33123456789@"+domain), p.srtp())
+	p.send(inv)
+	w.b.reply(w.b.request("INVITE"), 407, "t", nil, field("Proxy-Authenticate", `Digest realm="r", nonce="n"`))
+	p.ackFailure(inv, p.code(407))
+	eventually(t, "the challenge", func() bool { cs := w.gw.Calls(); return len(cs) == 1 && cs[0].State == "challenged" })
+	w.gw.Hangup(w.gw.Calls()[0].ID, "operator")
+	if r := w.rep.lastRecord(t, 1); r.Code != 407 || r.EndedBy != call.ByGateway {
+		t.Errorf("record %+v", r)
+	}
+}
+
+// TestModifyTimeout: who does not answer a re-INVITE is hung up on, too: it
+// may hear us while we do not hear it (RFC 3261 §14.1).
+func TestModifyTimeout(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{"INVITE", "UPDATE"} {
+		t.Run(method, func(t *testing.T) {
+			t.Parallel()
+			w := newRawWorld(t, func(c *worldConfig) { c.sbc.Stack.T1 = 20 * time.Millisecond })
+			c := w.up(rel)
+			w.a.send(withSDP(w.a.within(method, 2, c.inv, c.ok), w.a.sdp()))
+			w.a.answer(method, 408)
+			w.a.reply(w.a.request("BYE"), 200, "", nil)
+			w.b.reply(w.b.request("BYE"), 200, "", nil)
+			w.quiet()
+		})
+	}
 }

@@ -39,8 +39,8 @@ func (s *session) takeReliable(in *input, f *fork) bool {
 	return true
 }
 
-// lapsed is a provisional response that A owes a PRACK for, while B has gone
-// on to redirect the call.
+// lapsed is a provisional response that A owes a PRACK for, while the INVITE
+// of ours that it came for is over.
 type lapsed struct {
 	tag  string
 	ours uint32
@@ -49,16 +49,22 @@ type lapsed struct {
 // maxLapsed bounds them.
 const maxLapsed = 32
 
-// lapse ends the wait for what A has not acknowledged in a dialog that is no
+// lapse ends the wait for what A has not acknowledged in dialogs that are no
 // more: that it does not is no fault now.
-func (s *session) lapse(f *fork, tag string) {
-	for _, k := range f.acks {
-		k.repeat.Acknowledged()
-		if len(s.lapsed) < maxLapsed {
-			s.lapsed = append(s.lapsed, lapsed{tag, k.ours})
+func (s *session) lapse() {
+	for _, f := range s.forks {
+		tag := s.legs[b2bua.A].dialog.LocalTag
+		if f.held != nil {
+			tag = f.held.dialogs[b2bua.A].LocalTag
 		}
+		for _, k := range f.acks {
+			k.repeat.Acknowledged()
+			if len(s.lapsed) < maxLapsed {
+				s.lapsed = append(s.lapsed, lapsed{tag, k.ours})
+			}
+		}
+		f.acks = nil
 	}
-	f.acks = nil
 }
 
 // lapses: the request is the PRACK for one of those. It crossed B's answer and

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -79,7 +80,7 @@ func (s *session) finish(act b2bua.Action) {
 	s.g.calls.leaves(s, s.caller)
 	s.g.calls.forget(s) // a new INVITE with these tags is a new attempt
 	p := s.pass
-	p.Code, p.HangupCause = act.Code, act.Cause
+	p.Code, p.HangupCause = cmp.Or(act.Code, p.Code), act.Cause // none: that of the challenge stays
 	if !p.answer.IsZero() {
 		p.DurationMs = now.Sub(p.answer).Milliseconds()
 		if act.Cause == "" || act.Code == 200 {

@@ -82,11 +82,12 @@ type session struct {
 	offer       *sdp.Offer // the open one
 	forks       []*fork
 	lapsed      []lapsed
-	at          *fork // whose dialogs and descriptions the legs hold; nil before the first
-	heard       *fork // whose media is relayed
-	root        *held // what forks begin with
-	owed        bool  // the 2xx that was passed last had an offer: the ACK brings the answer
-	told        bool  // A has seen the tag of its INVITE's transaction
+	taken       *sipx.ServerTx // the request that take looked at last
+	at          *fork          // whose dialogs and descriptions the legs hold; nil before the first
+	heard       *fork          // whose media is relayed
+	root        *held          // what forks begin with
+	owed        bool           // the 2xx that was passed last had an offer: the ACK brings the answer
+	told        bool           // A has seen the tag of its INVITE's transaction
 	media       *media.Session
 	spec        [2]media.LegSpec
 	mediaGen    int // counts the sessions that media had
@@ -217,7 +218,7 @@ func deepest(*[6 << 10]byte) {}
 // on for half a minute, and hold it.
 func (s *session) lighten() {
 	s.offer, s.routes, s.queue = nil, nil, nil
-	s.forks, s.at, s.heard, s.root, s.lapsed, s.trying = nil, nil, nil, nil, nil, nil
+	s.forks, s.at, s.heard, s.root, s.lapsed, s.trying, s.taken = nil, nil, nil, nil, nil, nil, nil
 	for i := range s.legs {
 		l := &s.legs[i]
 		if l.ours != nil {
@@ -438,9 +439,10 @@ func (s *session) crash(reason string) {
 	defer func() { s.finished = true }()
 	s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.CallFailed, Severity: call.Critical, Rule: "base/call-failed",
 		Reason: reason, CallID: s.group.id, Subject: call.Subject{Kind: "account", Value: s.a.Account}})
-	a := &s.legs[b2bua.A]
-	if a.theirs != nil {
-		a.theirs.Respond(500, "", "", nil, nil)
+	for _, tx := range s.unansweredTx() {
+		if tx != nil {
+			tx.Respond(500, "", "", nil, nil)
+		}
 	}
 	for l := range s.legs {
 		if x := &s.legs[l]; x.confirmed {
@@ -453,6 +455,18 @@ func (s *session) crash(reason string) {
 	if !s.finished {
 		s.finish(b2bua.Action{Verb: b2bua.Finish, Code: 500, By: call.ByGateway, Cause: "failure"})
 	}
+}
+
+// unansweredTx are the transactions that may wait for the owner.
+func (s *session) unansweredTx() []*sipx.ServerTx {
+	txs := []*sipx.ServerTx{s.legs[b2bua.A].theirs, s.legs[b2bua.B].theirs, s.taken}
+	for _, f := range s.forks {
+		txs = append(txs, f.prack, f.updates[b2bua.A], f.updates[b2bua.B])
+	}
+	for _, in := range s.queue {
+		txs = append(txs, in.tx)
+	}
+	return txs
 }
 
 // send puts a request on the leg's flow. When the flow has gone, a child

@@ -149,7 +149,9 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	b.sdp.TolerateRTP = s.a.Emergency()
 	var body []byte
 	hs := []sipx.HeaderField{{Name: "Allow", Value: sipx.AllowWith(r.Headers("Allow"))}}
-	if s.offer != nil {
+	if s.offer == nil {
+		s.closeMedia() // of an offer of somebody who was asked before
+	} else {
 		err := s.openMedia(s.offer, b2bua.A, f)
 		if err == nil {
 			body, err = s.offer.Write(&b.sdp, s.endpoints(b2bua.B), random)

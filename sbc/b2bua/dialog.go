@@ -159,7 +159,7 @@ func (m *machine) updateDone(e Event) {
 		m.expire(e.Interval) // a refresh, RFC 4028 §7.4
 	case confirmed && (e.Code == 481 || e.Code == 408): // the dialog is gone, as with a re-INVITE
 		m.endModify()
-		m.release(ended(e.Leg.Other()), "", e.Leg)
+		m.lost(e.Leg.Other(), e.Code)
 	}
 }
 

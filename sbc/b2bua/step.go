@@ -389,9 +389,7 @@ func (m *machine) modifying(e Event) {
 		}
 		m.unmodified(e.Code, true)
 		// RFC 3261 §14.1: 481 or 408 to a re-INVITE ends the dialog.
-		if e.Code == 481 || e.Code == 408 {
-			m.release(ended(m.Modifier.Other()), "", m.Modifier)
-		}
+		m.lost(m.Modifier.Other(), e.Code)
 	case Refused: // the new offer, or the answer to it, cannot be used
 		if !m.Replied {
 			m.unmodified(e.Code, false)
@@ -521,6 +519,17 @@ func (m *machine) release(by call.EndedBy, cause string, legs ...Leg) {
 	}
 	m.Phase = Ending
 	m.finish(200, by, cause)
+}
+
+// lost ends the call when the leg's answer to a request says that its dialog
+// is gone. One that gave no answer may still hear us, and is told.
+func (m *machine) lost(l Leg, code int) {
+	switch code {
+	case 481:
+		m.release(ended(l), "", l.Other())
+	case 408:
+		m.release(ended(l), "", l.Other(), l)
+	}
 }
 
 func ended(l Leg) call.EndedBy {
