@@ -3,6 +3,7 @@ package sbc
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -94,25 +95,42 @@ func (s *session) answering(l *leg, o *sipx.Out, answers int, notify func(sipx.O
 	if p == nil || notify == nil {
 		return notify
 	}
+	at := s.at
 	return func(out sipx.Outcome) {
 		if !asksUs(out) {
 			notify(out)
 			return
 		}
-		go s.force(input{do: func() {
-			old, _, _ := strings.Cut(header(o, "CSeq"), " ")
-			n, ok := s.g.authorised(p, o, out.Res, l.dialog.LocalSeq+1, answers)
-			if !ok || o.Method == "INVITE" && (s.state.Phase != b2bua.Modifying || old != strconv.FormatUint(uint64(l.oursSeq), 10)) {
+		again := func() {
+			old, _ := strconv.ParseUint(cseqOf(o), 10, 32)
+			stays := at == nil || slices.Contains(s.forks, at)
+			if stays {
+				s.turn(at)
+			}
+			seq := max(l.dialog.LocalSeq, uint32(old)) + 1 // a second fork is hung up on by a dialog of its own
+			n, ok := s.g.authorised(p, o, out.Res, seq, answers)
+			if !ok || !stays || o.Method == "INVITE" && (s.state.Phase != b2bua.Modifying || uint32(old) != l.oursSeq) {
 				notify(out)
 				return
 			}
-			l.dialog.LocalSeq++
+			l.dialog.LocalSeq = seq
 			if o.Method == "INVITE" {
-				l.oursSeq = l.dialog.LocalSeq
+				l.oursSeq = seq
 			}
 			s.sendAnswer(l, n, answers+1, notify)
-		}})
+		}
+		go func() {
+			if !s.force(input{do: again}) {
+				notify(out) // the call is over, but who asked still waits
+			}
+		}()
 	}
+}
+
+// cseqOf is the number in the CSeq of a request.
+func cseqOf(o *sipx.Out) string {
+	n, _, _ := strings.Cut(header(o, "CSeq"), " ")
+	return n
 }
 
 func header(o *sipx.Out, name string) string {

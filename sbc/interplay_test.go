@@ -239,3 +239,71 @@ func TestModifyTimeout(t *testing.T) {
 		})
 	}
 }
+
+// TestChallengeAfterTheCall: a carrier that challenges a request when the call
+// is over leaves nobody without an answer.
+func TestChallengeAfterTheCall(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, account(), func(c *worldConfig) { c.sbc.Stack.T1 = time.Second })
+	w.grant("600")
+	inv := w.ring("sip:+442079460000@x")
+	in := w.a.request("INVITE")
+	w.a.reply(in, 200, "t", w.a.sdp())
+	ok := w.b.code(200)
+	w.a.request("ACK")
+	w.b.send(w.b.within("ACK", 1, inv, ok))
+	w.b.send(w.b.within("INFO", 2, inv, ok))
+	info := w.a.request("INFO")
+	w.b.send(w.b.within("BYE", 3, inv, ok))
+	w.b.answer("BYE", 200)
+	w.a.reply(w.a.request("BYE"), 200, "", nil)
+	w.quiet()
+	w.a.reply(info, 407, "", nil, field("Proxy-Authenticate", sha256Challenge))
+	w.b.answer("INFO", 403)
+}
+
+// TestChallengedForks: a carrier challenges what is sent in one of several
+// early dialogs; the answer stays there.
+func TestChallengedForks(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, account())
+	w.grant("600")
+	inv := w.b.invite("+442079460000", rel)
+	in := w.a.request("INVITE")
+	w.a.reliably(in, 183, 1, "one", w.a.sdp())
+	one := w.b.code(183)
+	w.b.prack(2, inv, one, nil)
+	w.b.answer("PRACK", 200)
+	w.a.reply(w.a.request("PRACK"), 200, "", nil)
+	w.b.send(w.b.within("UPDATE", 3, inv, one))
+	up := w.a.request("UPDATE")
+	w.a.reply(in, 180, "two", nil)
+	w.b.code(180)
+	w.a.reply(up, 407, "", nil, field("Proxy-Authenticate", sha256Challenge))
+	again := w.a.expect("the answer", func(m *siptest.Message) bool { return m.Method == "UPDATE" && m.Get("Proxy-Authorization") != "" })
+	before, _ := up.CSeq()
+	if n, _ := again.CSeq(); n <= before || tagOf(again) != "one" {
+		t.Errorf("after %d: %s", before, again.Bytes())
+	}
+	w.a.reply(again, 200, "", nil)
+	w.b.answer("UPDATE", 200)
+	w.a.reply(in, 200, "one", nil)
+	ok := w.b.code(200)
+	w.a.request("ACK")
+	w.b.send(w.b.within("ACK", 1, inv, ok))
+	// The second fork answers, too, and challenges the BYE.
+	w.a.reply(in, 200, "two", w.a.sdp())
+	bye := w.a.request("BYE")
+	w.a.reply(bye, 407, "", nil, field("Proxy-Authenticate", sha256Challenge))
+	again = w.a.expect("the answer", func(m *siptest.Message) bool { return m.Method == "BYE" && m.Get("Proxy-Authorization") != "" })
+	before, _ = bye.CSeq()
+	if n, _ := again.CSeq(); n <= before || tagOf(again) != "two" {
+		t.Errorf("after %d: %s", before, again.Bytes())
+	}
+	w.a.reply(again, 200, "", nil)
+	w.b.send(w.b.within("BYE", 9, inv, ok))
+	w.b.answer("BYE", 200)
+	last := w.a.expect("BYE of the call", func(m *siptest.Message) bool { return m.Method == "BYE" && tagOf(m) == "one" })
+	w.a.reply(last, 200, "", nil)
+	w.quiet()
+}

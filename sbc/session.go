@@ -160,6 +160,15 @@ func (g *Gateway) reconnect(l *leg) func(context.Context) (*sipx.Flow, error) {
 
 // post puts an input into the mailbox; false when it is full.
 func (s *session) post(in input) bool {
+	ok := s.put(in)
+	if !ok && !s.ended() {
+		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
+	}
+	return ok
+}
+
+// put is post that says nothing.
+func (s *session) put(in input) bool {
 	s.door.RLock()
 	defer s.door.RUnlock()
 	if s.shut {
@@ -169,7 +178,6 @@ func (s *session) post(in input) bool {
 	case s.mailbox <- &in:
 		return true
 	default:
-		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
 		return false
 	}
 }
@@ -380,20 +388,23 @@ func (s *session) stopTimer(t b2bua.Timer) {
 }
 
 // force waits for room in the mailbox: for what must not be lost and comes
-// from goroutines of our own.
-func (s *session) force(in input) {
-	select {
-	case s.mailbox <- &in:
-	case <-s.quit:
+// from goroutines of our own. False: the call is over, and nobody takes it.
+func (s *session) force(in input) bool {
+	for {
+		if s.put(in) {
+			return true
+		}
+		select {
+		case <-s.quit:
+			return false
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 
 // later is force for those who must not wait.
 func (s *session) later(in input) {
-	select {
-	case s.mailbox <- &in:
-	case <-s.quit:
-	default:
+	if !s.put(in) {
 		go s.force(in)
 	}
 }
