@@ -57,7 +57,7 @@ func (c crossing) URI(v string) (string, bool) {
 		return scheme + ":" + c.g.hostFor(c.to, hostPart(rest)), true
 	}
 	user, _, _ = strings.Cut(user, ":")
-	if !plainUser(user) {
+	if user = withoutHosts(user); !plainUser(user) {
 		return "", false
 	}
 	if b, ok := c.g.bindings.named(user); ok {

@@ -71,6 +71,18 @@ func reasons(r *sipx.Request) (out []sipx.HeaderField) {
 	return tidyReasons(out)
 }
 
+// withoutHosts takes those parameters of a user part away that name a host of
+// the sender's side: trunk-context (RFC 4904), phone-context.
+func withoutHosts(user string) string {
+	user, params, _ := strings.Cut(user, ";")
+	for p := range strings.SplitSeq(params, ";") {
+		if p != "" && !strings.ContainsAny(p, ".:[%") {
+			user += ";" + p
+		}
+	}
+	return user
+}
+
 // maxDisplay bounds the bytes of a display name: no display shows more.
 const maxDisplay = 128
 

@@ -190,7 +190,7 @@ func (s *session) refer(x *leg, in *input) bool {
 
 // referTo writes the target as the other leg knows it.
 func (g *Gateway) referTo(t *referTarget, to *leg, rep string) string {
-	user := t.uri.User
+	user := withoutHosts(t.uri.User)
 	if t.tel {
 		user, _, _ = strings.Cut(t.uri.Raw(), ";")
 		if t.uri.Scheme == "urn" {

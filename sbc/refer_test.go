@@ -164,6 +164,7 @@ func TestTransferRefused(t *testing.T) {
 		{"<sip:0018765550100@" + domain + ">", 403, "countries/denied"},
 		{"<tel:+18765550100>", 403, "countries/denied"},
 		{"<sip:%2B18765550100@x;user=phone>", 403, "countries/denied"},
+		{"<sip:+18765550100;tgrp=a;trunk-context=10.0.0.5@x>", 403, "countries/denied"},
 		{"<sip:1003@" + domain + ";method=BYE>", 403, "base/refer-to"},
 		{"<http://" + domain + "/x>", 416, "base/refer-to"},
 		{"<sip:" + domain + ">", 404, "base/refer-to"},
@@ -448,7 +449,8 @@ func TestReferTo(t *testing.T) {
 		"<sip:1@h?Subject=x&Replaces=a%40h%3Bfrom-tag%3Dc%3Bto-tag%3Db%3Bearly-only>": "<sip:1@" + domain + "?Replaces=a%40h%3Bto-tag%3Db%3Bfrom-tag%3Dc%3Bearly-only>",
 		"<sip:1@h?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc%0d%0aX:%20y>":                "",
 		"<sip:1@h;method=BYE>":                                                        "",
-		"<mailto:a@h>":                                                                "",
+		"<sip:+1555;tgrp=a;trunk-context=10.0.0.5@h>":                                 "<sip:+1555;tgrp=a@" + domain + ">",
+		"<mailto:a@h>": "",
 	} {
 		if out, _, ok := sbc.ReferTo(in); out != want || ok != (want != "") {
 			t.Errorf("%s is written as %q %v, want %q", in, out, ok, want)

@@ -257,3 +257,28 @@ func TestSeal(t *testing.T) {
 		t.Error("nothing is sealed as something")
 	}
 }
+
+// TestTrunkContext: a user part may have parameters, and those a host of the
+// sender's side (RFC 4904).
+func TestTrunkContext(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789;npdi;tgrp=a;trunk-context=" + w.a.host())
+	in := w.b.request("INVITE")
+	if got := siptest.UserOf(in.URI); got != "+33123456789;npdi;tgrp=a" {
+		t.Errorf("the PBX is called for %q", got)
+	}
+	w.b.reply(in, 486, "t", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	p := w.desk("1001")
+	l := w.subscribe(p, "1002", "presence")
+	w.notify(l, 1, "presence", "active", "application/pidf+xml", `<presence xmlns="urn:ietf:params:xml:ns:pidf" entity="sip:1002;tgrp=a;trunk-context=`+insideNet+`66@x"/>`)
+	n := p.request("NOTIFY")
+	if !strings.Contains(string(n.Body), `"sip:1002;tgrp=a@`+domain+`"`) {
+		t.Errorf("NOTIFY:\n%s", n.Bytes())
+	}
+	p.reply(n, 200, "", nil)
+	w.b.answer("NOTIFY", 200)
+	w.quiet()
+	w.secret(p)
+}

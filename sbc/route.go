@@ -178,6 +178,9 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to
 			host = domain // an address of ours: the PBX knows its domain
 		}
 		user := u.User
+		if a.PeerKind == call.Carrier { // a phone's digest covers what it wrote
+			user = withoutHosts(user)
+		}
 		if u.Scheme == "tel" || u.Scheme == "urn" {
 			user, host = g.dialable(a), domain
 			if user == "" { // tel:*72 and the like: the PBX may know it

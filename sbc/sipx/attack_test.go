@@ -306,6 +306,8 @@ func TestWhatCrosses(t *testing.T) {
 		{`Reason: <sip:10.0.0.5>`, ``},
 		{`Retry-After: 18 (ask pbx7) ;duration=60`, `Retry-After: 18`},
 		{`Retry-After: soon`, ``},
+		{`Min-Expires: 60 (pbx7)`, `Min-Expires: 60`},
+		{`Unsupported: 100rel, pbx7.corp.example`, `Unsupported: 100rel`}, {`Unsupported: pbx7`, ``},
 		{"Subject: a\r\n b", "Subject: a b"},
 		{`Warning: 399 pbx7.corp.example "x"`, ``}, {`Server: x`, ``}, {`User-Agent: x`, ``}, {`Route: <sip:evil;lr>`, ``},
 		{`P-Asserted-Identity: <sip:boss@x>`, ``}, {`Alert-Info: <http://10.0.0.5/x.wav>`, ``}, {`Call-Info: <http://10.0.0.5>`, ``}, {`X-Anything: y`, ``},

@@ -277,7 +277,9 @@ func cleaned(name, v string) string {
 		return cleanMinSE(v)
 	case "Privacy":
 		return cleanPrivacy(v)
-	case "Retry-After":
+	case "Unsupported": // of what we required, and no more
+		return filterTags([]string{v})
+	case "Retry-After", "Min-Expires":
 		n := 0
 		for n < len(v) && isDigit(v[n]) {
 			n++
