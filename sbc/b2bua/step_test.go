@@ -539,7 +539,7 @@ func (w *world) choices() (out []func()) {
 // then asks what must hold of each.
 func TestRandomWalks(t *testing.T) {
 	n := 200_000
-	if testing.Short() {
+	if race || testing.Short() { // one goroutine: the detector has nothing to find
 		n = 20_000
 	}
 	phases, alive := map[Phase]int{}, 0
