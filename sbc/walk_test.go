@@ -120,7 +120,7 @@ func (w *walker) offered(m *siptest.Message) {
 		case 5:
 			w.reply(m, 200, tag, nil)
 		case 6:
-			w.reply(m, []int{302, 404, 486, 503, 603}[w.rnd.IntN(5)], tag, nil)
+			w.reply(m, []int{302, 404, 486, 503, 603}[w.rnd.IntN(5)], tag, nil, contacts(fmt.Sprintf("<sip:+33199%06d@%s>", w.rnd.IntN(1000000), w.host()))...)
 		case 7:
 			w.reply(m, 407, tag, nil, siptest.Field{Name: "Proxy-Authenticate", Value: `Digest realm="r", nonce="n"`})
 		}
