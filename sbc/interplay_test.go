@@ -307,3 +307,39 @@ func TestChallengedForks(t *testing.T) {
 	w.a.reply(last, 200, "", nil)
 	w.quiet()
 }
+
+// TestReplacesStays: the dialog that an INVITE replaces is with one carrier.
+// Another one hears nothing of it, neither when the first fails nor when it
+// passes the call on.
+func TestReplacesStays(t *testing.T) {
+	for _, code := range []int{503, 302} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			const port = 16095
+			w := newRawWorld(t, udpCarrier("second", carrierIP, port), redirects(sbc.RefuseRedirects, sbc.FollowRedirects, sbc.RefuseRedirects))
+			second := newRaw(t, fmt.Sprint(carrierIP, ":", port))
+			second.gw = w.a.gw
+			inv := w.ring("sip:+442079460000@x")
+			in := w.a.request("INVITE")
+			w.a.reply(in, 200, "t", w.a.sdp())
+			ok := w.b.code(200)
+			w.a.request("ACK")
+			w.b.send(w.b.within("ACK", 1, inv, ok))
+			rep := w.ring("sip:+442079460000@x", func(m *siptest.Message) {
+				m.Add("Replaces", replacing(inv.Get("Call-ID"), tagOf(ok), fromTag(inv)))
+			})
+			in2 := w.a.request("INVITE")
+			if in2.Get("Replaces") == "" {
+				t.Fatalf("%s", in2.Bytes())
+			}
+			w.a.reply(in2, code, "t2", nil, contacts("<sip:+442079460001@"+w.a.host()+">")...)
+			res := w.b.expect("a refusal", func(m *siptest.Message) bool { return m.Code >= 300 && m.Get("Call-ID") == rep.Get("Call-ID") })
+			w.b.ackFailure(rep, res)
+			second.never("INVITE", is("INVITE"))
+			w.a.never("INVITE", w.a.another("INVITE"))
+			w.b.send(w.b.within("BYE", 2, inv, ok))
+			w.b.answer("BYE", 200)
+			w.a.reply(w.a.request("BYE"), 200, "", nil)
+			w.quiet()
+		})
+	}
+}

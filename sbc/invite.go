@@ -73,6 +73,9 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if d.Permits() {
 		replaced, d = g.replacing(r, a, id, routes, d)
 	}
+	if replaced != "" {
+		routes = besideFirst(routes)
+	}
 	if d.Permits() && g.calls.live() >= g.cfg.MaxCalls {
 		d = overloaded(d)
 	}

@@ -75,6 +75,9 @@ func (s *session) redirected(in *input) {
 			in.Code = code
 		}
 	case FollowRedirects:
+		if s.replaces != "" {
+			return // the dialog that is to be replaced is not there
+		}
 		routes, refused := s.follows(in.res)
 		if len(routes) == 0 {
 			in.Code = cmp.Or(refused, in.Code)

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -139,6 +140,15 @@ func (g *Gateway) insideReplaces(p replaces, sender func(dialogSide) bool) (out 
 	}
 	out, ok = g.unsealReplaces(p)
 	return out, "", ok
+}
+
+// besideFirst leaves out the ways that lead to others than the first one does:
+// the dialog that is to be replaced is there, and none of their business. PBXs
+// may share their dialogs.
+func besideFirst(routes []route) []route {
+	return slices.DeleteFunc(slices.Clone(routes), func(t route) bool {
+		return t.kind != call.PBX && (t.kind != routes[0].kind || t.name() != routes[0].name())
+	})
 }
 
 // replacing reads the Replaces of an INVITE and writes it for the way the
