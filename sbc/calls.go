@@ -171,6 +171,7 @@ func (c *calls) remove(s *session) {
 			delete(c.dialogs, k)
 		}
 	}
+	s.indexed, s.pairs = nil, nil
 	c.wg.Done()
 }
 

@@ -88,7 +88,9 @@ func (s *session) forkOf(tag string, final bool) *fork {
 		s.g.calls.index(s, b2bua.A, s.legs[b2bua.A].side, sipx.DialogKey{CallID: a.CallID, LocalTag: x.LocalTag, RemoteTag: a.RemoteTag})
 	}
 	s.told = true
-	s.g.calls.index(s, b2bua.B, s.legs[b2bua.B].side, sipx.DialogKey{CallID: b.CallID, LocalTag: b.LocalTag, RemoteTag: tag})
+	key := sipx.DialogKey{CallID: b.CallID, LocalTag: b.LocalTag, RemoteTag: tag}
+	s.g.calls.index(s, b2bua.B, s.legs[b2bua.B].side, key)
+	s.g.calls.pair(s, f.held.dialogs[b2bua.A].Key(), key)
 	s.forks = append(s.forks, f)
 	return f
 }

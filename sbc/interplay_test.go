@@ -343,3 +343,26 @@ func TestReplacesStays(t *testing.T) {
 		})
 	}
 }
+
+// TestReplacesOneFork: of several early dialogs the one that is named is
+// replaced, not the one that was heard of last.
+func TestReplacesOneFork(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789")
+	in := w.b.request("INVITE")
+	w.b.reply(in, 180, "one", nil)
+	one := w.a.code(180)
+	w.b.reply(in, 180, "two", nil)
+	w.a.code(180)
+	pick := w.ring("sip:+33199001234@x", func(m *siptest.Message) { m.Add("Replaces", replacing(in.Get("Call-ID"), fromTag(in), "one")) })
+	out := w.a.request("INVITE")
+	if got, want := out.Get("Replaces"), replacing(inv.Get("Call-ID"), fromTag(inv), tagOf(one)); got != want {
+		t.Errorf("Replaces %q, want %q", got, want)
+	}
+	w.a.reply(out, 486, "t", nil)
+	w.b.ackFailure(pick, w.b.code(486))
+	w.b.reply(in, 486, "one", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	w.quiet()
+}

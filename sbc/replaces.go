@@ -89,6 +89,13 @@ func (c *calls) settle(s *session) {
 	s.note(b2bua.B)
 }
 
+// pair notes the two dialogs of a fork.
+func (c *calls) pair(s *session, a, b sipx.DialogKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.pairs = append(s.pairs, [2]sipx.DialogKey{a, b})
+}
+
 // across finds the dialog of ours that p names on a side, and names the same
 // dialog on the call's other leg. Either tag may be ours: a transferor names
 // a dialog whose far end is behind us, a phone that picks up a call one whose
@@ -107,6 +114,15 @@ func (c *calls) across(side call.Side, p replaces) (near, far dialogSide, out re
 	}
 	near, far = e.s.ends[e.leg], e.s.ends[e.leg.Other()]
 	k := far.key
+	mine := sipx.DialogKey{CallID: p.callID, LocalTag: p.to, RemoteTag: p.from}
+	if !ours {
+		mine.LocalTag, mine.RemoteTag = p.from, p.to
+	}
+	for _, pair := range e.s.pairs { // the fork that is named, whichever was heard of last
+		if pair[e.leg] == mine {
+			k = pair[e.leg.Other()]
+		}
+	}
 	if k.CallID == "" || k.LocalTag == "" || k.RemoteTag == "" {
 		return near, far, out, false
 	}

@@ -98,9 +98,10 @@ type session struct {
 	finished    bool               // finish has been done
 	why         []sipx.HeaderField // Reason of the CANCEL, for when B may be sent one
 	sessionUUID string
-	indexed     []dialogKey   // guarded by calls.mu
-	ends        [2]dialogSide // what other calls may see of the legs; guarded by calls.mu
-	replaces    string        // Replaces for B; set at birth
+	indexed     []dialogKey         // guarded by calls.mu
+	pairs       [][2]sipx.DialogKey // the dialogs of each fork; guarded by calls.mu
+	ends        [2]dialogSide       // what other calls may see of the legs; guarded by calls.mu
+	replaces    string              // Replaces for B; set at birth
 	view        atomic.Pointer[CallView]
 	caller      *sipx.Flow // the connection that calls knows A's INVITE by
 	setups      int        // outstanding children that connect
