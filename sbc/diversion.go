@@ -80,7 +80,7 @@ func (g *Gateway) diversions(m headered, from *leg, to call.Kind, name string) (
 	}
 	now := time.Now()
 	for _, n := range entries(m.Headers("Diversion")) {
-		if v := g.entry(n, now, ""); v != "" {
+		if v := g.entry(n, now, g.domainTo(to, name), ""); v != "" {
 			hs = append(hs, sipx.HeaderField{Name: "Diversion", Value: v + diversionTail(n)})
 		}
 	}
@@ -89,22 +89,29 @@ func (g *Gateway) diversions(m headered, from *leg, to call.Kind, name string) (
 		if index == "" || len(index) > 40 || strings.Trim(index, "0123456789.") != "" {
 			continue // an entry has no meaning without its place
 		}
-		if v := g.entry(n, now, historyHeaders(n.URI)); v != "" {
+		if v := g.entry(n, now, g.domainTo(to, name), historyHeaders(n.URI)); v != "" {
 			hs = append(hs, sipx.HeaderField{Name: "History-Info", Value: v + ";index=" + index + historyTail(n)})
 		}
 	}
 	return hs
 }
 
+// domainTo is the domain that stands for us towards a PBX or peer.
+func (g *Gateway) domainTo(to call.Kind, name string) string {
+	if to == call.PBX {
+		return g.hostFor(&leg{kind: to, name: name}, "")
+	}
+	return g.cfg.Domains[0]
+}
+
 // entry writes the address of an entry with our host; "" when it names nobody.
-func (g *Gateway) entry(n sipx.NameAddr, now time.Time, headers string) string {
+func (g *Gateway) entry(n sipx.NameAddr, now time.Time, host, headers string) string {
 	user := g.person(n.URI, now)
 	if user == "" {
 		return ""
 	}
 	uri := "tel:" + user
 	if n.URI.Scheme != "tel" {
-		host := g.cfg.Domains[0]
 		if g.ours(n.URI.Host) {
 			host = n.URI.Host
 		}

@@ -315,7 +315,7 @@ func (g *Gateway) diversion(t route) []sipx.HeaderField {
 	if t.fwd == nil || !g.trusts(t.kind, t.name()) {
 		return nil
 	}
-	return []sipx.HeaderField{{Name: "Diversion", Value: nameAddr("", sipURI(escapeUser(t.fwd.a.Diversion), g.cfg.Domains[0])) + ";reason=" + t.fwd.reason + ";counter=1"}}
+	return []sipx.HeaderField{{Name: "Diversion", Value: nameAddr("", sipURI(escapeUser(t.fwd.a.Diversion), g.domainTo(t.kind, t.name()))) + ";reason=" + t.fwd.reason + ";counter=1"}}
 }
 
 // unredirected takes the call back to whom it was for at first: the caller

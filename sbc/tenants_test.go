@@ -178,3 +178,22 @@ func TestRedirectToForeignTenant(t *testing.T) {
 		t.Errorf("rules %v", w.rep.rules())
 	}
 }
+
+// TestDivertedToTenant: who passed a call on is named with the domain of the
+// PBX that it is for.
+func TestDivertedToTenant(t *testing.T) {
+	t.Parallel()
+	w, other, two := tenants(t, identity(sbc.Identity{Trust: true}))
+	inv := w.a.invite("x", diverted(w.a.host()), func(m *siptest.Message) {
+		m.URI = "sip:+33123456789@" + two
+		m.Set("To", "<"+m.URI+">")
+	})
+	in := other.request("INVITE")
+	if len(in.All("Diversion")) != 2 || len(in.All("History-Info")) != 3 || strings.Contains(string(in.Bytes()), domain) {
+		t.Errorf("the PBX of %s got\n%s", two, in.Bytes())
+	}
+	other.reply(in, 486, "t", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	w.quiet()
+	w.hidden()
+}
