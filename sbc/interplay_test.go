@@ -366,3 +366,27 @@ func TestReplacesOneFork(t *testing.T) {
 	w.a.ackFailure(inv, w.a.code(486))
 	w.quiet()
 }
+
+// TestRedirectedAndNotThere: the first target rings in vain, the next one is
+// asked. One that was not named by a redirect is not, once it has rung.
+func TestRedirectedAndNotThere(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, redirects(sbc.RefuseRedirects, sbc.FollowRedirects, sbc.RefuseRedirects))
+	inv := w.b.invite("+33199007777", rel)
+	w.a.reply(w.a.request("INVITE"), 302, "t1", nil, contacts("<sip:+33199001111@"+w.a.host()+">;q=0.3", "<sip:+33199002222@"+w.a.host()+">")...)
+	first := w.a.request("INVITE")
+	w.a.reliably(first, 180, 1, "t2", nil)
+	ring := w.b.code(180)
+	w.a.reply(first, 480, "t2", nil)
+	second := w.a.request("INVITE")
+	if siptest.UserOf(second.URI) != "+33199001111" {
+		t.Errorf("the second target is %s", second.URI)
+	}
+	w.b.prack(2, inv, ring, nil)
+	w.b.answer("PRACK", 200)
+	w.a.reply(second, 180, "t3", nil)
+	w.b.code(180)
+	w.a.reply(second, 503, "t3", nil)
+	w.b.ackFailure(inv, w.b.code(503))
+	w.quiet()
+}

@@ -230,6 +230,7 @@ func (s *session) unanswered(in input) {
 	if s.trying == in.try {
 		t := s.routes[s.state.Route]
 		s.g.peers.probation(t, time.Now())
+		in.TryNext = s.state.Phase == b2bua.Calling || s.askNext(in.Code)
 		s.queue = append(s.queue, in)
 	}
 }
@@ -296,7 +297,8 @@ func (s *session) failureCode(res *sipx.Response) (code int, tryNext bool) {
 	case (code == 401 || code == 407) && (b.side == call.Public || len(res.Headers("WWW-Authenticate"))+len(res.Headers("Proxy-Authenticate")) == 0):
 		return 403, false
 	}
-	return code, s.routes[s.state.Route].triesNext(code) || s.askNext(code)
+	// Once it has rung, only those that a redirect named are asked in its stead.
+	return code, s.state.Phase == b2bua.Calling && s.routes[s.state.Route].triesNext(code) || s.askNext(code)
 }
 
 // replyInvite answers A's INVITE.

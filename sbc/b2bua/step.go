@@ -198,7 +198,11 @@ func (m *machine) failure(e Event) {
 		m.do(Action{Verb: StartTimer, Timer: Retry})
 		return
 	}
-	if e.TryNext && m.Route+1 < m.Routes && m.Phase == Calling {
+	if e.TryNext && m.Route+1 < m.Routes {
+		if m.Phase == Ringing { // the next one has as long to answer
+			m.Phase = Calling
+			m.do(Action{Verb: StartTimer, Timer: Setup})
+		}
 		m.next()
 		return
 	}
