@@ -167,12 +167,18 @@ func (p *relay) try() {
 	}()
 }
 
+// sender is who sends: a phone is its address of record, as two domains may
+// have a user of one name.
+func (p *relay) sender() string {
+	if who, ok := p.id.speaker(p.r); ok && p.id.kind == call.Phone {
+		return who.String()
+	}
+	return p.id.kind.String() + " " + p.id.name()
+}
+
 // callID and tag are the same for the answer to a challenge.
 func (p *relay) names() (callID, tag string) {
-	who := p.a.User
-	if p.id.kind != call.Phone {
-		who = p.id.kind.String() + " " + p.id.name()
-	}
+	who := p.sender()
 	return p.g.mapped("relay", who, p.r.CallID(), p.r.FromTag()), p.g.mapped("relay-tag", who, p.r.CallID(), p.r.FromTag())[:16]
 }
 

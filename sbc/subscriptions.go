@@ -43,10 +43,7 @@ const answerTime = 40 * time.Second
 
 // reserve takes a place in the table.
 func (t *subscriptions) reserve(p *relay) (*subscription, call.Decision) {
-	user := p.a.User
-	if user == "" {
-		user = p.a.PeerKind.String() + " " + p.a.Peer
-	}
+	user := p.sender()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

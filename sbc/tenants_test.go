@@ -179,6 +179,25 @@ func TestRedirectToForeignTenant(t *testing.T) {
 	}
 }
 
+// TestSubscriptionsOfTenants: a user of one domain takes no place of the user
+// of that name in another.
+func TestSubscriptionsOfTenants(t *testing.T) {
+	t.Parallel()
+	w, other, two := tenants(t, func(c *worldConfig) { c.sbc.MaxSubscriptionsPerUser = 1 })
+	p, q := w.desk("1001"), w.plug("1001")
+	as2 := func(m *siptest.Message) { m.Set("From", "<sip:1001@"+two+">;tag="+unique("f")) }
+	q.send(q.outside("REGISTER", "sip:"+two, as2, with("To", "<sip:1001@"+two+">"), with("Expires", "600")))
+	reg := other.request("REGISTER")
+	other.reply(reg, 200, "t", nil, siptest.Field{Name: "Contact", Value: reg.Get("Contact") + ";expires=600"})
+	q.answer("REGISTER", 200)
+	w.subscribe(p, "1002", "dialog")
+	q.send(q.outside("SUBSCRIBE", "sip:1002@"+two, as2, event("dialog"), with("Expires", "600")))
+	other.accept(other.request("SUBSCRIBE"), "t", "600")
+	q.answer("SUBSCRIBE", 200)
+	p.send(p.outside("SUBSCRIBE", "sip:1003@"+domain, event("dialog"), with("Expires", "600")))
+	p.answer("SUBSCRIBE", 480)
+}
+
 // TestDivertedToTenant: who passed a call on is named with the domain of the
 // PBX that it is for.
 func TestDivertedToTenant(t *testing.T) {
