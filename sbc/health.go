@@ -54,10 +54,19 @@ func (g *Gateway) health(r route, every time.Duration) {
 	if every <= 0 {
 		return
 	}
+	var dead time.Time
 	for {
-		failing := g.beat(r)
+		failing, gone := g.beat(r)
 		if g.ctx.Err() != nil {
 			return
+		}
+		if !gone {
+			dead = time.Time{}
+		} else {
+			if dead.IsZero() {
+				dead = time.Now()
+			}
+			g.lost(r.kind, r.name(), dead)
 		}
 		wait := every
 		if failing {
@@ -76,8 +85,8 @@ func (g *Gateway) health(r route, every time.Duration) {
 }
 
 // beat asks all targets once, side by side; failing while one has not made up
-// its mind.
-func (g *Gateway) beat(r route) (failing bool) {
+// its mind, dead when each of them is down and none says even 503.
+func (g *Gateway) beat(r route) (failing, dead bool) {
 	key := hopKey(r.kind, r.name())
 	g.peers.mu.RLock()
 	ts := g.peers.found[key].Targets(nil)
@@ -91,7 +100,7 @@ func (g *Gateway) beat(r route) (failing bool) {
 	}
 	wg.Wait()
 	if g.ctx.Err() != nil {
-		return false
+		return false, false
 	}
 	now := time.Now()
 	d := &g.peers
@@ -101,13 +110,13 @@ func (g *Gateway) beat(r route) (failing bool) {
 			delete(d.pulses, k) // the DNS names it no more
 		}
 	}
-	down, asked := 0, false
+	down, asked, busy := 0, false, false
 	var why []string
 	for i, t := range ts {
 		k := targetKey{key, t}
 		p := d.pulses[k].beat(errs[i], now)
 		d.pulses[k] = p
-		asked, failing = true, failing || p.run > 0
+		asked, failing, busy = true, failing || p.run > 0, busy || errors.Is(errs[i], errBusy)
 		if p.down {
 			down++
 			why = append(why, t.Addr.String()+" "+p.why)
@@ -127,7 +136,7 @@ func (g *Gateway) beat(r route) (failing bool) {
 	if news {
 		g.tellHealth(r, gone, first, len(ts)-down, len(ts), strings.Join(why, "; "))
 	}
-	return failing
+	return failing, gone && asked && !busy
 }
 
 // tellHealth writes log and alert; that all is well at the start is no news.

@@ -57,6 +57,7 @@ type leg struct {
 	confirmed bool           // the dialog is established
 	referred  string         // the target of its last REFER that was let through
 	refers    []referID      // REFERs sent to it whose NOTIFYs may come
+	still     still          // while its PBX or peer is dead
 }
 
 // session owns one pass of a call. Everything but the mailbox, view and the
