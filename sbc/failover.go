@@ -52,8 +52,9 @@ func (s *session) failedOver(t route) {
 	if s.state.Route == 0 {
 		return
 	}
-	if before := s.routes[s.state.Route-1].name(); before != t.name() {
-		s.pass.FailedOver = append(s.pass.FailedOver, before)
+	before := s.routes[s.state.Route-1]
+	if before.fwd == t.fwd && before.name() != t.name() { // a redirect is no failure
+		s.pass.FailedOver = append(s.pass.FailedOver, before.name())
 	}
 }
 

@@ -390,3 +390,18 @@ func TestRedirectedAndNotThere(t *testing.T) {
 	w.b.ackFailure(inv, w.b.code(503))
 	w.quiet()
 }
+
+// TestRedirectIsNoFailover: who passes a call on has not failed.
+func TestRedirectIsNoFailover(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, redirects(sbc.FollowRedirects, sbc.RefuseRedirects, sbc.RefuseRedirects))
+	p := w.desk("1001")
+	inv := w.a.invite("+33123456789")
+	w.b.reply(w.b.request("INVITE"), 302, "t1", nil, contacts("<sip:1001@"+domain+">")...)
+	p.reply(p.request("INVITE"), 486, "t2", nil)
+	w.a.ackFailure(inv, w.a.code(486))
+	w.quiet()
+	if r := w.rep.lastRecord(t, 1); len(r.Passes[0].FailedOver) > 0 || len(r.Passes[0].ForwardedTo) != 1 {
+		t.Errorf("record %+v", r.Passes[0])
+	}
+}
