@@ -181,6 +181,9 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	hs = append(hs, s.g.diversion(t)...)
 	hs = append(hs, s.g.diversions(r, a, b.kind, t.name())...)
 	hs = append(hs, s.beside(r)...)
+	if a.kind == call.PBX && b.kind == call.Phone {
+		hs = append(hs, r.Alerting(b.aor.domain)...)
+	}
 	if b.side == call.Inside {
 		hs = append(hs, sipx.HeaderField{Name: "Session-ID", Value: s.sessionUUID + ";remote=00000000000000000000000000000000"})
 		s.g.calls.sent(s.group, callID, s.sessionUUID)
