@@ -391,6 +391,29 @@ func TestRedirectedAndNotThere(t *testing.T) {
 	w.quiet()
 }
 
+// TestSilentAndThenChallenged: a PBX that was silent is not waited for again by
+// the answer to the challenge of the next one.
+func TestSilentAndThenChallenged(t *testing.T) {
+	w := newRawWorld(t, func(c *worldConfig) {
+		silent := c.sbc.PBXs[0]
+		silent.Name, silent.Host, silent.Port = "silent", insideNet+"67", 16094
+		c.sbc.PBXs = append([]sbc.PBX{silent}, c.sbc.PBXs...)
+		c.sbc.FailoverAfter = 300 * time.Millisecond
+	})
+	dead := newRaw(t, insideNet+"67:16094")
+	inv := w.a.invite("+33123456789")
+	dead.request("INVITE")
+	w.b.reply(w.b.request("INVITE"), 401, "t", nil, field("WWW-Authenticate", `Digest realm="r", nonce="n"`))
+	w.a.ackFailure(inv, w.a.code(401))
+	again := w.a.invite("+33123456789", set("Call-ID", inv.Get("Call-ID")), set("From", inv.Get("From")), set("CSeq", "2 INVITE"))
+	w.b.reply(w.b.request("INVITE"), 486, "t", nil)
+	w.a.ackFailure(again, w.a.code(486))
+	w.quiet()
+	if m := dead.take(dead.another("INVITE")); m != nil {
+		t.Errorf("the silent one is asked again: %s", m.Bytes())
+	}
+}
+
 // TestRedirectIsNoFailover: who passes a call on has not failed.
 func TestRedirectIsNoFailover(t *testing.T) {
 	t.Parallel()

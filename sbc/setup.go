@@ -89,6 +89,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	tx.OnCancel(s.cancelled)
 	tx.OnNoAck(func() { s.noAck(b2bua.A, tx) })
 	s.unredirected()
+	s.routes = s.g.peers.awake(s.routes, time.Now()) // the challenge was of one that answers
 	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes), Bare: offer == nil}, req: r, tx: tx})
 }
 

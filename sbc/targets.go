@@ -46,14 +46,28 @@ func (d *directory) each(rs []route, now time.Time) []route {
 			out = append(out, r)
 		}
 	}
+	d.sort(out, now)
+	return out[:min(len(out), maxTargets)]
+}
+
+// awake is the same of ways that were listed some time ago.
+func (d *directory) awake(rs []route, now time.Time) []route {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	out := slices.Clone(rs)
+	d.sort(out, now)
+	return out
+}
+
+// sort puts those last that did not answer lately. Called with mu held.
+func (d *directory) sort(rs []route, now time.Time) {
 	rank := func(r route) int {
 		if r.kind != call.Phone && d.silent(hopKey(r.kind, r.name()), r.at, now) {
 			return 1
 		}
 		return 0
 	}
-	slices.SortStableFunc(out, func(a, b route) int { return rank(a) - rank(b) })
-	return out[:min(len(out), maxTargets)]
+	slices.SortStableFunc(rs, func(a, b route) int { return rank(a) - rank(b) })
 }
 
 // silent: on probation, or down by its health check. Called with mu held.
