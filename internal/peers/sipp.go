@@ -220,6 +220,19 @@ func (s *SIPp) read(name string) string {
 // Messages are all SIP messages of the run, both ways, as text.
 func (s *SIPp) Messages() string { return s.read("messages.log") }
 
+var divider = regexp.MustCompile(`(?m)^-{40,} .*$`)
+
+// Received are the SIP messages of the run that came to it.
+func (s *SIPp) Received() string {
+	var b strings.Builder
+	for _, m := range divider.Split(s.Messages(), -1) {
+		if head, text, ok := strings.Cut(strings.TrimSpace(m), "\n"); ok && strings.Contains(head, " message received ") {
+			b.WriteString(strings.TrimSpace(text) + "\n\n")
+		}
+	}
+	return b.String()
+}
+
 // fatal is sipp's status when the other side closes a connection, even after
 // the last call.
 const fatal = 255
