@@ -302,3 +302,18 @@ func TestPrackCap(t *testing.T) {
 	w.b.reply(w.b.request("PRACK"), 200, "", nil)
 	w.bye(rawCall{inv: inv, ok: ok}, 3)
 }
+
+// TestExtensionRequired: a callee who will not speak without an extension says
+// which (RFC 3261 §21.4.15).
+func TestExtensionRequired(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	inv := w.a.invite("+33123456789")
+	w.b.reply(w.b.request("INVITE"), 421, "t", nil, siptest.Field{Name: "Require", Value: "100rel"})
+	res := w.a.code(421)
+	if res.Get("Require") != "100rel" {
+		t.Errorf("421 that requires %q", res.Get("Require"))
+	}
+	w.a.ackFailure(inv, res)
+	w.quiet()
+}

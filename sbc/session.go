@@ -160,30 +160,6 @@ func (g *Gateway) reconnect(l *leg) func(context.Context) (*sipx.Flow, error) {
 	}
 }
 
-// post puts an input into the mailbox; false when it is full.
-func (s *session) post(in input) bool {
-	ok := s.put(in)
-	if !ok && !s.ended() {
-		s.g.log.Warn("call mailbox full", "call", s.group.id, "event", in.Kind.String())
-	}
-	return ok
-}
-
-// put is post that says nothing.
-func (s *session) put(in input) bool {
-	s.door.RLock()
-	defer s.door.RUnlock()
-	if s.shut {
-		return false
-	}
-	select {
-	case s.mailbox <- &in:
-		return true
-	default:
-		return false
-	}
-}
-
 // run is the owner: one input at a time until the call has ended.
 func (s *session) run() {
 	defer s.g.calls.remove(s)
@@ -353,95 +329,11 @@ func (s *session) perform(a b2bua.Action, in input) {
 	}
 }
 
-// startTimer begins or restarts a timer; a stopped one's event is ignored by
-// its generation, however late it comes.
-func (s *session) startTimer(t b2bua.Timer) {
-	s.stopTimer(t)
-	var d time.Duration
-	var e b2bua.Event
-	switch t {
-	case b2bua.Setup:
-		d, e = s.g.cfg.SetupTimeout, b2bua.Event{Kind: b2bua.SetupTimeout}
-	case b2bua.Retry:
-		d, e = s.g.cfg.RetryTimeout, b2bua.Event{Kind: b2bua.RetryTimeout, Code: s.pass.Code}
-	case b2bua.Failover:
-		d, e = s.g.cfg.FailoverAfter, b2bua.Event{Kind: b2bua.Silence}
-	case b2bua.Duration:
-		d, e = s.g.cfg.MaxCall, b2bua.Event{Kind: b2bua.Hangup, Cause: "max-duration"}
-	case b2bua.Session:
-		d, e = lifetime(s.state.Interval), b2bua.Event{Kind: b2bua.Hangup, Cause: "session-expired"}
-	}
-	gen := s.timerGen[t]
-	s.timers[t] = time.AfterFunc(d, func() {
-		s.force(input{do: func() {
-			if s.timerGen[t] == gen {
-				s.queue = append(s.queue, input{Event: e})
-			}
-		}})
-	})
-}
-
-func (s *session) stopTimer(t b2bua.Timer) {
-	s.timerGen[t]++
-	if s.timers[t] != nil {
-		s.timers[t].Stop()
-		s.timers[t] = nil
-	}
-}
-
-// force waits for room in the mailbox: for what must not be lost and comes
-// from goroutines of our own. False: the call is over, and nobody takes it.
-func (s *session) force(in input) bool {
-	for {
-		if s.put(in) {
-			return true
-		}
-		select {
-		case <-s.quit:
-			return false
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
-}
-
 // later is force for those who must not wait.
 func (s *session) later(in input) {
 	if !s.put(in) {
 		go s.force(in)
 	}
-}
-
-// cancelled, noAck and hangup are called from other goroutines.
-func (s *session) cancelled(r *sipx.Request) {
-	why := reasons(r)
-	go s.force(input{do: func() {
-		s.why = why // "completed elsewhere": B shows no missed call then (RFC 3326)
-		s.follow(b2bua.Event{Kind: b2bua.Cancel})
-	}})
-}
-
-// noAck counts only for the answer the leg got last: that of a challenge long
-// answered must not end the call.
-func (s *session) noAck(l b2bua.Leg, tx *sipx.ServerTx) {
-	go s.force(input{do: func() {
-		if s.legs[l].theirs == tx {
-			s.follow(b2bua.Event{Kind: b2bua.NoAck, Leg: l})
-		}
-	}})
-}
-
-func (s *session) hangup(cause string) {
-	go s.force(input{Event: b2bua.Event{Kind: b2bua.Hangup, Cause: cause}})
-}
-
-// callerLost gives up a call that still rings: the caller can neither cancel
-// it nor get the answer. An established call goes on; a phone may come back.
-func (s *session) callerLost(f *sipx.Flow) {
-	go s.force(input{do: func() {
-		if up := s.state.Phase == b2bua.Calling || s.state.Phase == b2bua.Ringing; up && s.legs[b2bua.A].flow == f {
-			s.follow(b2bua.Event{Kind: b2bua.Cancel})
-		}
-	}})
 }
 
 // crash ends a call whose owner failed: nobody is left waiting, nothing open.

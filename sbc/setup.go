@@ -315,8 +315,9 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 		s.pass.Code = code
 	}
 	if a.Relay && in.res != nil {
-		carried := sipx.Without100rel(withoutTimer(l.theirs.Request(), in.res, tidyReasons(in.res.Carry(l.side))))
-		if code < 300 {
+		carried := withoutTimer(l.theirs.Request(), in.res, tidyReasons(in.res.Carry(l.side)))
+		if code < 300 { // a refusal says with it what it misses (421)
+			carried = sipx.Without100rel(carried)
 			var err error
 			switch in.Desc {
 			case b2bua.Answer:
