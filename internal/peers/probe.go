@@ -2,10 +2,13 @@ package peers
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -33,19 +36,32 @@ func Answers(network string, to netip.AddrPort, limit time.Duration) bool {
 	return err == nil && bytes.HasPrefix(b[:n], []byte("SIP/2.0 "))
 }
 
-// bound says whether somebody is bound to an address, by trying to bind it: a
-// probe that sends nothing, for scripts that count every message.
+// bound says whether somebody is bound to an address, by the kernel's table of
+// sockets: a probe that sends nothing, for scripts that count every message, and
+// that takes nothing, for scripts that are about to bind it.
 func bound(at netip.AddrPort, tcp bool) bool {
+	table := "udp"
 	if tcp {
-		l, err := net.Listen("tcp", at.String())
-		if err == nil {
-			l.Close()
+		table = "tcp"
+	}
+	ip, width := at.Addr().AsSlice(), 4
+	if at.Addr().Is6() {
+		table += "6"
+	}
+	// Each word of the address as a number of this machine, in hexadecimal.
+	var local strings.Builder
+	for ; len(ip) >= width; ip = ip[width:] {
+		fmt.Fprintf(&local, "%08X", binary.NativeEndian.Uint32(ip))
+	}
+	fmt.Fprintf(&local, ":%04X", at.Port())
+	b, err := os.ReadFile("/proc/net/" + table)
+	if err != nil {
+		return false
+	}
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if f := strings.Fields(line); len(f) > 3 && f[1] == local.String() && (!tcp || f[3] == "0A") { // 0A: listens
+			return true
 		}
-		return err != nil
 	}
-	c, err := net.ListenPacket("udp", at.String())
-	if err == nil {
-		c.Close()
-	}
-	return err != nil
+	return false
 }

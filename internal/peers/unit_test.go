@@ -2,6 +2,7 @@ package peers
 
 import (
 	"encoding/binary"
+	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -98,5 +99,32 @@ func TestCaptureIPv6(t *testing.T) {
 	uas.Success()
 	if b := string(seen.Bytes(nil)); strings.Count(b, "INVITE sip:") != 1 || !strings.Contains(b, "IN IP6") {
 		t.Errorf("captured %d octets, not one INVITE with IPv6:\n%s", len(b), b)
+	}
+}
+
+// The probe sees a socket of either kind and family, and does not take the
+// address from whoever is about to.
+func TestBound(t *testing.T) {
+	for _, host := range []string{NewNet(t).Addr(t).String(), "::1"} {
+		at := netip.AddrPortFrom(netip.MustParseAddr(host), FreePort(t, netip.MustParseAddr(host)))
+		if bound(at, false) || bound(at, true) {
+			t.Errorf("%v is bound before anybody has", at)
+		}
+		u, err := net.ListenPacket("udp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer u.Close()
+		if !bound(at, false) || bound(at, true) {
+			t.Errorf("%v over UDP is not seen, or is over TCP", at)
+		}
+		l, err := net.Listen("tcp", at.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		if !bound(at, true) {
+			t.Errorf("%v over TCP is not seen", at)
+		}
 	}
 }
