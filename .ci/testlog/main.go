@@ -4,7 +4,13 @@
 // tests and keeps nothing. Exit status 1 when a test failed or was skipped.
 //
 //	testlog FILE.json…          the report
-//	testlog -total FILE.json…   one line with totals
+//	testlog -total FILE.json…   one line with totals, and what failed tests said
+//	testlog -again FILE.json…   the failed tests that may run once more
+//
+// A test that failed in one file and passed in a later one is unsteady: it is
+// counted and named, and does not fail the whole. That is for tests beside
+// other load on a shared machine; a data race, a panic or a time-out is never
+// tried again, nor are many failures.
 //
 // Start reading at main.
 package main
@@ -14,6 +20,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"regexp"
 	"slices"
@@ -31,6 +38,7 @@ type key struct{ pkg, test string }
 // report is what the events say together.
 type report struct {
 	passed, failed, skipped int
+	unsteady                []key
 	packages                []string
 	text                    map[key][]string
 	bad                     []key // failed or skipped tests
@@ -47,6 +55,7 @@ const longest = 400
 
 func main() {
 	total := flag.Bool("total", false, "print one line with totals")
+	again := flag.Bool("again", false, "print the failed tests that may run once more")
 	flag.Parse()
 	r := report{text: map[key][]string{}}
 	for _, name := range flag.Args() {
@@ -55,9 +64,16 @@ func main() {
 			os.Exit(2)
 		}
 	}
+	if *again {
+		for _, k := range r.again() {
+			fmt.Println(k.pkg, k.test)
+		}
+		return
+	}
 	if *total {
-		fmt.Printf("%d passed, %d failed, %d skipped, %d packages, %d notices\n",
-			r.passed, r.failed, r.skipped, len(r.packages), len(r.notices))
+		fmt.Printf("%d passed, %d failed, %d skipped, %d packages, %d notices, %d unsteady\n",
+			r.passed, r.failed, r.skipped, len(r.packages), len(r.notices), len(r.unsteady))
+		r.said(os.Stdout)
 		return
 	}
 	for _, l := range r.packages {
@@ -76,8 +92,54 @@ func main() {
 	for _, n := range r.notices {
 		fmt.Println(n)
 	}
+	for _, k := range r.unsteady {
+		fmt.Printf("unsteady: %s %s failed once and passed when run again\n", k.pkg, k.test)
+	}
+	r.said(os.Stdout)
 	if r.failed > 0 || r.skipped > 0 || len(r.broken) > 0 {
 		os.Exit(1)
+	}
+}
+
+// most is how many failures may be tried again: more is no accident.
+const most = 3
+
+// again are the failed tests that may run once more.
+func (r *report) again() (out []key) {
+	if len(r.broken) > 0 || r.skipped > 0 {
+		return nil
+	}
+	for _, k := range r.bad {
+		for _, l := range r.text[k] {
+			if strings.Contains(l, "DATA RACE") || strings.Contains(l, "race detected") || strings.HasPrefix(l, "panic:") {
+				return nil
+			}
+		}
+		if !strings.Contains(k.test, "/") {
+			out = append(out, k)
+		}
+	}
+	if len(out) > most {
+		return nil
+	}
+	return out
+}
+
+// What a test says itself: "    storm_test.go:32: …".
+var said = regexp.MustCompile(`^\s*\w+\.go:\d+: `)
+
+// said prints the own words of the tests that failed, at last: a log that is
+// cut short keeps its end.
+func (r *report) said(w io.Writer) {
+	for _, k := range r.bad {
+		fmt.Fprintf(w, "failed: %s %s\n", k.pkg, k.test)
+		n := 0
+		for _, l := range r.text[k] {
+			if said.MatchString(l) && n < 20 {
+				n++
+				fmt.Fprintf(w, "%.500s\n", strings.TrimRight(l, "\n"))
+			}
+		}
 	}
 }
 
@@ -118,6 +180,11 @@ func (r *report) add(e event) {
 		switch e.Action {
 		case "pass":
 			r.passed++
+			if i := slices.Index(r.bad, k); i >= 0 {
+				r.bad = slices.DeleteFunc(r.bad, func(b key) bool { return b == k || b.pkg == k.pkg && strings.HasPrefix(b.test, k.test+"/") })
+				r.failed = len(r.bad)
+				r.unsteady = append(r.unsteady, k)
+			}
 			delete(r.text, k)
 			return
 		case "fail":
