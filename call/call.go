@@ -107,6 +107,7 @@ type Party struct {
 	Number  string
 	Kind    NumberKind
 	Country string // ISO 3166-1 alpha-2 of a public number, or ""
+	Region  string // sub-region of Country by UN M.49, e.g. "caribbean", or ""
 	Class   string // number class (fixed, mobile, premium_rate, satellite, …) or ""
 	Own     bool   // one of our own numbers, claimed by somebody outside
 }
@@ -125,6 +126,9 @@ type Media struct {
 	Profile string // transport profile of the first m-line, e.g. "RTP/SAVP"
 	SRTP    bool   // every active stream is offered as SRTP
 }
+
+// Header is one header field of a request.
+type Header struct{ Name, Value string }
 
 // Attempt is the facts of one request, gathered before anybody judges it.
 // One attempt is one (Side, SIPCallID, From tag): a 401 or 407 and its answer
@@ -154,6 +158,10 @@ type Attempt struct {
 	Hops       int // Max-Forwards left
 	Size       int // bytes of the message
 	Media      Media
+
+	Transferred  bool     // a REFER or an INVITE with Replaces led to it
+	ContentTypes []string // media types of the body and of its parts, lower case, without parameters
+	Headers      []Header // those header fields that the policy reads, in order
 
 	RegisterUser string // REGISTER: user of To
 	AuthUser     string // username of Authorization, if any

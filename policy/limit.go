@@ -1,13 +1,16 @@
 package policy
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
 // Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent and
@@ -129,4 +132,40 @@ func (c *compiler) action(at, name string) call.Action {
 	}
 	c.unknown(at+".action", "action", name, slices.Sorted(maps.Keys(actions)))
 	return ""
+}
+
+type limitYAML struct {
+	Pos        strictyaml.Pos      `yaml:"-"`
+	ID         string              `yaml:"id,required"`
+	On         []string            `yaml:"on,single,required"`
+	Match      matchYAML           `yaml:"match"`
+	When       strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
+	Key        []string            `yaml:"key,single"`
+	Rate       *rateYAML           `yaml:"rate"`
+	Burst      *int                `yaml:"burst"`
+	Concurrent *int                `yaml:"concurrent"`
+	Failures   *int                `yaml:"failures"`
+	Over       time.Duration       `yaml:"over"`
+	Then       *thenYAML           `yaml:"then,required"`
+	Mode       modeYAML            `yaml:"mode"`
+	Severity   *severityYAML       `yaml:"severity"`
+	Action     string              `yaml:"action"`
+	Why        string              `yaml:"why"`
+	Expires    time.Time           `yaml:"expires"`
+	Owner      string              `yaml:"owner"`
+	Ticket     string              `yaml:"ticket"`
+}
+
+// rateYAML is a count per unit of time: 5/s, 20/m, 100/h.
+type rateYAML struct{ perSecond float64 }
+
+func (r *rateYAML) UnmarshalScalar(text string, _ bool) error {
+	count, unit, ok := strings.Cut(text, "/")
+	n, err := strconv.ParseFloat(count, 64)
+	seconds := map[string]float64{"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+	if !ok || err != nil || seconds == 0 || !(n > 0) || n > 1e9 {
+		return fmt.Errorf("%q is not a rate such as 5/s, 20/m or 100/h", text)
+	}
+	r.perSecond = n / seconds
+	return nil
 }

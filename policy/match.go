@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
 // methods is a set of request methods.
@@ -150,4 +153,52 @@ func (m *matcher) evidence(a *call.Attempt) (out []call.Evidence) {
 	side("call.to", m.to, &a.To)
 	side("call.from", m.from, &a.From)
 	return out
+}
+
+type matchYAML struct {
+	Direction  []string            `yaml:"direction,single"`
+	To         *partyYAML          `yaml:"to"`
+	From       *partyYAML          `yaml:"from"`
+	Source     *sourceYAML         `yaml:"source"`
+	Peer       []string            `yaml:"peer,single"`
+	Stranger   *bool               `yaml:"stranger"`
+	Registered *bool               `yaml:"registered"`
+	Diverted   *bool               `yaml:"diverted"`
+	User       []string            `yaml:"user,single"`
+	UserAgent  []regexYAML         `yaml:"user_agent,single"`
+	Transport  []string            `yaml:"transport,single"`
+	Hours      strictyaml.Reserved `yaml:"hours" hint:"times of day come with a later version"`
+}
+
+type partyYAML struct {
+	Country       []placeYAML         `yaml:"country,single"`
+	Class         []string            `yaml:"class,single"`
+	Prefix        []placeYAML         `yaml:"prefix,single"`
+	International *bool               `yaml:"international"`
+	Own           *bool               `yaml:"own"`
+	List          strictyaml.Reserved `yaml:"list" hint:"lists come with a later version; write the values into prefix: or country:"`
+}
+
+type sourceYAML struct {
+	CIDR    []netip.Prefix      `yaml:"cidr,single"`
+	Country []placeYAML         `yaml:"country,single"`
+	ASN     strictyaml.Reserved `yaml:"asn" hint:"use cidr: or country:"`
+}
+
+// regexYAML is a regular expression that takes no notice of case.
+type regexYAML struct{ text string }
+
+func (r *regexYAML) UnmarshalScalar(text string, _ bool) error {
+	if len(text) > 1024 {
+		return fmt.Errorf("the regular expression is longer than 1024 bytes")
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return fmt.Errorf("%q is not a regular expression: %w", text, err)
+	}
+	if re.MatchString("") {
+		return fmt.Errorf("%q matches the empty text, so it would match every request", text)
+	}
+	r.text = text
+	return nil
 }

@@ -1,0 +1,84 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
+)
+
+type ruleYAML struct {
+	Pos      strictyaml.Pos      `yaml:"-"`
+	ID       string              `yaml:"id,required"`
+	On       []string            `yaml:"on,single,required"`
+	Match    matchYAML           `yaml:"match"`
+	When     strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
+	Then     *thenYAML           `yaml:"then,required"`
+	Mode     modeYAML            `yaml:"mode"`
+	Severity *severityYAML       `yaml:"severity"`
+	Action   string              `yaml:"action"`
+	Why      string              `yaml:"why"`
+	Expires  time.Time           `yaml:"expires"`
+	Owner    string              `yaml:"owner"`
+	Ticket   string              `yaml:"ticket"`
+}
+
+func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
+	r := &rule{id: y.ID, shadow: y.Mode.shadow, severity: call.Medium, expires: y.Expires}
+	r.match = c.matcher(at, y.On, &y.Match)
+	if y.Then != nil {
+		r.verdict, r.status, r.flag = y.Then.verdict, y.Then.status, y.Then.flag
+	}
+	if y.Severity != nil {
+		r.severity = y.Severity.s
+	}
+	r.action = c.action(at, y.Action)
+	why := y.Why
+	if why == "" {
+		why = "rule " + y.ID
+	}
+	t, err := parseTemplate(why)
+	if err != nil {
+		c.problem(at+".why", "", "%v", err)
+	}
+	r.why = t
+	if !y.Expires.IsZero() {
+		c.expired(at, y.Expires)
+	}
+	return r, &r.match
+}
+
+func (c *compiler) expired(at string, expires time.Time) {
+	if !c.opts.Now.IsZero() && !c.opts.Now.Before(expires) {
+		c.warn(at+".expires", "renew or remove it", "expired at %s: it is not applied", expires.Format(time.RFC3339))
+	}
+}
+
+// modeYAML is enforce (the default), shadow or off.
+type modeYAML struct{ shadow, off bool }
+
+func (m *modeYAML) UnmarshalScalar(text string, _ bool) error {
+	switch text {
+	case "enforce":
+	case "shadow":
+		m.shadow = true
+	case "off":
+		m.off = true
+	default:
+		return fmt.Errorf("%q is not one of enforce, shadow, off", text)
+	}
+	return nil
+}
+
+type severityYAML struct{ s call.Severity }
+
+func (s *severityYAML) UnmarshalScalar(text string, _ bool) error {
+	for v := call.Info; v <= call.Critical; v++ {
+		if v.String() == text {
+			s.s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is not one of info, low, medium, high, critical", text)
+}
