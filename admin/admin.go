@@ -34,6 +34,7 @@ import (
 const (
 	maxConns      = 128
 	maxHeader     = 16 << 10
+	maxBody       = 64 << 10
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
 	writeTimeout  = 30 * time.Second
@@ -44,8 +45,10 @@ const (
 type Options struct {
 	Listen        string // "127.0.0.1:8080", "[::1]:8080" or "localhost:8080"
 	Source        Source
-	Calls         Calls         // nil: no calls
-	Registrations Registrations // nil: no registrations
+	Calls         Calls             // nil: no calls
+	Registrations Registrations     // nil: no registrations
+	Operations    []Operation       // what else may be asked or done
+	Schemas       map[string][]byte // JSON Schemas by name: "rampart", "policy", "alert", …
 	Version       string
 	Now           func() time.Time // default time.Now
 	Log           *slog.Logger     // default: silent
@@ -57,6 +60,7 @@ type Server struct {
 	reg *prometheus.Registry
 	ln  net.Listener
 	srv *http.Server
+	doc []byte // OpenAPI
 }
 
 // ErrNotLoopback says that an address would be reachable from elsewhere.
@@ -97,6 +101,9 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{o: o, reg: newRegistry(o)}
+	if s.doc, err = document(o.Operations); err != nil {
+		return nil, err
+	}
 	ln, err := net.Listen("tcp", at.String())
 	if err != nil {
 		return nil, fmt.Errorf("admin listener: %w", err)

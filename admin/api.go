@@ -158,5 +158,5 @@ var openapiDoc []byte
 
 func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	w.Write(openapiDoc)
+	w.Write(s.doc)
 }

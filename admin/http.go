@@ -3,21 +3,28 @@ package admin
 import (
 	"encoding/json"
 	"fmt"
+	"mime"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"path"
 	"runtime/debug"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// route is one resource. The table is also what the OpenAPI document is checked against.
+// route is one operation on a resource. The table is also what the OpenAPI
+// document is checked against.
 type route struct {
-	path  string
-	serve http.HandlerFunc
+	method string // GET answers HEAD too
+	path   string // as in OpenAPI and net/http: "/api/v1/calls/{id}"
+	serve  http.HandlerFunc
 }
+
+// changes reports an operation that is more than a question.
+func (r route) changes() bool { return r.method != http.MethodGet }
 
 func (s *Server) routes() []route {
 	metrics := promhttp.HandlerFor(s.reg, promhttp.HandlerOpts{
@@ -25,23 +32,24 @@ func (s *Server) routes() []route {
 		Timeout:             readTimeout,
 		ErrorHandling:       promhttp.ContinueOnError,
 	})
-	return []route{
-		{"/healthz", s.healthz},
-		{"/readyz", s.readyz},
-		{"/metrics", metrics.ServeHTTP},
-		{"/api/v1/calls", s.calls},
-		{"/api/v1/registrations", s.registrations},
-		{"/api/v1/peers", s.peers},
-		{"/api/v1/openapi.json", s.openapi},
-	}
+	return append([]route{
+		{"GET", "/healthz", s.healthz},
+		{"GET", "/readyz", s.readyz},
+		{"GET", "/metrics", metrics.ServeHTTP},
+		{"GET", "/api/v1/calls", s.calls},
+		{"GET", "/api/v1/registrations", s.registrations},
+		{"GET", "/api/v1/peers", s.peers},
+		{"GET", "/api/v1/schema/{name}", s.schema},
+		{"GET", "/api/v1/openapi.json", s.openapi},
+	}, s.operations()...)
 }
 
 // handler is everything a request passes: recover, headers, who may ask,
 // method, resource.
 func (s *Server) handler() http.Handler {
-	table := map[string]http.HandlerFunc{}
+	mux := http.NewServeMux()
 	for _, r := range s.routes() {
-		table[r.path] = r.serve
+		mux.HandleFunc(r.method+" "+r.path, r.serve)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -68,18 +76,48 @@ func (s *Server) handler() http.Handler {
 			problem(w, http.StatusForbidden, "requests of other web sites are not answered")
 			return
 		}
-		serve, ok := table[r.URL.Path]
-		if !ok {
+		serve, pattern := mux.Handler(r)
+		if path.Clean(r.URL.Path) != r.URL.Path { // the mux would redirect
 			problem(w, http.StatusNotFound, "no such resource; /api/v1/openapi.json lists them")
 			return
 		}
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			h.Set("Allow", "GET, HEAD")
-			problem(w, http.StatusMethodNotAllowed, "this version only answers GET and HEAD")
+		if pattern == "" {
+			// The mux itself answers 404 or 405, in plain text.
+			silent := &headersOnly{h: http.Header{}}
+			serve.ServeHTTP(silent, r)
+			if silent.status == http.StatusMethodNotAllowed {
+				h.Set("Allow", silent.h.Get("Allow"))
+				problem(w, silent.status, "this resource is not for "+r.Method)
+				return
+			}
+			problem(w, http.StatusNotFound, "no such resource; /api/v1/openapi.json lists them")
 			return
 		}
-		serve(w, r)
+		if r.Method != http.MethodGet && r.Method != http.MethodHead && !deliberate(r) {
+			problem(w, http.StatusUnsupportedMediaType, "a request that changes something has Content-Type: application/json")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		mux.ServeHTTP(w, r)
 	})
+}
+
+// headersOnly takes what a handler says and keeps no text.
+type headersOnly struct {
+	h      http.Header
+	status int
+}
+
+func (x *headersOnly) Header() http.Header         { return x.h }
+func (x *headersOnly) WriteHeader(status int)      { x.status = status }
+func (x *headersOnly) Write(b []byte) (int, error) { return len(b), nil }
+
+// deliberate reports a request that no page of another site can make without
+// being allowed to: a form cannot send this type, and a script would have to
+// ask first (Fetch standard, CORS-preflight), which nobody here answers.
+func deliberate(r *http.Request) bool {
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return err == nil && kind == "application/json"
 }
 
 // ourHost is the guard against DNS rebinding: a web page whose name suddenly

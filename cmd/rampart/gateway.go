@@ -113,7 +113,7 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	}
 	if cfg.Admin.Listen.IsValid() {
 		if g.admin, err = admin.New(admin.Options{Listen: cfg.Admin.Listen.String(), Source: g.source(), Version: version(),
-			Calls: admin.CallsFunc(g.callViews), Registrations: admin.RegistrationsFunc(g.registrationViews), Log: log}); err != nil {
+			Calls: admin.CallsFunc(g.callViews), Registrations: admin.RegistrationsFunc(g.registrationViews), Operations: g.operations(), Schemas: schemas(), Log: log}); err != nil {
 			return nil, fmt.Errorf("admin: %w", err)
 		}
 		g.wg.Go(func() {

@@ -30,6 +30,7 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show everything on this computer, with nothing to configure."`
 	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
+	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 
