@@ -213,6 +213,8 @@ func (c *compiler) compile() {
 		if e.rule != nil {
 			mode = e.rule.Mode
 			info.Owner, info.Ticket, info.Expires = e.rule.Owner, e.rule.Ticket, e.rule.Expires
+			info.Description, info.On, info.Why = e.rule.Description, e.rule.On, e.rule.Why
+			info.told(e.rule.Then, e.rule.Severity)
 			r, m := c.rule(e.path, e.rule)
 			if r != nil && !mode.off {
 				f := byFile[e.in]
@@ -226,6 +228,8 @@ func (c *compiler) compile() {
 		} else {
 			mode = e.limit.Mode
 			info.Owner, info.Ticket, info.Expires = e.limit.Owner, e.limit.Ticket, e.limit.Expires
+			info.Limit, info.Description, info.On, info.Why = true, e.limit.Description, e.limit.On, e.limit.Why
+			info.told(e.limit.Then, e.limit.Severity)
 			if l := c.limit(e.path, e.limit); !mode.off {
 				c.set.limits = append(c.set.limits, l)
 			}

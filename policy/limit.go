@@ -135,25 +135,26 @@ func (c *compiler) action(at, name string) call.Action {
 }
 
 type limitYAML struct {
-	Pos        strictyaml.Pos      `yaml:"-"`
-	ID         string              `yaml:"id,required"`
-	On         []string            `yaml:"on,single,required"`
-	Match      matchYAML           `yaml:"match"`
-	When       strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
-	Key        []string            `yaml:"key,single"`
-	Rate       *rateYAML           `yaml:"rate"`
-	Burst      *int                `yaml:"burst"`
-	Concurrent *int                `yaml:"concurrent"`
-	Failures   *int                `yaml:"failures"`
-	Over       time.Duration       `yaml:"over"`
-	Then       *thenYAML           `yaml:"then,required"`
-	Mode       modeYAML            `yaml:"mode"`
-	Severity   *severityYAML       `yaml:"severity"`
-	Action     string              `yaml:"action"`
-	Why        string              `yaml:"why"`
-	Expires    time.Time           `yaml:"expires"`
-	Owner      string              `yaml:"owner"`
-	Ticket     string              `yaml:"ticket"`
+	Pos         strictyaml.Pos      `yaml:"-"`
+	ID          string              `yaml:"id,required"`
+	On          []string            `yaml:"on,single,required"`
+	Match       matchYAML           `yaml:"match"`
+	When        strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
+	Key         []string            `yaml:"key,single"`
+	Rate        *rateYAML           `yaml:"rate"`
+	Burst       *int                `yaml:"burst"`
+	Concurrent  *int                `yaml:"concurrent"`
+	Failures    *int                `yaml:"failures"`
+	Over        time.Duration       `yaml:"over"`
+	Then        *thenYAML           `yaml:"then,required"`
+	Mode        modeYAML            `yaml:"mode"`
+	Severity    *severityYAML       `yaml:"severity"`
+	Action      string              `yaml:"action"`
+	Why         string              `yaml:"why"`
+	Expires     time.Time           `yaml:"expires"`
+	Description string              `yaml:"description"`
+	Owner       string              `yaml:"owner"`
+	Ticket      string              `yaml:"ticket"`
 }
 
 // rateYAML is a count per unit of time: 5/s, 20/m, 100/h.

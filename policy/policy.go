@@ -69,7 +69,13 @@ type RuleInfo struct {
 	Mode          string // enforce | shadow | off
 	Owner, Ticket string
 	Expires       time.Time
-	Overridden    bool // a pack's rule that a file replaced
+	Overridden    bool   // a pack's rule that a file replaced
+	Limit         bool   // of `limits:`, else of `rules:`
+	Description   string // what it is for, in the words of who wrote it
+	On            []string
+	Then          string // as it is written
+	Severity      call.Severity
+	Why           string
 }
 
 // Name implements the guard.

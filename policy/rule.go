@@ -9,19 +9,20 @@ import (
 )
 
 type ruleYAML struct {
-	Pos      strictyaml.Pos      `yaml:"-"`
-	ID       string              `yaml:"id,required"`
-	On       []string            `yaml:"on,single,required"`
-	Match    matchYAML           `yaml:"match"`
-	When     strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
-	Then     *thenYAML           `yaml:"then,required"`
-	Mode     modeYAML            `yaml:"mode"`
-	Severity *severityYAML       `yaml:"severity"`
-	Action   string              `yaml:"action"`
-	Why      string              `yaml:"why"`
-	Expires  time.Time           `yaml:"expires"`
-	Owner    string              `yaml:"owner"`
-	Ticket   string              `yaml:"ticket"`
+	Pos         strictyaml.Pos      `yaml:"-"`
+	ID          string              `yaml:"id,required"`
+	On          []string            `yaml:"on,single,required"`
+	Match       matchYAML           `yaml:"match"`
+	When        strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
+	Then        *thenYAML           `yaml:"then,required"`
+	Mode        modeYAML            `yaml:"mode"`
+	Severity    *severityYAML       `yaml:"severity"`
+	Action      string              `yaml:"action"`
+	Why         string              `yaml:"why"`
+	Expires     time.Time           `yaml:"expires"`
+	Description string              `yaml:"description"`
+	Owner       string              `yaml:"owner"`
+	Ticket      string              `yaml:"ticket"`
 }
 
 func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
@@ -81,4 +82,15 @@ func (s *severityYAML) UnmarshalScalar(text string, _ bool) error {
 		}
 	}
 	return fmt.Errorf("%q is not one of info, low, medium, high, critical", text)
+}
+
+// told fills in what people are told of an entry beside its condition.
+func (r *RuleInfo) told(then *thenYAML, severity *severityYAML) {
+	r.Severity = call.Medium
+	if severity != nil {
+		r.Severity = severity.s
+	}
+	if then != nil {
+		r.Then = then.text
+	}
 }

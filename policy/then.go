@@ -13,9 +13,11 @@ type thenYAML struct {
 	verdict call.Verdict
 	status  int
 	flag    bool
+	text    string // as it is written
 }
 
 func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
+	t.text = text
 	word, arg, _ := strings.Cut(strings.TrimSpace(text), " ")
 	arg = strings.TrimSpace(arg)
 	switch word {
