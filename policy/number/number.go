@@ -69,6 +69,7 @@ type Number struct {
 // Fill writes the number into a party of an attempt.
 func (n Number) Fill(p *call.Party) {
 	p.Number, p.Kind, p.Country, p.Class = n.Canonical, n.Kind, n.Country, n.Class
+	p.Region = Region(n.Country)
 }
 
 // Plan is a compiled Home.
