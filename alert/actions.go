@@ -32,7 +32,7 @@ var (
 
 // actions is the closed set, sorted by name.
 var actions = []ActionInfo{
-	{Action: "admin-change", Meaning: "an administrator changed something through the API", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", Reserved: true},
+	{Action: call.AdminChange, Meaning: "an administrator changed something through the API", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", single: true},
 	{Action: call.CallFailed, Meaning: "the gateway itself failed in one call and released it", Kind: "event", Category: process, outcome: "failure"},
 	{Action: "call-forward-fraud", Meaning: "diverted calls run up cost for the one who diverted", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},
 	{Action: call.CallRejected, Meaning: "a call was refused by a rule", Kind: "alert", Category: network},

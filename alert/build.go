@@ -28,6 +28,9 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 	if d.Shadow && d.Action == call.CallRejected {
 		d.Action = call.CallWouldReject
 	}
+	if a.Policy != "" { // it may have been replaced meanwhile
+		m.PolicyRevision = a.Policy
+	}
 	e := base(a.At, m, d.Action, d.Severity, d.Reason, d.Evidence)
 	e.Rampart.Verdict = d.Verdict.String()
 	e.Rampart.Mode = "enforce"

@@ -94,6 +94,7 @@ func samples() []sample {
 		{"call-failed", System(t0, meta, call.CallFailed, call.High, "a panic ended this call: index out of range").With(attempt())},
 		sys("policy-reloaded", call.PolicyReloaded, call.Info, "policy loaded: 41 rules"),
 		{"policy-reload-failed", System(t0, meta, call.PolicyReloaded, call.High, "policy/night.yaml:7:5: unknown key whenn").Failed()},
+		sys("admin-change", call.AdminChange, call.Medium, "policy rolled back to 4f1c33d2a0b1 through the API"),
 		sys("certificate-reloaded", call.CertificateLoaded, call.Info, "certificate of sip.example.com loaded, valid until 2027-01-01"),
 		sys("certificate-expiring", call.CertificateExpiry, call.Medium, "certificate of sip.example.com expires in 14 days",
 			call.Evidence{Name: "days_left", Value: 14, Threshold: 21}),

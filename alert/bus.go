@@ -55,6 +55,7 @@ type key struct {
 	action call.Action
 	rule   string
 	mode   string
+	policy string
 	sub    call.Subject
 	reason string // of events without a rule: two certificates are two events
 }
@@ -161,6 +162,7 @@ func (b *Bus) Publish(e Event) {
 
 func keyOf(e *Event) key {
 	k := key{action: e.Event.Action, mode: e.Rampart.Mode}
+	k.policy = e.Rampart.PolicyRevision // one line is of one policy
 	if e.Rule != nil {
 		k.rule = e.Rule.ID
 	}

@@ -276,6 +276,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		}
 		p.DurationMs, p.Code = max(p.DurationMs, 0), status(p.Code)
 		p.Trace = cleanList(p.Trace, maxTrace)
+		p.Policy = short(p.Policy)
 		if len(p.FailedOver) > 0 {
 			p.FailedOver = cleanList(p.FailedOver, maxPasses)
 		}

@@ -163,6 +163,10 @@ type Attempt struct {
 	ContentTypes []string // media types of the body and of its parts, lower case, without parameters
 	Headers      []Header // those header fields that the policy reads, in order
 
+	// Policy is the revision of the policy that judged it. Who asks the guards
+	// sets it; what is told of the attempt names it.
+	Policy string
+
 	RegisterUser string // REGISTER: user of To
 	AuthUser     string // username of Authorization, if any
 	Expires      int    // REGISTER: seconds asked for; 0 unregisters, -1 not given

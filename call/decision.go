@@ -82,6 +82,7 @@ const (
 	TrunkLost         Action = "trunk-registration-lost" // a carrier does not take our registration
 	TrunkRegistered   Action = "trunk-registered"        // it does again
 	PolicyReloaded    Action = "policy-reloaded"
+	AdminChange       Action = "admin-change" // somebody changed something through the API
 	CertificateLoaded Action = "certificate-reloaded"
 	CertificateExpiry Action = "certificate-expiring"
 	SinkDegraded      Action = "sink-degraded"

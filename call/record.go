@@ -35,23 +35,24 @@ type Leg struct {
 // Pass is one way of a call through the gateway: phone → PBX is one, the
 // PBX's onward leg to a carrier or another phone is the next.
 type Pass struct {
-	SIPCallID   string   `json:"sip_call_id"`            // of the leg that came in
-	SIPCallIDTo string   `json:"sip_call_id_to"`         // of the leg that went out; empty when refused
-	From        string   `json:"from"`                   // public | inside
-	Peer        string   `json:"peer,omitempty"`         // who sent it, if configured
-	RoutedTo    string   `json:"routed_to,omitempty"`    // pbx, peer or "phone"
-	Code        int      `json:"code"`                   // final SIP code of this pass
-	Rule        string   `json:"rule,omitempty"`         // rule that decided, if any
-	Trace       []string `json:"decision_trace"`         // rule ids asked
-	Source      string   `json:"source"`                 // ip:port
-	Transport   string   `json:"transport"`              //
-	TLSVersion  string   `json:"tls_version,omitempty"`  //
-	MediaLegs   []Leg    `json:"media"`                  // empty when no media was opened
-	FailedOver  []string `json:"failed_over,omitempty"`  // routes tried before the last one
-	ForwardedTo []string `json:"forwarded_to,omitempty"` // whom redirects led to, in order, as the gateway called them
-	DurationMs  int64    `json:"duration_ms"`            // answer to end of this pass
-	AnsweredAt  *Time    `json:"answered_at,omitempty"`  //
-	HangupCause string   `json:"hangup_cause,omitempty"` // why the gateway ended it: max-duration, media-inactivity, media-key-used-up, session-expired, peer-down, drain, operator, …
+	SIPCallID   string   `json:"sip_call_id"`               // of the leg that came in
+	SIPCallIDTo string   `json:"sip_call_id_to"`            // of the leg that went out; empty when refused
+	From        string   `json:"from"`                      // public | inside
+	Peer        string   `json:"peer,omitempty"`            // who sent it, if configured
+	RoutedTo    string   `json:"routed_to,omitempty"`       // pbx, peer or "phone"
+	Code        int      `json:"code"`                      // final SIP code of this pass
+	Rule        string   `json:"rule,omitempty"`            // rule that decided, if any
+	Trace       []string `json:"decision_trace"`            // rule ids asked
+	Policy      string   `json:"policy_revision,omitempty"` // of the policy that judged this pass
+	Source      string   `json:"source"`                    // ip:port
+	Transport   string   `json:"transport"`                 //
+	TLSVersion  string   `json:"tls_version,omitempty"`     //
+	MediaLegs   []Leg    `json:"media"`                     // empty when no media was opened
+	FailedOver  []string `json:"failed_over,omitempty"`     // routes tried before the last one
+	ForwardedTo []string `json:"forwarded_to,omitempty"`    // whom redirects led to, in order, as the gateway called them
+	DurationMs  int64    `json:"duration_ms"`               // answer to end of this pass
+	AnsweredAt  *Time    `json:"answered_at,omitempty"`     //
+	HangupCause string   `json:"hangup_cause,omitempty"`    // why the gateway ended it: max-duration, media-inactivity, media-key-used-up, session-expired, peer-down, drain, operator, …
 }
 
 // Time is a UTC instant with millisecond resolution in JSON.

@@ -24,7 +24,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -55,11 +54,19 @@ func (c Caps) defaults() Caps {
 // of the attempt that was challenged: Timer B of RFC 3261.
 const retryTime = int64(32 * time.Second)
 
-// Engine counts.
+// Engine is one set of limits over counts. It is immutable but for the counts,
+// which all engines that [Engine.With] made of one another share: a reload
+// makes a new one beside the old, and whoever holds one is judged by all of it
+// and by nothing else.
 type Engine struct {
+	*counts
+	limits []*limit // in the order of asking
+}
+
+// counts are what outlives a reload.
+type counts struct {
 	caps     Caps
 	seed     maphash.Seed
-	limits   atomic.Pointer[[]*limit] // in the order of asking; replaced whole
 	rates    *table
 	failures *table
 	retries  *table // attempts that may come back with credentials
@@ -70,21 +77,21 @@ type Engine struct {
 // New makes an engine. The error names the limit that cannot be counted.
 func New(limits []Limit, caps Caps) (*Engine, error) {
 	caps = caps.defaults()
-	e := &Engine{caps: caps, seed: maphash.MakeSeed(), rates: newTable(caps.Keys), failures: newTable(caps.Keys),
+	c := &counts{caps: caps, seed: maphash.MakeSeed(), rates: newTable(caps.Keys), failures: newTable(caps.Keys),
 		retries: newTable(caps.Keys)}
-	e.shared.limiters = map[sharedKey]*rate.Limiter{}
-	e.calls.init(caps.Calls)
-	return e, e.Reload(limits)
+	c.shared.limiters = map[sharedKey]*rate.Limiter{}
+	c.calls.init(caps.Calls)
+	return (&Engine{counts: c}).With(limits)
 }
 
-// Reload replaces the limits. A limit keeps its counts when its id and key
-// stay the same; calls in progress stay counted. On an error the limits before
-// stay in force.
-func (e *Engine) Reload(limits []Limit) error {
+// With makes an engine of other limits over the same counts. A limit goes on
+// counting where one of the same id and key was; calls in progress stay
+// counted. The engine it was asked of is unchanged.
+func (e *Engine) With(limits []Limit) (*Engine, error) {
 	ls := make([]*limit, 0, len(limits))
 	for _, l := range limits {
 		if err := l.check(); err != nil {
-			return fmt.Errorf("rate limits: %w", err)
+			return nil, fmt.Errorf("rate limits: %w", err)
 		}
 		x := &limit{Limit: l}
 		var h maphash.Hash
@@ -111,8 +118,7 @@ func (e *Engine) Reload(limits []Limit) error {
 		ls = append(ls, x)
 	}
 	slices.SortStableFunc(ls, func(a, b *limit) int { return int(a.order) - int(b.order) })
-	e.limits.Store(&ls)
-	return nil
+	return &Engine{counts: e.counts, limits: ls}, nil
 }
 
 // shared reports a limit whose budget many senders use together: one for all,
@@ -138,7 +144,7 @@ func (e *Engine) Judge(a *call.Attempt) call.Decision {
 	if a.Emergency() {
 		return call.Decision{}
 	}
-	return e.judge(a, *e.limits.Load(), false)
+	return e.judge(a, e.limits, false)
 }
 
 // JudgeRoute counts a call towards a peer by the peer's own limits: those
@@ -150,7 +156,7 @@ func (e *Engine) JudgeRoute(a *call.Attempt, name string) call.Decision {
 	}
 	out := *a
 	out.Peer, out.PeerKind = name, call.Carrier
-	return e.judge(&out, *e.limits.Load(), true)
+	return e.judge(&out, e.limits, true)
 }
 
 func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Decision) {
@@ -270,7 +276,7 @@ func (e *Engine) Outcome(a *call.Attempt, code int) {
 		return
 	}
 	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
-	for _, l := range *e.limits.Load() {
+	for _, l := range e.limits {
 		if l.Failures == 0 || !l.Match(a) {
 			continue
 		}
@@ -293,7 +299,7 @@ func (e *Engine) Done(callID string) { e.calls.release(callID, nil) }
 func (e *Engine) LeaveRoute(callID, name string) {
 	a := &call.Attempt{Method: "INVITE", Peer: name, PeerKind: call.Carrier}
 	var keys []uint64
-	for _, l := range *e.limits.Load() {
+	for _, l := range e.limits {
 		if l.order == 3 && len(l.parts) == 1 && l.parts[0] == peer {
 			if key, ok := l.key(e.seed, a); ok {
 				keys = append(keys, key)
@@ -337,7 +343,7 @@ func (e *Engine) takeRate(l *limit, key uint64, a *call.Attempt, now int64, know
 		if len(l.parts) > 0 {
 			k.peer = a.Peer
 		}
-		if lim := e.shared.limiter(l, k, e.caps.Peers); lim != nil {
+		if lim := e.shared.limiter(l, k, e.caps.Peers, a.At); lim != nil {
 			return lim.AllowN(a.At, 1), l.every
 		}
 	}
@@ -346,7 +352,7 @@ func (e *Engine) takeRate(l *limit, key uint64, a *call.Attempt, now int64, know
 
 // limiter returns the budget of a key, nil when there are too many: then the
 // table serves.
-func (s *shared) limiter(l *limit, k sharedKey, most int) *rate.Limiter {
+func (s *shared) limiter(l *limit, k sharedKey, most int, now time.Time) *rate.Limiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	lim := s.limiters[k]
@@ -358,8 +364,8 @@ func (s *shared) limiter(l *limit, k sharedKey, most int) *rate.Limiter {
 		s.limiters[k] = lim
 	}
 	if lim.Limit() != rate.Limit(l.Rate) || lim.Burst() != l.Burst { // reloaded
-		lim.SetLimit(rate.Limit(l.Rate))
-		lim.SetBurst(l.Burst)
+		lim.SetLimitAt(now, rate.Limit(l.Rate))
+		lim.SetBurstAt(now, l.Burst)
 	}
 	return lim
 }

@@ -479,22 +479,35 @@ func TestReload(t *testing.T) {
 		t.Fatal(d)
 	}
 	rates.Rate = 1000
-	if err := e.Reload([]ratelimit.Limit{rates, calls}); err != nil {
+	before := e
+	e, err := e.With([]ratelimit.Limit{rates, calls})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if r := invite("2"); r != "l/calls" {
 		t.Error("calls in progress were forgotten: ", r)
 	}
+	e.Judge(request("OPTIONS", "192.0.2.1", 5*time.Millisecond)) // from here on the budget grows at the new rate
 	if d := e.Judge(request("OPTIONS", "192.0.2.1", 10*time.Millisecond)); d.Verdict != call.Abstain {
 		t.Error("the new rate is not in force")
 	}
 	bad := calls
 	bad.Status = 0
-	if err := e.Reload([]ratelimit.Limit{bad}); err == nil || !strings.Contains(err.Error(), "l/calls") {
+	if _, err := e.With([]ratelimit.Limit{bad}); err == nil || !strings.Contains(err.Error(), "l/calls") {
 		t.Error(err)
 	}
 	if r := invite("3"); r != "l/calls" {
 		t.Error("a refused reload changed something: ", r)
+	}
+	// Whoever still holds the engine before is judged by its limits, over the
+	// same counts.
+	before.Judge(request("OPTIONS", "192.0.2.1", 20*time.Millisecond))
+	if d := before.Judge(request("OPTIONS", "192.0.2.1", 40*time.Millisecond)); d.Rule != "l/rate" {
+		t.Error("the engine before has changed: ", d)
+	}
+	before.Done("1")
+	if r := invite("4"); r != "" {
+		t.Error("a call that ended under the engine before is still counted: ", r)
 	}
 }
 

@@ -113,7 +113,7 @@ func TestRace(t *testing.T) {
 				}
 				mu.Unlock()
 				if i == 50 && g == 0 {
-					if err := e.Reload([]ratelimit.Limit{
+					if _, err := e.With([]ratelimit.Limit{
 						{ID: "l/calls", Match: only("INVITE"), Key: []string{"user"}, Concurrent: 7, Verdict: call.Reject, Status: 486},
 						{ID: "l/rate", Match: all, Key: []string{"source.ip"}, Rate: 1, Burst: 50, Verdict: call.Drop}}); err != nil {
 						t.Error(err)

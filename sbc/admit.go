@@ -95,6 +95,8 @@ func (g *Gateway) admit(a *call.Attempt) call.Decision {
 }
 
 func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
+	p := g.policy.Load() // once: a reload meanwhile does not mix two policies
+	a.Policy = p.Revision
 	if a.Method == "INVITE" && a.Emergency() {
 		d = call.Decision{Verdict: call.Allow, Rule: "base/emergency", Reason: "emergency call", Severity: call.High,
 			Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
@@ -105,7 +107,7 @@ func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
 	}
 	var trace []string
 	var also []call.Decision
-	for _, gd := range *g.guards.Load() {
+	for _, gd := range p.Guards {
 		got := judge(gd, a)
 		trace, also = append(trace, got.Trace...), append(also, got.Also...)
 		if got.Shadow { // decided, told, not carried out
@@ -128,21 +130,26 @@ func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
 
 // outcome tells the guards that count failures how an attempt ended.
 func (g *Gateway) outcome(a *call.Attempt, code int) {
-	for _, gd := range *g.guards.Load() {
+	for _, gd := range g.policy.Load().Guards {
 		if o, ok := gd.(Outcomer); ok {
 			o.Outcome(a, code)
 		}
 	}
 }
 
-// mayRoute asks the guards that count calls towards a peer.
+// mayRoute asks the guards that count calls towards a peer. A refusal is
+// reported.
 func (g *Gateway) mayRoute(a *call.Attempt, peer string) call.Decision {
 	if a.Emergency() {
 		return call.Decision{Verdict: call.Allow} // a full trunk refuses by itself
 	}
-	for _, gd := range *g.guards.Load() {
+	p := g.policy.Load()
+	for _, gd := range p.Guards {
 		if rg, ok := gd.(RouteGuard); ok {
 			if d := rg.JudgeRoute(a, peer); d.Verdict > call.Allow {
+				under := *a // admitted under another policy, perhaps
+				under.Policy = p.Revision
+				g.report(&under, d)
 				return d
 			}
 		}
@@ -151,7 +158,7 @@ func (g *Gateway) mayRoute(a *call.Attempt, peer string) call.Decision {
 }
 
 func (g *Gateway) leaveRoute(a *call.Attempt, peer string) {
-	for _, gd := range *g.guards.Load() {
+	for _, gd := range g.policy.Load().Guards {
 		if rg, ok := gd.(RouteGuard); ok {
 			rg.LeaveRoute(a.ID, peer)
 		}
@@ -182,6 +189,9 @@ func judge(gd Guard, a *call.Attempt) (d call.Decision) {
 
 // report tells everybody who reads Decisions.
 func (g *Gateway) report(a *call.Attempt, d call.Decision) {
+	if a.Policy == "" { // refused before a guard was asked
+		a.Policy = g.policy.Load().Revision
+	}
 	g.Counters.Decisions[d.Verdict].Add(1)
 	g.deps.Reporter.Decision(a, d)
 }

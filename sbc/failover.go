@@ -39,7 +39,6 @@ func (s *session) enter(t route) bool {
 		return false
 	}
 	if d := s.g.mayRoute(s.a, name); !d.Permits() {
-		s.g.report(s.a, d)
 		s.full, s.fullCode = name, max(d.Status, 400)
 		return false
 	}

@@ -53,6 +53,14 @@ type RouteGuard interface {
 	LeaveRoute(callID, peer string)
 }
 
+// Policy is what judges attempts: the guards of one revision, cheapest first.
+// It is never changed, only replaced by another. Guards that count must share
+// their counts with those they replace.
+type Policy struct {
+	Revision string // names it in all that is told of its decisions
+	Guards   []Guard
+}
+
 // Gate is asked for every packet and connection before it is read.
 type Gate interface {
 	Allow(addr netip.Addr, now time.Time, bytes int, known bool) bool
@@ -157,7 +165,8 @@ type Config struct {
 // Deps are the parts a Gateway works with.
 type Deps struct {
 	Media    *media.Plane
-	Guards   []Guard
+	Guards   []Guard // with Revision: the policy at the start, see [Policy]
+	Revision string
 	Gate     Gate
 	Plan     *number.Plan
 	Reporter Reporter
@@ -174,7 +183,7 @@ type Gateway struct {
 	deps   Deps
 	log    *slog.Logger
 	stack  *sipx.Stack
-	guards atomic.Pointer[[]Guard]
+	policy atomic.Pointer[Policy]
 
 	peers      directory
 	ids        identities
@@ -228,7 +237,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.SetGuards(deps.Guards)
+	g.SetPolicy(Policy{Revision: deps.Revision, Guards: deps.Guards})
 	g.peers.init(cfg)
 	g.trunks = map[string]*trunk{}
 	for i := range g.cfg.Peers {
@@ -251,9 +260,9 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	return g, nil
 }
 
-// SetGuards replaces the guards: what was decided stays, the next attempt
-// meets the new ones.
-func (g *Gateway) SetGuards(gs []Guard) { g.guards.Store(&gs) }
+// SetPolicy replaces the policy whole: what was decided stays, the next attempt
+// meets the new one, and none meets parts of both.
+func (g *Gateway) SetPolicy(p Policy) { g.policy.Store(&p) }
 
 // Start resolves the PBXs and peers, begins their health checks and reads.
 func (g *Gateway) Start() {

@@ -285,9 +285,9 @@ func (broken) Judge(*call.Attempt) call.Decision { panic("guard") }
 func TestBrokenGuardRefuses(t *testing.T) {
 	w := newWorld(t)
 	p := w.registered("1001")
-	w.gw.SetGuards([]sbc.Guard{broken{}})
+	w.gw.SetPolicy(sbc.Policy{Guards: []sbc.Guard{broken{}}})
 	w.refused(p, "600", 500)
-	w.gw.SetGuards(nil)
+	w.gw.SetPolicy(sbc.Policy{})
 	c := w.call(p, "600")
 	c.Bye(w.ctx)
 	w.quiet()

@@ -30,7 +30,7 @@ func describe(p *pass, a *call.Attempt, d call.Decision) {
 	p.diversion = a.Diversion
 	p.SIPCallID, p.From, p.Peer = a.SIPCallID, a.Side.String(), a.Peer
 	p.Source, p.Transport, p.TLSVersion = a.Source.Addr.String(), a.Source.Transport, a.Source.TLSVersion
-	p.Rule, p.Trace = d.Rule, d.Trace
+	p.Rule, p.Trace, p.Policy = d.Rule, d.Trace, a.Policy
 	if p.Trace == nil {
 		p.Trace = []string{}
 	}
@@ -172,7 +172,7 @@ func (g *Gateway) refusedPass(grp *group, a *call.Attempt, d call.Decision) {
 
 // release tells the guards that count that a call is over.
 func (g *Gateway) release(id string) {
-	for _, gd := range *g.guards.Load() {
+	for _, gd := range g.policy.Load().Guards {
 		if r, ok := gd.(Releaser); ok {
 			r.Done(id)
 		}

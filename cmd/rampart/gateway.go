@@ -103,7 +103,8 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 		return nil, err
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
-	deps := sbc.Deps{Media: g.media, Guards: []sbc.Guard{g.counts, rules}, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log,
+	first := admission(g.counts, rules)
+	deps := sbc.Deps{Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
 		deps.Geo = g.geo

@@ -9,7 +9,6 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
-	"github.com/rampart-sbc/rampart/sbc"
 )
 
 // reload is SIGHUP: configuration, rules, certificates, GeoIP data, log files.
@@ -55,10 +54,12 @@ func (g *gateway) reloadRules() (needs []string, err error) {
 	if err != nil {
 		return needs, err
 	}
-	if err := g.counts.Reload(limits(now, rules)); err != nil {
+	counts, err := g.counts.With(limits(now, rules))
+	if err != nil {
 		return needs, fmt.Errorf("limits: %w", err)
 	}
-	g.sbc.SetGuards([]sbc.Guard{g.counts, rules})
+	g.counts = counts
+	g.sbc.SetPolicy(admission(counts, rules))
 	m := *g.rep.meta.Load()
 	m.PolicyRevision = rules.Revision()
 	g.rep.meta.Store(&m)

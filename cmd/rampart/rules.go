@@ -8,6 +8,7 @@ import (
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
 )
 
 // loadRules compiles the packs and rule files of the configuration. The error
@@ -18,6 +19,12 @@ func loadRules(cfg *config.Config, plan *number.Plan) (*policy.Set, error) {
 		return set, nil
 	}
 	return nil, listed("rules", ps)
+}
+
+// admission is what judges requests from one policy on: its limits, then its
+// rules, as one thing that is put in force at once.
+func admission(counts *ratelimit.Engine, set *policy.Set) sbc.Policy {
+	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}}
 }
 
 // limits are those of the rules and of the peers' entries.
