@@ -18,6 +18,20 @@ type Source struct {
 	Name string // for problems: a path, or the name of a pack
 	Data []byte
 	Pack bool // shipped: files may override its rules by id
+	// Profile marks a shipped preset: it stands between packs and files. An
+	// entry whose pack is not in use says nothing.
+	Profile bool
+}
+
+// level orders sources: a higher one may override a lower one's entries.
+func (s Source) level() int {
+	switch {
+	case s.Profile:
+		return 1
+	case s.Pack:
+		return 0
+	}
+	return 2
 }
 
 // Options of Compile.
@@ -38,20 +52,12 @@ const (
 
 var idShape = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// Compile checks all files and makes a Set of them; packs first, then files,
-// each in the order given. The Set is nil when a problem is an error; all
+// Compile checks all files and makes a Set of them; packs first, then the
+// profile, then files, each in the order given. The Set is nil when a problem is an error; all
 // problems of all files are returned, warnings too.
 func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	files = slices.Clone(files)
-	slices.SortStableFunc(files, func(a, b Source) int {
-		switch {
-		case a.Pack == b.Pack:
-			return 0
-		case a.Pack:
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(files, func(a, b Source) int { return a.level() - b.level() })
 	c := &compiler{opts: opts, data: number.Builtin(), owner: map[string]*entry{}, set: &Set{}}
 	if opts.Plan != nil {
 		c.data = opts.Plan.Data()
@@ -173,9 +179,11 @@ func (c *compiler) override() {
 		old := c.owner[e.id]
 		c.cur = e.src
 		switch {
+		case old == nil && e.src.Profile:
+			e.in = nil // of a pack that is not in use
 		case old == nil:
 			c.owner[e.id] = e
-		case !old.src.Pack || e.src.Pack:
+		case old.src.level() >= e.src.level():
 			c.problem(e.path+".id", "give one of them another id", "rule id %s is taken by %s:%d:%d", e.id, old.src.Name, old.pos.Line, old.pos.Col)
 		case (old.rule == nil) != (e.rule == nil):
 			c.problem(e.path+".id", "", "%s is a %s in pack %s", e.id, map[bool]string{true: "limit", false: "rule"}[old.rule == nil], old.src.Name)
@@ -188,8 +196,10 @@ func (c *compiler) override() {
 	var order []*entry
 	for _, e := range c.order {
 		if e.gone {
+			if e.in != nil && e.src == e.in { // the first of a row of overrides
+				order = append(order, c.owner[e.id])
+			}
 			e.in = nil
-			order = append(order, c.owner[e.id])
 		} else if e.in == e.src {
 			order = append(order, e)
 		}

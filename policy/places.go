@@ -90,7 +90,7 @@ func (c *compiler) countries() {
 		case there && old.src == s:
 			c.warn(at, "", "%s stands there twice", key)
 			return
-		case there && old.src.Pack == s.Pack && old.deny != deny:
+		case there && old.src.level() == s.level() && old.deny != deny:
 			c.warn(at, "keep one of them", "%s is both allowed and denied, here and in %s: denied", key, old.src.Name)
 			deny = true
 		}
@@ -104,7 +104,7 @@ func (c *compiler) countries() {
 		c.cur, c.set.places.set = s, true
 		if y.Default != nil {
 			deny := y.Default.deny
-			if def != nil && def.src.Pack == s.Pack && def.deny != deny {
+			if def != nil && def.src.level() == s.level() && def.deny != deny {
 				c.warn("countries.default", "keep one of them", "the default is allow here and deny there (%s): deny", def.src.Name)
 				deny = true
 			}

@@ -11,7 +11,7 @@ package rules
 
 import "embed"
 
-//go:embed *.yaml
+//go:embed *.yaml profiles/*.yaml
 var packs embed.FS
 
 // Names lists the packs in the order in which they are best used.
@@ -20,5 +20,12 @@ func Names() []string { return []string{"base", "countries", "scanners"} }
 // Pack returns the text of a pack.
 func Pack(name string) ([]byte, bool) {
 	data, err := packs.ReadFile(name + ".yaml")
+	return data, err == nil
+}
+
+// Profile returns the preset of a profile: entries that take the place of those
+// of the packs in use.
+func Profile(name string) ([]byte, bool) {
+	data, err := packs.ReadFile("profiles/" + name + ".yaml")
 	return data, err == nil
 }

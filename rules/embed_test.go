@@ -31,6 +31,14 @@ func TestEveryPackIsNamed(t *testing.T) {
 			t.Errorf("pack %s is empty", n)
 		}
 	}
+	for _, n := range []string{"office", "call-centre"} {
+		if data, ok := rules.Profile(n); !ok || len(data) == 0 {
+			t.Errorf("profile %s is empty", n)
+		}
+		if _, ok := rules.Pack(n); ok {
+			t.Errorf("profile %s is a pack", n)
+		}
+	}
 	for _, n := range []string{"", "nothing", "../rules/base", "base.yaml"} {
 		if _, ok := rules.Pack(n); ok {
 			t.Errorf("%q is a pack", n)

@@ -192,6 +192,9 @@ func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]by
 			ps = append(ps, cfg.Problem(fmt.Sprintf("policy.use[%d]", i), "policy.use: the pack %s is missing from this binary", name))
 		}
 	}
+	if data, ok := rules.Profile(string(cfg.Profile)); ok {
+		sources = append(sources, policy.Source{Name: "profile " + string(cfg.Profile), Data: data, Pack: true, Profile: true})
+	}
 	for _, file := range cfg.PolicyFiles {
 		data, err := read(file)
 		if err != nil {
