@@ -120,6 +120,11 @@ func (p Party) E164() string {
 	return ""
 }
 
+// Outside reports whether the party is in the public network.
+func (p Party) Outside() bool {
+	return p.Kind == National || p.Kind == International || p.Kind == Emergency
+}
+
 // Media is what an offer asks for.
 type Media struct {
 	Offered bool   // the request carries a session description

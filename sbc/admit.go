@@ -3,13 +3,13 @@ package sbc
 import (
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
@@ -85,106 +85,39 @@ func (g *Gateway) number(p *call.Party, u sipx.URI, kind call.Kind) {
 	g.deps.Plan.Normalise(text, in).Fill(p)
 }
 
-// admit decides one attempt: emergency first, then the guards, cheapest
-// first; the strictest verdict wins. Each attempt reports exactly one
-// Decision.
+// admit decides one attempt. Each attempt reports exactly one Decision.
 func (g *Gateway) admit(a *call.Attempt) call.Decision {
 	d := g.decide(a)
 	g.report(a, d)
 	return d
 }
 
-func (g *Gateway) decide(a *call.Attempt) (d call.Decision) {
+func (g *Gateway) decide(a *call.Attempt) call.Decision {
 	p := g.policy.Load() // once: a reload meanwhile does not mix two policies
 	a.Policy = p.Revision
-	if a.Method == "INVITE" && a.Emergency() {
-		d = call.Decision{Verdict: call.Allow, Rule: "base/emergency", Reason: "emergency call", Severity: call.High,
-			Subject: call.Subject{Kind: "user", Value: a.User}, Trace: []string{"base/emergency"}}
-		if a.Pass <= 1 { // one alert for the call, not one for each pass
-			d.Action = call.EmergencyCall
-		}
-		return d
-	}
-	var trace []string
-	var also []call.Decision
-	for _, gd := range p.Guards {
-		got := judge(gd, a)
-		trace, also = append(trace, got.Trace...), append(also, got.Also...)
-		if got.Shadow { // decided, told, not carried out
-			also = append(also, got)
-			continue
-		}
-		if got.Verdict > d.Verdict {
-			d = got
-		}
-		if d.Verdict == call.Drop {
-			break
-		}
-	}
-	if d.Verdict == call.Abstain {
-		d = g.fallback(a)
-	}
-	d.Trace, d.Also = trace, also
-	return d
+	return admission.Decide(p.Guards, a)
 }
 
 // outcome tells the guards that count failures how an attempt ended.
 func (g *Gateway) outcome(a *call.Attempt, code int) {
-	for _, gd := range g.policy.Load().Guards {
-		if o, ok := gd.(Outcomer); ok {
-			o.Outcome(a, code)
-		}
-	}
+	admission.Outcome(g.policy.Load().Guards, a, code)
 }
 
 // mayRoute asks the guards that count calls towards a peer. A refusal is
 // reported.
 func (g *Gateway) mayRoute(a *call.Attempt, peer string) call.Decision {
-	if a.Emergency() {
-		return call.Decision{Verdict: call.Allow} // a full trunk refuses by itself
-	}
 	p := g.policy.Load()
-	for _, gd := range p.Guards {
-		if rg, ok := gd.(RouteGuard); ok {
-			if d := rg.JudgeRoute(a, peer); d.Verdict > call.Allow {
-				under := *a // admitted under another policy, perhaps
-				under.Policy = p.Revision
-				g.report(&under, d)
-				return d
-			}
-		}
+	d := admission.MayRoute(p.Guards, a, peer)
+	if !d.Permits() {
+		under := *a // admitted under another policy, perhaps
+		under.Policy = p.Revision
+		g.report(&under, d)
 	}
-	return call.Decision{Verdict: call.Allow}
+	return d
 }
 
 func (g *Gateway) leaveRoute(a *call.Attempt, peer string) {
-	for _, gd := range g.policy.Load().Guards {
-		if rg, ok := gd.(RouteGuard); ok {
-			rg.LeaveRoute(a.ID, peer)
-		}
-	}
-}
-
-// fallback is what happens when no guard has an opinion: strangers may only
-// register, everybody identified may go on.
-func (g *Gateway) fallback(a *call.Attempt) call.Decision {
-	if a.PeerKind != call.Stranger || a.Method == "REGISTER" {
-		return call.Decision{Verdict: call.Allow}
-	}
-	return call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/stranger", Severity: call.Medium, Action: call.RequestRejected,
-		Reason:  a.Method + " from a source that is not registered and no peer",
-		Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}
-}
-
-// judge turns a panicking guard into a rejection: a broken lock stays locked.
-func judge(gd Guard, a *call.Attempt) (d call.Decision) {
-	defer func() {
-		if p := recover(); p != nil {
-			d = call.Decision{Verdict: call.Reject, Status: 500, Rule: gd.Name() + "/panic", Severity: call.Critical,
-				Action: call.CallFailed, Reason: fmt.Sprint("guard failed: ", p)}
-		}
-	}()
-	return gd.Judge(a)
+	admission.LeaveRoute(g.policy.Load().Guards, a.ID, peer)
 }
 
 // report tells everybody who reads Decisions.

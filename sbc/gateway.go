@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/policy/number"
@@ -30,28 +31,8 @@ import (
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
-// A Guard has an opinion on attempts. It reads no clock (time is a.At) and
-// never blocks.
-type Guard interface {
-	Name() string
-	Judge(a *call.Attempt) call.Decision
-}
-
-// Releaser is a guard that counts calls: Done ends the counting of one.
-// It may be called more than once and for calls it never saw.
-type Releaser interface{ Done(callID string) }
-
-// Outcomer is a guard that wants to know the final answer to an attempt.
-type Outcomer interface {
-	Outcome(a *call.Attempt, code int)
-}
-
-// RouteGuard is a guard with an opinion on where a call may go: a trunk that
-// is full. LeaveRoute takes back what JudgeRoute counted.
-type RouteGuard interface {
-	JudgeRoute(a *call.Attempt, peer string) call.Decision
-	LeaveRoute(callID, peer string)
-}
+// A Guard has an opinion on attempts; see [admission.Decide].
+type Guard = admission.Guard
 
 // Policy is what judges attempts: the guards of one revision, cheapest first.
 // It is never changed, only replaced by another. Guards that count must share

@@ -354,9 +354,7 @@ func (g *Gateway) called(u sipx.URI, now time.Time) (binding, bool) {
 }
 
 // outside: the other end is in the public network.
-func outside(p call.Party) bool {
-	return p.Kind == call.National || p.Kind == call.International || p.Kind == call.Emergency
-}
+func outside(p call.Party) bool { return p.Outside() }
 
 // sessionID is the local UUID of RFC 7989 §5.
 func sessionID(r *sipx.Request) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
 )
@@ -171,10 +172,4 @@ func (g *Gateway) refusedPass(grp *group, a *call.Attempt, d call.Decision) {
 }
 
 // release tells the guards that count that a call is over.
-func (g *Gateway) release(id string) {
-	for _, gd := range g.policy.Load().Guards {
-		if r, ok := gd.(Releaser); ok {
-			r.Done(id)
-		}
-	}
-}
+func (g *Gateway) release(id string) { admission.Done(g.policy.Load().Guards, id) }

@@ -48,6 +48,8 @@ func Rampart() Law {
 			{Path: "ratelimit", Level: 10, Pure: true, Why: "budgets, counters and bans, in the time of the events"},
 			{Path: "fraud", Level: 10, Pure: true, Why: "detectors, in the time of the events"},
 
+			{Path: "admission", Level: 5, Pure: true, Why: "opinions become one decision: the same for the gateway and for tests of its policy"},
+
 			{Path: "call", Level: 0, Pure: true, Why: "the vocabulary"},
 			{Path: "policy/number", Level: 0, Pure: true, May: []string{"call"},
 				Why: "numbers; it answers in the vocabulary of call, which knows nothing of it"},

@@ -1,0 +1,150 @@
+// Package trial answers: what would the gateway do with this request?
+//
+// A [Bench] judges described requests without a network, with the code of the
+// live gateway: policy.Set and ratelimit.Engine as guards, combined by package
+// admission, over facts that are derived from the description as the gateway
+// derives them from a message. Policy tests, `policy explain` and replay stand
+// on it.
+//
+// It does not judge what comes before policy: malformed messages, forged
+// identities, descriptions of media, routes. It reads no files.
+//
+// A Bench owns its counters; it is for one goroutine. Time is virtual: each
+// question brings its own, and it should not go back. What is wrong with a
+// description is an error, never a guess.
+//
+// Start reading at [Bench.Judge].
+package trial
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/rampart-sbc/rampart/admission"
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// Request is a described request.
+type Request = policy.Described
+
+// Options of a Bench. Only Set is needed.
+type Options struct {
+	Set *policy.Set
+	// Limits are counted besides those of the Set: the peers' own.
+	Limits []ratelimit.Limit
+	// Plan is how numbers are read; nil: the Set's.
+	Plan *number.Plan
+	// Own are prefixes of our own numbers: a carrier's caller with one of them
+	// claims to be us.
+	Own []string
+	// Geo says where an address is; nil: the description does, or nobody.
+	Geo func(netip.Addr) (country string, asn uint)
+	// Domain is the host of addresses that are given without one.
+	Domain string
+	// Caps of the counters; zero: the gateway's.
+	Caps ratelimit.Caps
+}
+
+// Bench is a policy on trial.
+type Bench struct {
+	o      Options
+	plan   *number.Plan
+	engine *ratelimit.Engine
+	guards []admission.Guard
+	seq    int
+	ids    map[string]named // calls by the description's name
+}
+
+// named is a call that requests of one name belong to.
+type named struct {
+	id     string
+	passes int
+}
+
+// New makes a bench with fresh counters.
+func New(o Options) (*Bench, error) {
+	b := &Bench{o: o, plan: o.Plan, ids: map[string]named{}}
+	if b.plan == nil {
+		b.plan = o.Set.Plan()
+	}
+	if b.o.Domain == "" {
+		b.o.Domain = "sip.example.com"
+	}
+	limits := make([]ratelimit.Limit, 0, len(o.Limits)+len(o.Set.Limits()))
+	for _, l := range o.Set.Limits() {
+		limits = append(limits, ratelimit.Limit(l))
+	}
+	engine, err := ratelimit.New(append(limits, o.Limits...), o.Caps)
+	if err != nil {
+		return nil, fmt.Errorf("trial: %w", err)
+	}
+	b.engine, b.guards = engine, []admission.Guard{engine, o.Set}
+	return b, nil
+}
+
+// Judge decides a described request at a time. A call that is permitted is
+// counted as in progress until [Bench.End].
+func (b *Bench) Judge(at time.Time, r Request) (*call.Attempt, call.Decision, error) {
+	a, err := b.Attempt(at, r)
+	if err != nil {
+		return nil, call.Decision{}, err
+	}
+	return a, b.Decide(a, r.Route), nil
+}
+
+// Decide decides an attempt, and then whether it may go to a peer, if one is
+// named. As in the gateway, a refused call is over at once and its refusal is
+// its outcome.
+func (b *Bench) Decide(a *call.Attempt, route string) call.Decision {
+	d := admission.Decide(b.guards, a)
+	if route != "" && d.Permits() {
+		if full := admission.MayRoute(b.guards, a, route); !full.Permits() {
+			full.Trace, full.Also = append(d.Trace, full.Trace...), append(d.Also, full.Also...)
+			d = full
+		}
+	}
+	if d.Permits() {
+		return d
+	}
+	if a.Method == "INVITE" && a.Pass <= 1 {
+		b.End(a.ID)
+	}
+	if a.Method == "INVITE" || a.Method == "REGISTER" {
+		b.Outcome(a, d.Status)
+	}
+	return d
+}
+
+// Outcome tells how a request was answered in the end, for limits on failures.
+func (b *Bench) Outcome(a *call.Attempt, code int) { admission.Outcome(b.guards, a, code) }
+
+// End ends a call: it is no longer in progress.
+func (b *Bench) End(callID string) { admission.Done(b.guards, callID) }
+
+// Set is the policy on trial.
+func (b *Bench) Set() *policy.Set { return b.o.Set }
+
+// identify gives a request its number, and the number of its call.
+func (b *Bench) identify(a *call.Attempt, name string) {
+	b.seq++
+	a.SIPCallID = "trial-" + strconv.Itoa(b.seq)
+	if a.Method == "REGISTER" {
+		return
+	}
+	a.ID, a.Pass = a.SIPCallID, 1
+	if name == "" {
+		return
+	}
+	c := b.ids[name]
+	if c.id == "" {
+		c.id = a.ID
+	}
+	c.passes++
+	a.ID, a.Pass = c.id, c.passes
+	b.ids[name] = c
+}
