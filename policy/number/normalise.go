@@ -11,16 +11,22 @@ import (
 // URI. The order of the questions, first answer wins:
 //
 //  1. urn:service:sos and what is under it, or exactly an emergency number;
-//  2. an extension (digits without "+");
-//  3. the outside prefix is taken off (Dialled only) and question 1 asked again;
-//  4. "+" or an international prefix, or a phone-context that begins with "+";
-//  5. a national number;
-//  6. Trunk only: a public number without any prefix;
-//  7. invalid.
+//  2. a phone-context that begins with "+";
+//  3. an extension (digits without "+");
+//  4. a tech prefix is taken off;
+//  5. the outside prefix is taken off (Dialled only) and question 1 asked again;
+//  6. "+" or an international prefix;
+//  7. a national number;
+//  8. a carrier selection prefix is taken off and 6 and 7 asked again;
+//  9. a public number without any prefix: Trunk, and on the phones' side only
+//     where nothing else is left;
+//  10. invalid.
 //
-// When the reading without the outside prefix gives no existing number and the
-// reading with it does, the latter is taken: a phone that dials 0049… instead
-// of 0 0049… means Germany, and must not slip through as a malformed number.
+// A reading by a prefix that gives no existing number gives way to one without
+// it that does: a phone that dials 0049… instead of 0 0049… means Germany, and
+// must not slip through as a malformed number. Letters, pauses and star codes are
+// looked through (see readings.go). Where two readings are existing numbers the
+// second is in Other, and who judges asks about both.
 //
 // It allocates nothing for a canonical form, else a short string or two.
 func (p *Plan) Normalise(text string, in Context) Number {
@@ -31,6 +37,9 @@ func (p *Plan) Normalise(text string, in Context) Number {
 func (p *Plan) Explain(text string, in Context) Number {
 	var steps []string
 	n := p.normalise(text, in, &steps)
+	if n.Other != nil {
+		step(&steps, "others may read it as ", n.Other.Canonical, ": both are judged")
+	}
 	n.Steps = steps
 	return n
 }
@@ -57,222 +66,112 @@ func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 		return Number{}
 	}
 	if steps != nil {
-		plus := ""
-		if s.plus {
-			plus = "+"
-		}
-		step(steps, "digits ", plus+string(s.digits()))
-		if params != "" {
-			step(steps, "parameters cut: ;", params)
-		}
+		s.tell(steps, params)
 	}
-	if s.plus {
+	switch {
+	case !s.plain():
+		s.context = context
+		return p.unclear(&s, in, steps)
+	case s.plus == 0:
 		return p.public(s.digits(), text, steps)
-	}
-	if p.emergency[string(s.digits())] && p.wholeCountry(context) {
+	case p.emergency[string(s.digits())] && p.wholeCountry(context):
 		step(steps, "emergency number")
 		return Number{Kind: call.Emergency, Canonical: string(s.digits())}
+	case context != "":
+		return p.inContext(s.digits(), context, in, steps)
 	}
-	if context != "" {
-		if n, done := p.inContext(s.digits(), context, in, steps); done {
-			return n
-		}
+	return p.local(s.digits(), in, steps)
+}
+
+func (s *spelt) tell(steps *[]string, params string) {
+	shown := string(s.chars())
+	if s.plus >= 0 {
+		shown = shown[:s.plus] + "+" + shown[s.plus:]
 	}
-	if local := string(s.digits()); p.extensions.MatchString(local) {
+	step(steps, "digits ", shown)
+	if params != "" {
+		step(steps, "parameters cut: ;", params)
+	}
+}
+
+// local reads digits without "+" and context.
+func (p *Plan) local(d []byte, in Context, steps *[]string) Number {
+	if local := string(d); p.extensions.MatchString(local) {
 		step(steps, "extension")
 		return Number{Kind: call.Extension, Canonical: local}
 	}
-	if rest, found := cut(s.digits(), p.outside); found && in == Dialled {
+	for _, t := range p.tech {
+		rest, found := cut(d, t)
+		if !found {
+			continue
+		}
+		step(steps, "tech prefix ", t, " taken off")
+		n := p.outward(rest, in, steps)
+		whole := p.outward(d, in, nil)
+		if n.exists() {
+			return n.beside(whole)
+		}
+		step(steps, "no such number; the same digits with the tech prefix")
+		if whole.exists() || n.Kind == call.Invalid {
+			return p.outward(d, in, steps)
+		}
+		return n
+	}
+	return p.outward(d, in, steps)
+}
+
+// outward reads digits that are no extension.
+func (p *Plan) outward(d []byte, in Context, steps *[]string) Number {
+	n := Number{}
+	rest, found := cut(d, p.outside)
+	if found = found && in == Dialled; found {
 		step(steps, "outside prefix ", p.outside, " taken off")
 		if p.emergency[string(rest)] {
 			step(steps, "emergency number")
 			return Number{Kind: call.Emergency, Canonical: string(rest)}
 		}
-		n := p.resolve(rest, in, steps)
-		if n.exists() {
+		if n = p.resolve(rest, in, steps); n.exists() {
 			return n
 		}
 		step(steps, "no such number; the same digits with the outside prefix")
-		if m := p.resolve(s.digits(), in, steps); m.exists() || n.Kind == call.Invalid {
-			return m
-		}
+	}
+	if m := p.resolve(d, in, steps); m.exists() || n.Kind == call.Invalid {
+		n = m
+	}
+	if n.Kind != call.Invalid || in != Dialled {
 		return n
 	}
-	return p.resolve(s.digits(), in, steps)
-}
-
-// exists reports a number that the numbering plans know.
-func (n Number) exists() bool { return n.Kind != call.Invalid && n.Class != Unallocated }
-
-// resolve reads digits without "+", outside prefix and context.
-func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
-	for _, prefix := range p.international {
-		if rest, found := cut(d, prefix); found {
-			step(steps, "international prefix ", prefix)
+	// A PBX may send such digits to a carrier as they are.
+	if !found {
+		rest = d
+	}
+	if len(rest) >= minBare {
+		if m := p.public(rest, "", nil); m.exists() && rest[0] != '0' {
+			step(steps, "a public number without a prefix")
 			return p.public(rest, "", steps)
 		}
 	}
-	if p.code != 0 {
-		if rest, found := cut(d, p.national); found && p.national != "" {
-			step(steps, "national prefix ", p.national, ", country code ", p.codeText)
-			return p.join(p.codeText, rest, steps)
-		}
-		if p.optional && len(d) > 4 {
-			n := p.join(p.codeText, d, steps)
-			if n.exists() || in == Dialled {
-				step(steps, "national number, country code ", p.codeText)
-				return n
-			}
-		}
-	}
-	if in == Trunk {
-		// Between PBX and carrier a country code without "+" is common and a
-		// national number without its trunk prefix is rare. Taking the
-		// former first is also the safe way to be wrong: a foreign number is
-		// never mistaken for one at home.
-		if n := p.public(d, "", nil); n.exists() {
-			step(steps, "public number without a prefix")
-			return n
-		}
-		if p.code != 0 {
-			if n := p.join(p.codeText, d, nil); n.exists() {
-				step(steps, "national number without its prefix, country code ", p.codeText)
-				return n
-			}
-		}
-	}
-	step(steps, "not a number that can be dialled from here")
-	return Number{}
-}
-
-// wholeCountry reports a phone-context that leaves an emergency number one: a
-// domain, or a country code alone, as in 112;phone-context=+33. Behind a longer
-// context the same digits are the end of somebody's number.
-func (p *Plan) wholeCountry(context string) bool {
-	var c spelt
-	if context == "" || !spell(context, &c) || !c.plus {
-		return true
-	}
-	_, rest, ok := split(p.data, c.digits())
-	return ok && len(rest) == 0
-}
-
-// inContext reads a local number with phone-context (RFC 3966 §5.1.5). A
-// domain as context says nothing about digits and leaves the number local.
-func (p *Plan) inContext(d []byte, context string, in Context, steps *[]string) (n Number, done bool) {
-	var c spelt
-	if !spell(context, &c) || !c.plus {
-		step(steps, "phone-context is a domain: a local number")
-		return Number{}, false
-	}
-	if steps != nil {
-		step(steps, "phone-context +", string(c.digits()))
-	}
-	// The digits may hold an international prefix all the same, ours or the
-	// context's: a PBX that ignores the context would dial abroad.
-	for _, prefix := range p.international {
-		if rest, found := cut(d, prefix); found {
-			step(steps, "international prefix ", prefix)
-			return p.public(rest, "", steps), true
-		}
-	}
-	if rest, found := cut(d, "00"); found {
-		step(steps, "international prefix 00")
-		return p.public(rest, "", steps), true
-	}
-	return p.join(string(c.digits()), d, steps), true
-}
-
-// join is public for digits in two parts.
-func (p *Plan) join(code string, rest []byte, steps *[]string) Number {
-	var buf [2 * maxSpelt]byte
-	d := append(append(buf[:0], code...), rest...)
-	return p.public(d, "", steps)
-}
-
-// public classifies digits that begin with a country code. same is the text
-// they came from: when it is the canonical form already it is kept, so that
-// the common case allocates nothing.
-func (p *Plan) public(d []byte, same string, steps *[]string) Number {
-	if len(d) > maxSpelt {
-		step(steps, "too many digits")
-		return Number{}
-	}
-	var buf [maxSpelt + 1]byte
-	e164 := append(append(buf[:0], '+'), d...)
-	if len(d) < 4 || d[0] == '0' {
-		step(steps, "no country code")
-		return Number{}
-	}
-	code, info, cutOff := 0, Info{Class: Unallocated}, 0
-	if c, _, ok := split(p.data, d); ok {
-		code = c
-		head := 1 + digitsOf(c)
-		if cutOff = p.data.trunk(c, e164[head:]); cutOff > 0 {
-			if steps != nil {
-				step(steps, "trunk prefix ", string(e164[head:head+cutOff]), " after the country code taken off")
-			}
-			e164 = append(e164[:head], e164[head+cutOff:]...)
-		}
-		if len(e164) > head {
-			info, _ = walk(p.data, c, e164[head:])
-		}
-	}
-	if len(e164)-1 > MaxDigits || len(e164)-1 < 4 {
-		step(steps, "not between 4 and 15 digits")
-		return Number{}
-	}
-	n := Number{Kind: call.International, Country: info.Country, Class: info.Class}
-	// Free numbers of a shared country code belong to everybody behind it.
-	if info.Class == TollFree && code == p.code {
-		n.Country = p.country
-	}
-	if n.Country != "" && n.Country == p.country {
-		n.Kind = call.National
-	}
-	if len(same) == len(e164) && cutOff == 0 && same == string(e164) {
-		n.Canonical = same
-	} else {
-		n.Canonical = string(e164)
-	}
-	if steps != nil {
-		country := n.Country
-		if country == "" {
-			country = "no country"
-		}
-		step(steps, n.Canonical+": "+n.Kind.String()+", "+country+", "+n.Class+" ("+p.data.version+")")
-	}
 	return n
 }
 
-// trunk says how many digits after a country code are a trunk prefix that does
-// not belong there, as in +44 (0)20…: no number of that country goes on this
-// way, or this one does not exist and does without the prefix.
-func (d *Data) trunk(code int, rest []byte) int {
-	prefix := d.roots[code].trunk
-	if prefix == "" {
-		prefix = "0"
-	}
-	n := 0
-	for n+len(prefix) < len(rest) && string(rest[n:n+len(prefix)]) == prefix {
-		info, alive := walk(d, code, rest[n:])
-		without, _ := walk(d, code, rest[n+len(prefix):])
-		if alive >= len(prefix) && (info.Class != Unallocated || without.Class == Unallocated) {
-			break
-		}
-		n += len(prefix)
-	}
-	return n
+// minBare is the shortest public number, calling code included, that is
+// recognised by itself among digits that a phone dialled.
+const minBare = 7
+
+// exists reports a number that the numbering plans know.
+func (n Number) exists() bool {
+	return n.Kind == call.Emergency || n.public() && n.Class != Unallocated
 }
 
-func digitsOf(code int) int {
-	switch {
-	case code < 10:
-		return 1
-	case code < 100:
-		return 2
+func (n Number) public() bool { return n.Kind == call.National || n.Kind == call.International }
+
+// beside adds a second reading, if it is another existing public number.
+func (n Number) beside(m Number) Number {
+	if m.public() && m.exists() && n.Kind != call.Emergency && !strings.HasPrefix(m.Canonical, n.Canonical) {
+		m.Other = nil
+		n.Other = &m
 	}
-	return 3
+	return n
 }
 
 func cut(d []byte, prefix string) ([]byte, bool) {

@@ -22,7 +22,11 @@ func plan(t testing.TB, h number.Home) *number.Plan {
 }
 
 func show(n number.Number) string {
-	return strings.TrimRight(strings.Join([]string{n.Kind.String(), n.Canonical, n.Country, n.Class}, " "), " ")
+	s := strings.TrimRight(strings.Join([]string{n.Kind.String(), n.Canonical, n.Country, n.Class}, " "), " ")
+	if n.Other != nil {
+		s += " or " + n.Other.Canonical
+	}
+	return s
 }
 
 var zero = "0"
@@ -37,6 +41,11 @@ var (
 	madrid = number.Home{Country: "ES"}
 	rome   = number.Home{Country: "IT"}
 	kgston = number.Home{Country: "JM"}
+	brasil = number.Home{Country: "BR"}
+	tech   = number.Home{Country: "FR", TechPrefixes: []string{"1234", "99#"}}
+
+	deOutside   = number.Home{Country: "DE", OutsidePrefix: "0"}
+	noSelection = number.Home{Country: "DE", CarrierSelection: []string{}}
 )
 
 func TestNormalise(t *testing.T) {
@@ -99,19 +108,77 @@ func TestNormalise(t *testing.T) {
 		{"escaped at", paris, number.Dialled, "+1876%405550100", "invalid"},
 		{"bad UTF-8", paris, number.Dialled, "%ff18765550100", "invalid"},
 		{"two contexts", paris, number.Dialled, "5550100;phone-context=+1876;phone-context=+33", "invalid"},
-		{"plus in the middle", paris, number.Dialled, "00+18765550100", "invalid"},
-		{"two pluses", paris, number.Dialled, "++18765550100", "invalid"},
-		{"country code 0", paris, number.Dialled, "+018765550100", "invalid"},
+		{"plus in the middle", paris, number.Dialled, "00+18765550100", jamaica},
+		{"two pluses", paris, number.Dialled, "++18765550100", jamaica},
+		{"zeros before the country code", paris, number.Dialled, "+0018765550100", jamaica},
 		{"star code", paris, number.Dialled, "*97", "invalid"},
-		{"hash in the middle", paris, number.Dialled, "00#18765550100", "invalid"},
+		{"hash in the middle", paris, number.Dialled, "00#18765550100", jamaica},
 		{"name", paris, number.Dialled, "alice", "invalid"},
 		{"empty", paris, number.Dialled, "", "invalid"},
 		{"only separators", paris, number.Dialled, "+--", "invalid"},
 		{"host only", paris, number.Dialled, "sip:18765550100", "invalid"},
-		{"16 digits", paris, number.Dialled, "+4912345678901234", "invalid"},
+		{"16 digits", paris, number.Dialled, "+4912345678901234", "international +4912345678901234 DE unallocated"},
 		{"superscript is no digit", paris, number.Dialled, "+1876555010²", "invalid"},
 		{"too long", paris, number.Dialled, "+" + strings.Repeat("1", 300), "invalid"},
 		{"code that nobody has", paris, number.Dialled, "+210123456", "international +210123456  unallocated"},
+
+		// Prefixes that choose a carrier, tech prefixes.
+		{"carrier selection", berlin, number.Dialled, "010130018765550100", jamaica},
+		{"carrier selection, long", berlin, number.Dialled, "0100880018765550100", jamaica},
+		{"carrier selection, national", berlin, number.Dialled, "01013030123456", "national +4930123456 DE fixed"},
+		{"carrier selection behind the outside prefix", deOutside, number.Dialled, "0010130018765550100", jamaica},
+		{"carrier selection in Brazil", brasil, number.Dialled, "01511961234567", "national +5511961234567 BR mobile"},
+		{"carrier selection in Brazil, abroad", brasil, number.Dialled, "001518765550100", jamaica},
+		{"carrier selection in America", boston, number.Dialled, "101028818765550100", jamaica},
+		{"carrier selection in America, abroad", boston, number.Dialled, "1010288011442079460000", london},
+		{"carrier selection on a trunk", berlin, number.Trunk, "010130018765550100", jamaica},
+		{"carrier selection and plus", berlin, number.Dialled, "01013+18765550100", jamaica},
+		{"no carrier selection", noSelection, number.Dialled, "010130018765550100", "national +4910130018765550100 DE unallocated"},
+		{"tech prefix", tech, number.Trunk, "123418765550100", jamaica},
+		{"tech prefix and an international one", tech, number.Dialled, "12340018765550100", jamaica},
+		{"tech prefix and plus", tech, number.Trunk, "1234+18765550100", jamaica},
+		{"tech prefix with a hash", tech, number.Trunk, "99#18765550100", jamaica},
+		{"tech prefix with a hash and plus", tech, number.Trunk, "99%23%2B18765550100", jamaica},
+		{"tech prefix with a hash, dial now", tech, number.Dialled, "99#0018765550100#", jamaica},
+		{"tech prefix of another", tech, number.Trunk, "98#18765550100", "invalid"},
+		{"tech prefix of another, dialled", tech, number.Dialled, "98#18765550100", jamaica},
+		{"an extension is no tech prefix", tech, number.Dialled, "12345", "extension 12345"},
+		{"tech prefix or a number", tech, number.Trunk, "1234442079460000", london},
+
+		// Star codes, letters, pauses, plus signs.
+		{"hidden caller", paris, number.Dialled, "*670018765550100", jamaica},
+		{"hidden caller, GSM", paris, number.Dialled, "#31#+18765550100", jamaica},
+		{"hidden caller, GSM, star", paris, number.Dialled, "*31*0018765550100#", jamaica},
+		{"calls diverted abroad", paris, number.Dialled, "*21*0018765550100*11*20#", jamaica},
+		{"calls diverted abroad, America", boston, number.Dialled, "*7218765550100", jamaica},
+		{"a code for the carrier", paris, number.Trunk, "*670018765550100", "invalid"},
+		{"a code and an emergency number", paris, number.Dialled, "*31*112", "invalid"},
+		{"a code and an extension", paris, number.Dialled, "*721001", "invalid"},
+		{"only keys", paris, number.Dialled, "*#06#", "invalid"},
+		{"star behind the number", paris, number.Dialled, "0018765550100*22", jamaica},
+		{"vanity", boston, number.Dialled, "1-800-FLOWERS", "national +18003569377 US toll_free"},
+		{"vanity abroad", paris, number.Dialled, "001876555CATS", "international +18765552287 JM mobile"},
+		{"vanity abroad, plus", paris, number.Dialled, "%2B1876555cats", "international +18765552287 JM mobile"},
+		{"extension of the callee", paris, number.Dialled, "0018765550100x22", jamaica},
+		{"letters dropped", paris, number.Dialled, "00a18765550100", jamaica},
+		{"letter and digits", paris, number.Dialled, "1001a", "invalid"},
+		{"conference", paris, number.Dialled, "3f2a77b1c9", "invalid"},
+		{"name with a number", paris, number.Dialled, "u33123456789", "invalid"},
+		{"pause before the number", paris, number.Dialled, "00,18765550100", jamaica},
+		{"pause in the number", paris, number.Dialled, "00p1p8765550100", jamaica},
+		{"pause behind an extension", paris, number.Dialled, "1001,,5", "extension 1001"},
+		{"pause in an extension", boston, number.Dialled, "187p65550100", "extension 187 or +18765550100"},
+		{"pause behind an emergency number", paris, number.Dialled, "112p0018765550100", "extension 112"},
+		{"pause and context", paris, number.Dialled, "8765550100,12;phone-context=+1", jamaica},
+		{"plus behind the outside prefix", outside, number.Dialled, "0+18765550100", jamaica},
+		{"plus far inside", paris, number.Dialled, "001876555+33123456789", "international +187655533123456789 JM unallocated or +33123456789"},
+		{"digits alone", paris, number.Dialled, "18765550100", jamaica},
+		{"digits alone, outside", outside, number.Dialled, "018765550100", "national +3318765550100 FR unallocated"},
+		{"more digits than any number", paris, number.Dialled, "00187655501009999999999999999999999999999", "international +187655501009999999999999999999 JM unallocated"},
+
+		// A context that others ignore.
+		{"context or home", paris, number.Dialled, "0899123456;phone-context=+49", "international +49899123456 DE fixed or +33899123456"},
+		{"context spelt with escapes", paris, number.Dialled, "8765550100;phone%2Dcontext=+1", jamaica},
 
 		// France.
 		{"national", paris, number.Dialled, "0123456789", "national +33123456789 FR fixed"},
@@ -322,7 +389,7 @@ func FuzzNormalise(f *testing.F) {
 			return
 		}
 		digits := strings.TrimPrefix(n.Canonical, "+")
-		if !strings.HasPrefix(digits, "urn:service:sos") && strings.Trim(digits, "0123456789") != "" || public && len(digits) > number.MaxDigits {
+		if !strings.HasPrefix(digits, "urn:service:sos") && strings.Trim(digits, "0123456789") != "" || len(digits) > 32 {
 			t.Fatalf("%q: %s", text, show(n))
 		}
 		if again := p.Normalise(n.Canonical, in); show(again) != show(n) {

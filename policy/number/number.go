@@ -38,6 +38,11 @@ type Home struct {
 	Extensions    string   // regular expression over the digits of an extension
 	Emergency     []string // emergency numbers
 	OutsidePrefix string   // what a phone dials to get an outside line
+	// CarrierSelection are prefixes that choose a carrier, such as "010xx"; nil:
+	// the country's, empty: none.
+	CarrierSelection []string
+	// TechPrefixes stand before numbers for machines' sake, such as "99#".
+	TechPrefixes []string
 }
 
 // DefaultExtensions is used where Home does not say what an extension is.
@@ -61,13 +66,21 @@ type Number struct {
 	// extensions and emergency numbers (or the lower-case urn:service:sos…),
 	// "" for invalid ones.
 	Canonical string
-	Country   string   // of a public number; "" for international services
-	Class     string   // of a public number, one of the class names
-	Steps     []string // how it came about; only from Explain
+	Country   string // of a public number; "" for international services
+	Class     string // of a public number, one of the class names
+	// Other is an existing public number that the same text is for those who
+	// read it another way, nil where there is none. Both are to be judged.
+	Other *Number
+	Steps []string // how it came about; only from Explain
 }
 
 // Fill writes the number into a party of an attempt.
 func (n Number) Fill(p *call.Party) {
+	p.Other = nil
+	if n.Other != nil {
+		p.Other = &call.Party{User: p.User, Host: p.Host}
+		n.Other.Fill(p.Other)
+	}
 	p.Number, p.Kind, p.Country, p.Class = n.Canonical, n.Kind, n.Country, n.Class
 	p.Region = Region(n.Country)
 }
@@ -84,6 +97,8 @@ type Plan struct {
 	extensions    *regexp.Regexp
 	emergency     map[string]bool
 	outside       string
+	tech          []string  // longest first
+	carriers      []pattern // longest first
 }
 
 // Compile checks a Home. The error names every field that is wrong.
@@ -141,6 +156,7 @@ func Compile(h Home, d *Data) (*Plan, error) {
 	if p.outside != "" && !allDigits(p.outside) {
 		problem("outside_prefix: %q is not a prefix of digits", p.outside)
 	}
+	p.prefixes(h, problem)
 	ext := h.Extensions
 	if ext == "" {
 		ext = DefaultExtensions
@@ -154,6 +170,58 @@ func Compile(h Home, d *Data) (*Plan, error) {
 		return nil, fmt.Errorf("home: %s", strings.Join(problems, "; "))
 	}
 	return p, nil
+}
+
+// prefixes compiles carrier selection and tech prefixes.
+func (p *Plan) prefixes(h Home, problem func(format string, args ...any)) {
+	carriers := h.CarrierSelection
+	if carriers == nil {
+		carriers = carrierSelection[h.Country]
+	}
+	if len(carriers) > maxPrefixes {
+		problem("carrier_selection: more than %d prefixes", maxPrefixes)
+		carriers = nil
+	}
+	for _, text := range carriers {
+		c, err := compilePattern(text)
+		if err != nil {
+			problem("carrier_selection: %v", err)
+			continue
+		}
+		p.carriers = append(p.carriers, c)
+	}
+	slices.SortStableFunc(p.carriers, func(a, b pattern) int { return len(b) - len(a) })
+	if len(h.TechPrefixes) > maxPrefixes {
+		problem("tech_prefixes: more than %d prefixes", maxPrefixes)
+		return
+	}
+	for _, text := range h.TechPrefixes {
+		if err := techPrefix(text); err != nil {
+			problem("tech_prefixes: %v", err)
+		}
+		p.tech = append(p.tech, text)
+	}
+	slices.SortStableFunc(p.tech, func(a, b string) int { return len(b) - len(a) })
+}
+
+// With is the plan of a neighbour whose numbers bear tech prefixes of their own,
+// beside those of the plan.
+func (p *Plan) With(tech []string) (*Plan, error) {
+	if len(tech) == 0 {
+		return p, nil
+	}
+	if len(tech)+len(p.tech) > maxPrefixes {
+		return nil, fmt.Errorf("tech_prefixes: more than %d prefixes", maxPrefixes)
+	}
+	q := *p
+	for _, text := range tech {
+		if err := techPrefix(text); err != nil {
+			return nil, fmt.Errorf("tech_prefixes: %w", err)
+		}
+	}
+	q.tech = append(slices.Clone(p.tech), tech...)
+	slices.SortStableFunc(q.tech, func(a, b string) int { return len(b) - len(a) })
+	return &q, nil
 }
 
 // Country is the home country, or "".

@@ -10,17 +10,30 @@ import (
 // maxText caps what is looked at: no number is longer, whatever its spelling.
 const maxText = 256
 
-// maxSpelt is the longest run of digits that is kept. Prefixes may stand
-// before the fifteen digits of a number; more is not a number.
+// maxSpelt is the longest run of characters that is kept. Prefixes may stand
+// before the fifteen digits of a number. What is behind them is cut off, as the
+// network would: so long a number exists nowhere, but its country is known.
 const maxSpelt = 32
 
 // spelt is a number stripped of its spelling.
 type spelt struct {
-	buf  [maxSpelt]byte
-	n    int
-	plus bool
+	buf   [maxSpelt]byte // digits, "*", "#" and letters in capitals
+	n     int
+	plus  int  // characters before the "+"; -1: there is none
+	tail  int  // characters before the first letter or pause; -1: there is none
+	pause bool // the tail begins with a pause: "," or p or w
+	keys  bool // "*" or "#" is among the characters
+	words bool // so are letters
+
+	context string // the phone-context that stood with it
 }
 
+func (s *spelt) chars() []byte { return s.buf[:s.n] }
+
+// plain: digits and nothing else, with a "+" before them at most.
+func (s *spelt) plain() bool { return s.tail < 0 && !s.keys && s.plus <= 0 }
+
+// digits are the characters of a plain number.
 func (s *spelt) digits() []byte { return s.buf[:s.n] }
 
 // subscriber takes the part of a URI, or of its user part, that names the
@@ -54,29 +67,18 @@ func subscriber(text string) (number, params, urn string, ok bool) {
 	return number, params, "", true
 }
 
-// spell reads the digits of a number. It undoes one level of escaping: after
-// that a "%" is no part of any number, so an escape that was escaped is
-// refused, never guessed at.
+// spell reads the characters of a number. It undoes one level of escaping:
+// after that a "%" is no part of any number, so an escape that was escaped is
+// refused, never guessed at. False: there is no digit, or a character that no
+// number has.
 func spell(text string, s *spelt) bool {
 	var raw [maxText]byte
-	n := 0
-	for i := 0; i < len(text); i++ {
-		c := text[i]
-		if c == '%' {
-			if i+2 >= len(text) {
-				return false
-			}
-			hi, lo := unhex(text[i+1]), unhex(text[i+2])
-			if hi < 0 || lo < 0 {
-				return false
-			}
-			c = byte(hi<<4 | lo)
-			i += 2
-		}
-		raw[n] = c
-		n++
+	n := unescape(text, &raw)
+	if n < 0 {
+		return false
 	}
-	ended := false // only "#" may follow
+	s.plus, s.tail = -1, -1
+	some := false
 	for b := raw[:n]; len(b) > 0; {
 		r, size := rune(b[0]), 1
 		if r >= utf8.RuneSelf {
@@ -87,35 +89,86 @@ func spell(text string, s *spelt) bool {
 		b = b[size:]
 		switch {
 		case r >= '0' && r <= '9':
+			some = true
 		case separator(r):
 			continue
 		case r == '+' || r == '＋' || r == '﹢' || r == '⁺':
-			if s.n > 0 || s.plus || ended {
+			if s.plus >= 0 && s.plus != s.n {
 				return false
 			}
-			s.plus = true
+			s.plus = s.n
 			continue
-		case r == '#' && s.n > 0: // "dial now" on many phones
-			ended = true
+		case r == '*' || r == '#':
+			s.keys = true
+		case r == ',' && some: // a pause
+			if s.tail < 0 {
+				s.tail, s.pause = s.n, true
+			}
 			continue
-		case (r == ',' || r == 'p' || r == 'P' || r == 'w' || r == 'W') && s.n > 0:
-			// A pause: what follows is dialled after the answer and does not
-			// change who is called.
-			return true
+		case r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z':
+			if s.n == 0 {
+				return false // a name
+			}
+			r &^= 'a' - 'A'
+			if s.tail < 0 {
+				s.tail, s.pause = s.n, r == 'P' || r == 'W'
+			}
+			s.words = true
 		default:
 			d := digit(r)
 			if d < 0 {
 				return false
 			}
-			r = '0' + rune(d)
+			r, some = '0'+rune(d), true
 		}
-		if ended || s.n == maxSpelt {
-			return false
+		if s.n < maxSpelt {
+			s.buf[s.n] = byte(r)
+			s.n++
 		}
-		s.buf[s.n] = byte(r)
-		s.n++
 	}
-	return s.n > 0
+	if some {
+		s.dialNow()
+	}
+	return some
+}
+
+// dialNow drops what many phones put at the end to say that the number is
+// complete.
+func (s *spelt) dialNow() {
+	if s.tail >= 0 {
+		return
+	}
+	for s.n > 0 && s.buf[s.n-1] == '#' {
+		s.n--
+	}
+	s.keys = false
+	for _, c := range s.chars() {
+		s.keys = s.keys || c == '*' || c == '#'
+	}
+}
+
+// unescape undoes %XX; -1: a broken one.
+func unescape(text string, raw *[maxText]byte) (n int) {
+	if len(text) > maxText {
+		return -1
+	}
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' {
+			if i+2 >= len(text) {
+				return -1
+			}
+			hi, lo := unhex(text[i+1]), unhex(text[i+2])
+			if hi < 0 || lo < 0 {
+				return -1
+			}
+			c = byte(hi<<4 | lo)
+			i += 2
+		}
+		raw[n] = c
+		n++
+	}
+	return n
 }
 
 // separator reports characters that people and phones put between digits, and
@@ -173,6 +226,14 @@ func unhex(c byte) int {
 	return -1
 }
 
+// keypad is the key that a letter stands on (ITU-T E.161).
+func keypad(c byte) byte {
+	if c < 'A' || c > 'Z' {
+		return c
+	}
+	return "22233344455566677778889999"[c-'A']
+}
+
 // phoneContext finds the phone-context parameter. Two of them that differ are
 // an attempt to be read in two ways: ok is false.
 func phoneContext(params string) (value string, ok bool) {
@@ -180,6 +241,10 @@ func phoneContext(params string) (value string, ok bool) {
 		var p string
 		p, params, _ = strings.Cut(params, ";")
 		name, v, _ := strings.Cut(p, "=")
+		if strings.IndexByte(name, '%') >= 0 {
+			var raw [maxText]byte
+			name = string(raw[:max(unescape(name, &raw), 0)])
+		}
 		if !strings.EqualFold(name, "phone-context") {
 			continue
 		}
