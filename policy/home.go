@@ -13,6 +13,9 @@ type homeYAML struct {
 	Extensions    string         `yaml:"extensions"`
 	Emergency     []string       `yaml:"emergency,single"`
 	OutsidePrefix string         `yaml:"outside_prefix"`
+
+	CarrierSelection []string `yaml:"carrier_selection,single"`
+	TechPrefixes     []string `yaml:"tech_prefixes,single"`
 }
 
 // home makes the dialling plan.
@@ -31,7 +34,8 @@ func (c *compiler) home() {
 		first = s
 		h := s.y.Home
 		p, err := number.Compile(number.Home{Country: h.Country, International: h.International, National: h.National,
-			Extensions: h.Extensions, Emergency: h.Emergency, OutsidePrefix: h.OutsidePrefix}, c.data)
+			Extensions: h.Extensions, Emergency: h.Emergency, OutsidePrefix: h.OutsidePrefix,
+			CarrierSelection: h.CarrierSelection, TechPrefixes: h.TechPrefixes}, c.data)
 		if err != nil {
 			c.problem("home", "", "%v", err)
 			continue

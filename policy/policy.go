@@ -101,6 +101,14 @@ func (s *Set) Judge(a *call.Attempt) call.Decision {
 	if a.Emergency() {
 		return call.Decision{}
 	}
+	d := s.judge(a)
+	if a.To.Other != nil {
+		d = s.judgeOther(a, d)
+	}
+	return d
+}
+
+func (s *Set) judge(a *call.Attempt) call.Decision {
 	on := methodOf(a.Method)
 	d := s.places.judge(a, on)
 	for i := range s.files {

@@ -50,19 +50,14 @@ func (p *Plan) prefixed(d []byte, in Context, steps *[]string) (first Number) {
 			}
 		}
 	}
-	if p.code == 0 {
+	if p.code == 0 || first.Kind != call.Invalid { // 00… is no national number, even where the trunk prefix is 0
 		return first
 	}
 	if rest, found := cut(d, p.national); found && p.national != "" {
-		if first.Kind != call.Invalid { // 00… where the trunk prefix is 0
-			if n := p.join(p.codeText, rest, nil); !n.exists() {
-				return first
-			}
-		}
 		step(steps, "national prefix ", p.national, ", country code ", p.codeText)
 		return p.join(p.codeText, rest, steps)
 	}
-	if p.optional && len(d) > 4 && first.Kind == call.Invalid {
+	if p.optional && len(d) > 4 {
 		if n := p.join(p.codeText, d, nil); n.exists() || in == Dialled {
 			step(steps, "national number, country code ", p.codeText)
 			return p.join(p.codeText, d, steps)
