@@ -346,6 +346,9 @@ func (k *checker) home() {
 	case h.Country != "" && !reviewed && !set:
 		k.warning("home.country", "check them and write home.emergency", "home.emergency is not set; the emergency numbers of %s come from the numbering data and were not reviewed", h.Country)
 	}
+	if _, err := h.Zone(); err != nil {
+		k.problem("home.timezone", "", "home.timezone: %v", err)
+	}
 	if _, err := number.Compile(h.Number(), number.Builtin()); err != nil {
 		text := strings.TrimPrefix(err.Error(), "home: ")
 		for part := range strings.SplitSeq(text, "; ") {

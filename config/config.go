@@ -188,6 +188,7 @@ type Home struct {
 	Extensions    string   `yaml:"extensions"`
 	Emergency     []string `yaml:"emergency,single"`
 	OutsidePrefix string   `yaml:"outside_prefix"`
+	Timezone      string   `yaml:"timezone"`       // IANA name; see [Home.Zone]
 	Numbers       []string `yaml:"numbers,single"` // prefixes of our own numbers
 }
 
