@@ -41,6 +41,12 @@ type Options struct {
 	Plan *number.Plan
 	// Now is when expired entries are looked for; zero looks for none.
 	Now time.Time
+	// ReadFile reads the files of `lists:`; who gives it need not return more
+	// than MaxListFile+1 bytes. Without it a list file is a problem.
+	ReadFile func(path string) ([]byte, error)
+	// Last is the policy in force: a list file that cannot be read or is wrong
+	// keeps what Last had of it, with a warning.
+	Last *Set
 }
 
 // Caps on one policy. Beyond them it is a mistake, not a policy.
@@ -66,6 +72,7 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 		c.read(f)
 	}
 	c.home()
+	c.lists()
 	c.override()
 	c.compile()
 	c.countries()
@@ -74,7 +81,13 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 		fmt.Fprintf(digest, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))
 		digest.Write(f.Data)
 	}
+	for _, l := range c.set.lists {
+		if l.file != "" {
+			fmt.Fprintf(digest, "list %s %s\n", l.name, l.version)
+		}
+	}
 	c.set.revision = hex.EncodeToString(digest.Sum(nil))[:12]
+	c.set.bind()
 	c.ps.Sort()
 	if c.ps.Err() != nil {
 		return nil, c.ps
@@ -92,6 +105,7 @@ type compiler struct {
 	order []*entry
 	ps    strictyaml.Problems
 	cur   *source // whose problems are written
+	named map[string]*namedList
 }
 
 type source struct {
@@ -241,7 +255,7 @@ func (c *compiler) compile() {
 			info.Limit, info.Description, info.On, info.Why = true, e.limit.Description, e.limit.On, e.limit.Why
 			info.told(e.limit.Then, e.limit.Severity)
 			if l := c.limit(e.path, e.limit); !mode.off {
-				c.set.limits = append(c.set.limits, l)
+				c.set.counted = append(c.set.counted, l)
 			}
 			if limits++; limits == maxLimits+1 {
 				c.problem(e.path, "", "more than %d limits", maxLimits)

@@ -13,7 +13,7 @@ type fileYAML struct {
 	Countries  *countriesYAML      `yaml:"countries"`
 	Rules      []ruleYAML          `yaml:"rules"`
 	Limits     []limitYAML         `yaml:"limits"`
-	Lists      strictyaml.Reserved `yaml:"lists" hint:"write the values into match: of the rules"`
+	Lists      map[string]listYAML `yaml:"lists"`
 	Exceptions strictyaml.Reserved `yaml:"exceptions" hint:"override the rule: a rule in your file with the id of a pack's rule replaces it"`
 	Detectors  strictyaml.Reserved `yaml:"detectors" hint:"fraud detectors come with a later version; remove the key"`
 	Tests      strictyaml.Reserved `yaml:"tests" hint:"policy tests come with a later version; remove the key"`

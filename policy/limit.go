@@ -38,13 +38,32 @@ type Limit struct {
 // keyNames are what limits can count by.
 var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "register.user"}
 
-func (c *compiler) limit(at string, y *limitYAML) Limit {
+// counted is a limit and what it counts.
+type counted struct {
+	Limit
+	match   matcher
+	expires time.Time
+}
+
+// holds reports whether the limit counts a request.
+func (l *counted) holds(a *call.Attempt, s *Set) bool {
+	return l.match.holds(a, s.lists) && (l.expires.IsZero() || a.At.Before(l.expires))
+}
+
+// bind makes the limits that are handed out: their Match asks this Set.
+func (s *Set) bind() {
+	s.limits = make([]Limit, len(s.counted))
+	for i := range s.counted {
+		l := &s.counted[i]
+		s.limits[i] = l.Limit
+		s.limits[i].Match = func(a *call.Attempt) bool { return l.holds(a, s) }
+	}
+}
+
+func (c *compiler) limit(at string, y *limitYAML) counted {
 	l := Limit{ID: y.ID, Key: y.Key, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
 	m := c.matcher(at, y.On, &y.Match)
-	if y.Expires.IsZero() {
-		l.Match = m.holds
-	} else {
-		l.Match = func(a *call.Attempt) bool { return a.At.Before(y.Expires) && m.holds(a) }
+	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}
 	for i, k := range y.Key {
@@ -106,7 +125,7 @@ func (c *compiler) limit(at string, y *limitYAML) Limit {
 	if l.Reason = y.Why; strings.Contains(y.Why, "{") {
 		c.problem(at+".why", "the key and the count are part of every such alert", "placeholders are for rules only")
 	}
-	return l
+	return counted{l, m, y.Expires}
 }
 
 // actions that a rule may give its alerts: those that name what a request was,

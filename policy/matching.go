@@ -6,13 +6,14 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 var transports = []string{"udp", "tcp", "tls", "ws", "wss"}
 
 func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
-	m := matcher{peers: y.Peer, users: y.User, stranger: y.Stranger, registered: y.Registered, diverted: y.Diverted}
+	m := matcher{peers: y.Peer, stranger: y.Stranger, registered: y.Registered, diverted: y.Diverted, transferred: y.Transferred}
 	for i, name := range on {
 		bit, ok := methodNames[name]
 		switch {
@@ -55,40 +56,125 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 			}
 		}
 		m.country = c.countryCodes(at+".source.country", y.Source.Country, false)
+		for i, n := range y.Source.ASN {
+			if n == 0 || n > 1<<32-1 {
+				c.problem(at+item(".source.asn", i), "", "%d is no number of a network", n)
+			}
+		}
+		m.asn = y.Source.ASN
+		m.sourceLists = c.uses(at+".source.list", y.Source.List, CIDRs, Countries)
 	}
-	if len(y.UserAgent) > 0 {
-		all := make([]string, len(y.UserAgent))
-		for i, r := range y.UserAgent {
-			all[i] = r.text
-		}
-		agents, err := compileAgents(all)
-		if err != nil {
-			c.problem(at+".user_agent", "", "user_agent: %v", err)
-		} else {
-			m.agent = agents
+	m.users, m.userLists = c.names(at+".user", y.User)
+	m.agent, m.agentLists = c.agents(at+".user_agent", y.UserAgent)
+	for _, h := range y.Hours {
+		if h.h.zone != nil {
+			m.hours = append(m.hours, h.h)
 		}
 	}
-	// An empty list matches nothing, which nobody means.
-	for _, e := range []struct {
-		key   string
-		empty bool
-	}{
-		{".direction", y.Direction != nil && len(y.Direction) == 0}, {".peer", y.Peer != nil && len(y.Peer) == 0},
-		{".user", y.User != nil && len(y.User) == 0}, {".user_agent", y.UserAgent != nil && len(y.UserAgent) == 0},
-		{".transport", y.Transport != nil && len(y.Transport) == 0},
-	} {
-		if e.empty {
-			c.problem(at+e.key, "leave the key out to match all", "the list is empty")
-		}
+	if len(y.Hours) > maxHours {
+		c.problem(at+".hours", "", "more than %d times of the week", maxHours)
+	}
+	m.size = c.size(at+".size", y.Size)
+	m.content = c.content(at+".content_type", y.ContentType)
+	c.noneEmpty(at, map[string]int{
+		"direction": lenOf(y.Direction), "peer": lenOf(y.Peer), "transport": lenOf(y.Transport), "hours": lenOf(y.Hours),
+		"size": lenOf(y.Size), "content_type": lenOf(y.ContentType),
+	})
+	if s := y.Source; s != nil {
+		c.noneEmpty(at+".source", map[string]int{"cidr": lenOf(s.CIDR), "country": lenOf(s.Country), "asn": lenOf(s.ASN), "list": lenOf(s.List)})
 	}
 	return m
+}
+
+const maxHours = 32
+
+// lenOf is the length of a list in the file, -1 when the key is not there.
+func lenOf[T any](list []T) int {
+	if list == nil {
+		return -1
+	}
+	return len(list)
+}
+
+// noneEmpty reports empty lists: they match nothing, which nobody means.
+func (c *compiler) noneEmpty(at string, keys map[string]int) {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if keys[key] == 0 {
+			c.problem(at+"."+key, "leave the key out to match all", "the list is empty")
+		}
+	}
+}
+
+// uses finds lists by name and checks that they are of a kind that can be
+// asked here.
+func (c *compiler) uses(at string, names []string, kinds ...ListKind) (out []int) {
+	for i, name := range names {
+		n := c.named[name]
+		if n == nil {
+			hint := "write it under lists:"
+			if best := strictyaml.Nearest(name, slices.Sorted(maps.Keys(c.named))); best != "" {
+				hint = "did you mean " + best + "?"
+			}
+			c.problem(item(at, i), hint, "there is no list %q", name)
+			continue
+		}
+		n.used = true
+		if n.list == nil {
+			continue
+		}
+		if !slices.Contains(kinds, n.list.kind) && n.list.size > 0 {
+			var want []string
+			for _, k := range kinds {
+				want = append(want, k.String())
+			}
+			c.problem(item(at, i), "", "the list %s holds %s; here it can be %s", name, n.list.kind, strings.Join(want, " or "))
+		}
+		out = append(out, slices.Index(c.set.lists, n.list))
+	}
+	return out
+}
+
+func (c *compiler) names(at string, y *namesYAML) (names []string, lists []int) {
+	if y == nil {
+		return nil, nil
+	}
+	if y.Names != nil && len(y.Names) == 0 || y.List != nil && len(y.List) == 0 {
+		c.problem(at, "leave the key out to match all", "the list is empty")
+	}
+	return y.Names, c.uses(at+".list", y.List, Texts, Numbers, Regexes)
+}
+
+func (c *compiler) agents(at string, y *agentsYAML) (*agents, []int) {
+	switch {
+	case y == nil:
+		return nil, nil
+	case y.List != nil:
+		if len(y.List) == 0 {
+			c.problem(at, "leave the key out to match all", "the list is empty")
+		}
+		return nil, c.uses(at+".list", y.List, Regexes, Texts)
+	case len(y.Exprs) == 0:
+		c.problem(at, "leave the key out to match all", "the list is empty")
+		return nil, nil
+	}
+	all := make([]string, len(y.Exprs))
+	for i, r := range y.Exprs {
+		if all[i] = r.text; r.text == "" {
+			return nil, nil // reported
+		}
+	}
+	out, err := compileAgents(all)
+	if err != nil {
+		c.problem(at, "", "user_agent: %v", err)
+	}
+	return out, nil
 }
 
 func (c *compiler) party(at string, y *partyYAML) *party {
 	if y == nil {
 		return nil
 	}
-	p := &party{international: y.International, own: y.Own, countries: c.countryCodes(at+".country", y.Country, true)}
+	p := &party{international: y.International, valid: y.Valid, own: y.Own, regions: y.Region, countries: c.countryCodes(at+".country", y.Country, true)}
 	for i, name := range y.Class {
 		if !slices.Contains(number.Classes(), name) {
 			c.unknown(at+item(".class", i), "class", name, number.Classes())
@@ -107,8 +193,11 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	if p.own != nil && strings.HasSuffix(at, ".to") {
 		c.problem(at+".own", "write it under from", "own is asked of the caller: somebody outside who claims one of our own numbers")
 	}
-	if p.own == nil && p.international == nil && len(p.countries) == 0 && len(p.classes) == 0 && len(p.prefixes) == 0 {
-		c.problem(at, "name a country, class or prefix, or leave the key out", "nothing to match")
+	p.lists = c.uses(at+".list", y.List, Numbers, Prefixes, Countries, Texts)
+	c.noneEmpty(at, map[string]int{"country": lenOf(y.Country), "region": lenOf(y.Region), "class": lenOf(y.Class),
+		"prefix": lenOf(y.Prefix), "list": lenOf(y.List)})
+	if p.own == nil && p.international == nil && p.valid == nil && y.Country == nil && y.Region == nil && y.Class == nil && y.Prefix == nil && y.List == nil {
+		c.problem(at, "name a country, class, prefix or list, or leave the key out", "nothing to match")
 	}
 	return p
 }

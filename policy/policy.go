@@ -37,8 +37,10 @@ type Set struct {
 	plan     *number.Plan
 	places   places
 	files    []ruleFile
-	limits   []Limit
+	counted  []counted
+	limits   []Limit // of counted, bound to this Set
 	rules    []RuleInfo
+	lists    []*List // by name
 }
 
 // ruleFile is the rules of one file in their order.
@@ -90,6 +92,9 @@ func (s *Set) Plan() *number.Plan { return s.plan }
 // Limits are the compiled `limits:` in their order, for the counting engine.
 func (s *Set) Limits() []Limit { return s.limits }
 
+// Lists are the `lists:`, by name.
+func (s *Set) Lists() []*List { return s.lists }
+
 // Rules lists all rules and limits in the order of the files.
 func (s *Set) Rules() []RuleInfo { return s.rules }
 
@@ -117,17 +122,17 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 			continue
 		}
 		for _, r := range f.rules {
-			if !r.match.holds(a) || !r.expires.IsZero() && !a.At.Before(r.expires) {
+			if !r.match.holds(a, s.lists) || !r.expires.IsZero() && !a.At.Before(r.expires) {
 				continue
 			}
 			d.Trace = append(d.Trace, r.id)
 			if r.flag || r.shadow {
-				d.Also = append(d.Also, r.decide(a))
+				d.Also = append(d.Also, r.decide(a, s.lists))
 				continue
 			}
 			if r.verdict > d.Verdict {
 				trace, also := d.Trace, d.Also
-				d = r.decide(a)
+				d = r.decide(a, s.lists)
 				d.Trace, d.Also = trace, also
 			}
 			break
@@ -137,9 +142,9 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 }
 
 // decide makes the decision of a rule that matched.
-func (r *rule) decide(a *call.Attempt) call.Decision {
+func (r *rule) decide(a *call.Attempt, ls []*List) call.Decision {
 	d := call.Decision{Verdict: r.verdict, Status: r.status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
-		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
+		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a, ls), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
 	switch {
 	case d.Action != "" || r.verdict == call.Allow:
 	case r.flag:

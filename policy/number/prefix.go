@@ -1,0 +1,36 @@
+package number
+
+// Prefix reads the beginning of public numbers as people write it: "+1876",
+// "00 1876" or "0899" after the trunk prefix of home, with separators or
+// without. bare says what digits without any of these are: the country code
+// and what follows it, or no prefix at all.
+func (p *Plan) Prefix(text string, bare bool) (canonical string, ok bool) {
+	var s spelt
+	if !spell(text, &s) {
+		return "", false
+	}
+	d := s.digits()
+	switch {
+	case s.plus || bare:
+	default:
+		rest, found := d, false
+		for _, prefix := range p.international {
+			if rest, found = cut(d, prefix); found {
+				break
+			}
+		}
+		if !found && p.code != 0 {
+			if rest, found = cut(d, p.national); found {
+				rest = append([]byte(p.codeText), rest...)
+			}
+		}
+		if !found {
+			return "", false
+		}
+		d = rest
+	}
+	if len(d) == 0 || len(d) > MaxDigits || d[0] == '0' {
+		return "", false
+	}
+	return "+" + string(d), true
+}
