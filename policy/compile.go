@@ -81,12 +81,8 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 		fmt.Fprintf(digest, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))
 		digest.Write(f.Data)
 	}
-	for _, l := range c.set.lists {
-		if l.file != "" {
-			fmt.Fprintf(digest, "list %s %s\n", l.name, l.version)
-		}
-	}
-	c.set.revision = hex.EncodeToString(digest.Sum(nil))[:12]
+	c.set.base = hex.EncodeToString(digest.Sum(nil))
+	c.set.revision = revision(c.set.base, c.set.lists)
 	c.set.bind()
 	c.ps.Sort()
 	if c.ps.Err() != nil {

@@ -110,7 +110,7 @@ func (c *compiler) lists() {
 // list makes one list. What is wrong with it is reported; the list is there
 // all the same, so that those who use it are checked too.
 func (c *compiler) list(name string, n *namedList) *List {
-	y, at := n.yaml, n.path
+	y, at, before := n.yaml, n.path, len(c.ps)
 	l := &List{name: name}
 	kind, known := kindOf(y.Kind)
 	if y.Kind != "" && !known {
@@ -136,6 +136,9 @@ func (c *compiler) list(name string, n *namedList) *List {
 		}
 		b := c.builder(kind, y.Bare)
 		for i, v := range y.Values {
+			if v == "" && c.reported(c.cur.pos.At(item(y.inline, i))) {
+				continue
+			}
 			if err := b.add(v); err != nil {
 				c.problem(item(y.inline, i), err.hint, "%s", err.text)
 			}
@@ -152,7 +155,7 @@ func (c *compiler) list(name string, n *namedList) *List {
 		l.file = besides(c.cur.Name, y.File)
 		l = c.listFile(l, kind, n)
 	}
-	if l.size == 0 && known && !c.reported(y.Pos) {
+	if l.size == 0 && known && len(c.ps) == before {
 		c.warn(at, "", "the list %s is empty", name)
 	}
 	return l

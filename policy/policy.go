@@ -34,6 +34,7 @@ import (
 // Set is a compiled policy.
 type Set struct {
 	revision string
+	base     string // digest of the files, without the lists they name
 	plan     *number.Plan
 	places   places
 	files    []ruleFile
@@ -83,7 +84,8 @@ type RuleInfo struct {
 // Name implements the guard.
 func (s *Set) Name() string { return "policy" }
 
-// Revision names exactly this policy: a digest of all its files.
+// Revision names exactly this policy: a digest of all its files, those of
+// lists among them.
 func (s *Set) Revision() string { return s.revision }
 
 // Plan is the dialling plan: that of the options, else the files' `home:`.

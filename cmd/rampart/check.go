@@ -203,7 +203,7 @@ func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]by
 		}
 		sources = append(sources, policy.Source{Name: file, Data: data})
 	}
-	set, more := policy.Compile(sources, policy.Options{Plan: plan, Now: now})
+	set, more := policy.Compile(sources, policy.Options{Plan: plan, Now: now, ReadFile: read})
 	if ps = append(ps, more...); ps.Err() != nil {
 		set = nil
 	}
