@@ -296,7 +296,7 @@ func TestAMillionPrefixes(t *testing.T) {
 		t.Fatal(l.Len())
 	}
 	hits := 0
-	for range 200_000 {
+	for range 50_000 {
 		n, in := digits(4+r.IntN(12)), false
 		for i := 2; i <= len(n); i++ {
 			in = in || want[n[:i]]
@@ -308,7 +308,7 @@ func TestAMillionPrefixes(t *testing.T) {
 			hits++
 		}
 	}
-	if hits < 1000 {
+	if hits < 500 {
 		t.Fatalf("only %d hits", hits)
 	}
 	if n := testing.AllocsPerRun(1000, func() { l.Has("+18765550100") }); n != 0 {

@@ -6,12 +6,12 @@ package number
 // and what follows it, or no prefix at all.
 func (p *Plan) Prefix(text string, bare bool) (canonical string, ok bool) {
 	var s spelt
-	if !spell(text, &s) {
+	if !spell(text, &s) || !s.plain() {
 		return "", false
 	}
 	d := s.digits()
 	switch {
-	case s.plus || bare:
+	case s.plus == 0 || bare:
 	default:
 		rest, found := d, false
 		for _, prefix := range p.international {
