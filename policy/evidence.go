@@ -58,6 +58,10 @@ func (m *matcher) evidence(a *call.Attempt, ls []*List) (out []call.Evidence) {
 			return
 		}
 		add(name+".number", x.Number, nil)
+		if p.kinds != 0 {
+			add(name+".kind", x.Kind.String(), nil)
+			add(name+".user", x.User, nil)
+		}
 		if p.countries != nil {
 			add(name+".country", x.Country, nil)
 		}

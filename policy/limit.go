@@ -13,8 +13,8 @@ import (
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
-// Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent and
-// Failures is set. It has the fields of ratelimit.Limit, so that one converts
+// Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent,
+// Failures and Distinct is set. It has the fields of ratelimit.Limit, so that one converts
 // into the other; the engine that counts is told everything it needs.
 type Limit struct {
 	ID    string
@@ -25,6 +25,8 @@ type Limit struct {
 	Burst      int           // requests at once
 	Concurrent int           // calls at a time
 	Failures   int           // failed attempts …
+	Distinct   int           // different values …
+	Of         string        // … of this, one of distinctNames
 	Over       time.Duration // … within this time
 
 	Verdict  call.Verdict // Reject or Drop
@@ -103,14 +105,22 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		if l.Failures = *y.Failures; l.Failures < 1 {
 			c.problem(at+".failures", "", "failures must be 1 or more")
 		}
+	}
+	if y.Distinct != nil {
+		kinds++
+		c.distinct(at, y, &m, &l)
+	} else if y.Of != "" {
+		c.problem(at+".of", "add distinct: 20", "of without distinct")
+	}
+	if y.Failures != nil || y.Distinct != nil {
 		if y.Over < time.Second || y.Over > 7*24*time.Hour {
-			c.problem(at+".over", "add over: 5m", "failures are counted over: a time from 1s to 7d")
+			c.problem(at+".over", "add over: 5m", "this is counted over: a time from 1s to 7d")
 		}
 	} else if y.Over != 0 {
-		c.problem(at+".over", "add failures: 10", "over without failures")
+		c.problem(at+".over", "add failures: 10", "over without failures or distinct")
 	}
 	if kinds != 1 {
-		c.problem(at, "write rate: and burst:, or concurrent:, or failures: and over:", "limit %s must say one of rate, concurrent, failures", y.ID)
+		c.problem(at, "write rate: and burst:, or concurrent:, or failures: and over:, or distinct:, of: and over:", "limit %s must say one of rate, concurrent, failures, distinct", y.ID)
 	}
 	if y.Then != nil {
 		l.Verdict, l.Status = y.Then.verdict, y.Then.status
@@ -164,6 +174,8 @@ type limitYAML struct {
 	Burst       *int                `yaml:"burst"`
 	Concurrent  *int                `yaml:"concurrent"`
 	Failures    *int                `yaml:"failures"`
+	Distinct    *int                `yaml:"distinct"`
+	Of          string              `yaml:"of"`
 	Over        time.Duration       `yaml:"over"`
 	Then        *thenYAML           `yaml:"then,required"`
 	Mode        modeYAML            `yaml:"mode"`

@@ -88,6 +88,7 @@ type party struct {
 	international *bool
 	valid         *bool
 	own           *bool
+	kinds         uint8 // bits by call.NumberKind; 0: any
 }
 
 func (m *matcher) holds(a *call.Attempt, ls []*List) bool {
@@ -183,6 +184,7 @@ func (p *party) holds(x *call.Party, ls []*List) bool {
 	return (p.international == nil || *p.international == (x.Kind == call.International)) &&
 		(p.valid == nil || *p.valid == (x.Kind != call.Invalid)) &&
 		(p.own == nil || *p.own == x.Own) &&
+		(p.kinds == 0 || p.kinds&(1<<x.Kind) != 0) &&
 		(p.countries == nil || x.Country != "" && slices.Contains(p.countries, x.Country)) &&
 		(p.regions == nil || x.Region != "" && slices.Contains(p.regions, x.Region)) &&
 		(p.classes == nil || x.Class != "" && slices.Contains(p.classes, x.Class)) &&
@@ -236,6 +238,7 @@ type partyYAML struct {
 	International *bool       `yaml:"international"`
 	Valid         *bool       `yaml:"valid"`
 	Own           *bool       `yaml:"own"`
+	Kind          []string    `yaml:"kind,single"`
 }
 
 type sourceYAML struct {

@@ -180,7 +180,7 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 			c.unknown(at+item(".class", i), "class", name, number.Classes())
 		}
 	}
-	p.classes = y.Class
+	p.classes, p.kinds = y.Class, c.kinds(at+".kind", y.Kind)
 	for i, pl := range y.Prefix {
 		if pl.text == "" {
 			continue // reported
@@ -196,7 +196,7 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	p.lists = c.uses(at+".list", y.List, Numbers, Prefixes, Countries, Texts)
 	c.noneEmpty(at, map[string]int{"country": lenOf(y.Country), "region": lenOf(y.Region), "class": lenOf(y.Class),
 		"prefix": lenOf(y.Prefix), "list": lenOf(y.List)})
-	if p.own == nil && p.international == nil && p.valid == nil && y.Country == nil && y.Region == nil && y.Class == nil && y.Prefix == nil && y.List == nil {
+	if p.own == nil && p.international == nil && p.valid == nil && y.Kind == nil && y.Country == nil && y.Region == nil && y.Class == nil && y.Prefix == nil && y.List == nil {
 		c.problem(at, "name a country, class, prefix or list, or leave the key out", "nothing to match")
 	}
 	return p

@@ -13,8 +13,8 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
-// Limit is one rule that counts. Exactly one of Rate, Concurrent and Failures
-// is set.
+// Limit is one rule that counts. Exactly one of Rate, Concurrent, Failures and
+// Distinct is set.
 type Limit struct {
 	ID    string
 	Match func(*call.Attempt) bool // which requests are counted
@@ -28,7 +28,9 @@ type Limit struct {
 	Burst      int           // requests at once
 	Concurrent int           // calls at a time
 	Failures   int           // failed attempts …
-	Over       time.Duration // … within this time of the first
+	Distinct   int           // different values …
+	Of         string        // … of this: to, to.prefix, to.country, from, user, …; see distinctNames
+	Over       time.Duration // … within this time: of the first failure; the last, of values
 
 	Verdict  call.Verdict // Reject or Drop
 	Status   int          // of a Reject
@@ -58,20 +60,22 @@ func PeerLimits(name string, calls int, cps float64) []Limit {
 // check refuses limits that could not be counted.
 func (l *Limit) check() error {
 	kinds := 0
-	for _, set := range []bool{l.Rate != 0, l.Concurrent != 0, l.Failures != 0} {
+	for _, set := range []bool{l.Rate != 0, l.Concurrent != 0, l.Failures != 0, l.Distinct != 0} {
 		if set {
 			kinds++
 		}
 	}
 	switch {
 	case l.ID == "" || l.Match == nil || kinds != 1:
-		return fmt.Errorf("limit %q: needs an id, a match and one of rate, concurrent, failures", l.ID)
+		return fmt.Errorf("limit %q: needs an id, a match and one of rate, concurrent, failures, distinct", l.ID)
 	case l.Verdict != call.Reject && l.Verdict != call.Drop, l.Verdict == call.Reject && (l.Status < 400 || l.Status > 699):
 		return fmt.Errorf("limit %s: rejects with a status of 400 to 699, or drops", l.ID)
 	case l.Rate != 0 && !(l.Rate >= 1e-5 && l.Rate <= 1e9 && l.Burst >= 1 && l.Burst <= 1_000_000):
 		return fmt.Errorf("limit %s: rate %v/s with a burst of %d", l.ID, l.Rate, l.Burst)
 	case l.Concurrent < 0, l.Failures < 0, l.Failures > 0 && l.Over <= 0:
 		return fmt.Errorf("limit %s: concurrent %d, failures %d over %s", l.ID, l.Concurrent, l.Failures, l.Over)
+	case l.Distinct < 0, l.Distinct > maxDistinct, l.Distinct > 0 && l.Over <= 0, l.Distinct > 0 && !slices.Contains(distinctNames, l.Of):
+		return fmt.Errorf("limit %s: distinct %d of %q over %s", l.ID, l.Distinct, l.Of, l.Over)
 	}
 	for _, k := range l.Key {
 		if _, ok := keyParts[k]; !ok {
@@ -215,6 +219,8 @@ func (l *limit) threshold() string {
 		return strconv.Itoa(l.Concurrent) + " calls"
 	case l.Failures > 0:
 		return strconv.Itoa(l.Failures) + " failures in " + l.Over.String()
+	case l.Distinct > 0:
+		return strconv.Itoa(l.Distinct) + " different " + l.Of + " in " + l.Over.String()
 	}
 	return strconv.FormatFloat(l.Rate, 'g', 4, 64) + "/s, burst " + strconv.Itoa(l.Burst)
 }

@@ -36,6 +36,9 @@ type Caps struct {
 	Keys  int // keys of rates and of failures: 65536; 32 bytes each, three tables
 	Peers int // peers with a rate of their own: 4096
 	Calls int // calls that are counted at a time: 100000; beyond it new ones are refused
+	// Values that are counted by being different: 131072, 16 to 32 bytes each
+	// and about 100 for each key. One limit and key have at most 10000.
+	Values int
 }
 
 func (c Caps) defaults() Caps {
@@ -47,6 +50,7 @@ func (c Caps) defaults() Caps {
 	def(&c.Keys, 65_536)
 	def(&c.Peers, 4096)
 	def(&c.Calls, 100_000)
+	def(&c.Values, 131_072)
 	return c
 }
 
@@ -72,6 +76,7 @@ type counts struct {
 	retries  *table // attempts that may come back with credentials
 	shared   shared
 	calls    gauges
+	values   sets
 }
 
 // New makes an engine. The error names the limit that cannot be counted.
@@ -81,6 +86,7 @@ func New(limits []Limit, caps Caps) (*Engine, error) {
 		retries: newTable(caps.Keys)}
 	c.shared.limiters = map[sharedKey]*rate.Limiter{}
 	c.calls.init(caps.Calls)
+	c.values.init(caps.Values)
 	return (&Engine{counts: c}).With(limits)
 }
 
@@ -101,6 +107,9 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 			x.parts = append(x.parts, keyParts[k])
 			writeText(&h, k)
 		}
+		if l.Distinct > 0 {
+			writeText(&h, "of "+l.Of)
+		}
 		x.salt = h.Sum64()
 		if l.Rate > 0 {
 			x.every = max(1, int64(float64(time.Second)/l.Rate))
@@ -108,12 +117,12 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 		switch {
 		case l.Failures > 0:
 			x.order = 0
-		case l.Rate > 0 && !x.shared():
-			x.order = 1
-		case l.Rate > 0:
+		case l.Concurrent > 0:
+			x.order = 3
+		case x.shared():
 			x.order = 2
 		default:
-			x.order = 3
+			x.order = 1
 		}
 		ls = append(ls, x)
 	}
@@ -132,10 +141,11 @@ func (e *Engine) Name() string { return "limits" }
 
 // Judge counts a request and refuses what is too much. It abstains otherwise.
 //
-// Limits are asked in this order: failures, rates of single senders, shared
-// rates, calls. Once one has refused, the shared ones are not asked, so that
-// somebody who is over his own budget does not use up everybody's; a refused
-// call is not counted as a call in progress. Shadow refusals are in Also.
+// Limits are asked in this order: failures, rates and different values of
+// single senders, shared ones, calls. Once one has refused, the shared ones are
+// not asked, so that somebody who is over his own budget does not use up
+// everybody's; a refused call is not counted as a call in progress. Shadow
+// refusals are in Also.
 //
 // An attempt that answers a challenge is the same attempt as the one that was
 // challenged, and further passes of a call are the same call: both are counted
@@ -201,6 +211,15 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Dec
 			counted = true
 			if ok, wait := e.takeRate(l, key, a, now, known); !ok {
 				refuse(l, "wait_ms", time.Duration(wait).Milliseconds(), time.Duration(wait))
+			}
+		case l.Distinct > 0:
+			if route || a.Pass > 1 && !slices.Contains(l.parts, peer) {
+				continue // of the call, not of its passes
+			}
+			if value, ok := l.value(e.seed, a); ok {
+				if n, ok, wait := e.values.add(key, value, now, int64(l.Over), l.Distinct, known); !ok {
+					refuse(l, l.Of+".different", n, wait)
+				}
 			}
 		case a.ID != "":
 			if n, ok := e.calls.fits(l, key, a.ID); !ok {
@@ -316,12 +335,13 @@ type Stats struct {
 	RateKeys, FailureKeys int // live ones
 	Capacity              int // keys each of the two has room for
 	Calls                 int // that are counted
+	Values                int // that are counted by being different
 }
 
 // Stats walks the tables; ask at most a few times a minute.
 func (e *Engine) Stats(now time.Time) Stats {
 	return Stats{RateKeys: e.rates.live(now.UnixNano()), FailureKeys: e.failures.live(now.UnixNano()),
-		Capacity: e.rates.cap(), Calls: e.calls.count()}
+		Capacity: e.rates.cap(), Calls: e.calls.count(), Values: e.values.count()}
 }
 
 // shared holds the budgets that many use together: few, named in the

@@ -61,6 +61,9 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if a.Method == "INVITE" && g.trusts(id.kind, id.name()) {
 		a.Diversion = g.divertedBy(r, a.At)
 	}
+	if a.Method == "INVITE" {
+		a.Transferred = transferred(r)
+	}
 	if from := aorOf(r.From().URI); id.has(from) {
 		a.User = from.user
 	}

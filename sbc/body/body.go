@@ -44,7 +44,8 @@ func malformed(format string, args ...any) *Error {
 
 // Part is one leaf of a body.
 type Part struct {
-	Type        string // lower case, without parameters
+	Type        string // lower case, without parameters; "" when nobody here can read it
+	Named       string // what it calls itself, readable or not
 	Params      map[string]string
 	Disposition string // lower case; "" when not given
 	Required    bool   // the receiver must understand it (RFC 3261 §20.11)
@@ -149,6 +150,7 @@ func (s *splitter) part(p *multipart.Part, depth int) error {
 		s.to.SDP = content
 		return nil
 	}
+	leaf.Named = leaf.Type
 	if !plain {
 		leaf.Type = "" // nobody here can read it, whatever it is called
 	}

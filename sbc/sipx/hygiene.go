@@ -473,7 +473,7 @@ func (r *Request) Attempt() *call.Attempt {
 		To:     call.Party{User: userOf(u), Host: u.Host, Display: to.Display},
 
 		SIPCallID: r.CallID(), RequestURI: u.String(), UserAgent: r.UserAgent(),
-		Hops: r.MaxForwards(), Size: r.Size, Expires: -1,
+		Hops: r.MaxForwards(), Size: r.Size, Expires: -1, ContentTypes: r.contentTypes(),
 	}
 	if v := r.Header("Expires"); v != "" {
 		if n, err := strconv.Atoi(v); err == nil {

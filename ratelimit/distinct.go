@@ -1,0 +1,208 @@
+package ratelimit
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// Counting different values: how many numbers a user called, how many users an
+// address registered, within a time. The window slides: a value counts from
+// when it was last let through, so the count is exact at every moment. What is
+// refused is not remembered.
+
+// maxDistinct is how many values one key can have: each request looks through
+// those of its key.
+const maxDistinct = 10_000
+
+// rangeDigits are left off a number for the range that it is in.
+const rangeDigits = 4
+
+// distinctNames are what of a request can be counted by being different.
+var distinctNames = []string{"to", "to.prefix", "to.country", "from", "from.prefix", "from.country", "user", "register.user", "source.ip"}
+
+// value hashes what of a request has to be different. ok is false when the
+// request has no such value: then it is not counted.
+func (l *limit) value(seed maphash.Seed, a *call.Attempt) (value uint64, ok bool) {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	switch l.Of {
+	case "to":
+		ok = writeParty(&h, &a.To)
+	case "to.prefix":
+		ok = writeSome(&h, rangeOf(a.To.E164()))
+	case "to.country":
+		ok = writeSome(&h, a.To.Country)
+	case "from":
+		ok = writeParty(&h, &a.From)
+	case "from.prefix":
+		ok = writeSome(&h, rangeOf(a.From.E164()))
+	case "from.country":
+		ok = writeSome(&h, a.From.Country)
+	case "user":
+		ok = writeSome(&h, a.User)
+	case "register.user":
+		ok = writeSome(&h, a.RegisterUser)
+	case "source.ip":
+		b := network(a.Source.Addr.Addr(), sourceIP).As16()
+		h.Write(b[:])
+		ok = true
+	}
+	return h.Sum64(), ok
+}
+
+func writeSome(h *maphash.Hash, s string) bool {
+	writeText(h, s)
+	return s != ""
+}
+
+// writeParty writes whom a request names: the canonical number, however it was
+// spelt; without one the user and the domain.
+func writeParty(h *maphash.Hash, p *call.Party) bool {
+	if n := p.E164(); n != "" {
+		writeText(h, n)
+		return true
+	}
+	name := p.Number
+	if name == "" {
+		name = p.User
+	}
+	writeText(h, name)
+	writeText(h, strings.ToLower(p.Host))
+	return name != ""
+}
+
+// rangeOf is a public number without its last digits.
+func rangeOf(number string) string {
+	if len(number) > 2*rangeDigits {
+		return number[:len(number)-rangeDigits]
+	}
+	return number
+}
+
+// sets are the values of each key, at most so many of all keys together. When
+// there is no room the stranger who was silent longest is forgotten, for a
+// known sender then the known one; a stranger is never remembered in place of
+// somebody known, and is refused instead.
+type sets struct {
+	mu     sync.Mutex
+	most   int
+	values int
+	keys   map[uint64]*set
+	oldest [2]set // rings of the sets of strangers and of the known: next is the oldest
+}
+
+// set is the values of one key, and its place in a ring.
+type set struct {
+	key        uint64
+	known      bool
+	seen       []sighting
+	prev, next *set
+}
+
+// sighting is a value and when it was let through last.
+type sighting struct {
+	value uint64
+	at    int64
+}
+
+func (s *sets) init(most int) {
+	s.most, s.keys = most, map[uint64]*set{}
+	for i := range s.oldest {
+		s.oldest[i].prev, s.oldest[i].next = &s.oldest[i], &s.oldest[i]
+	}
+}
+
+// add notes a value of a key, unless it would be the one too many: then ok is
+// false, and wait is the time until it would not be.
+func (s *sets) add(key, value uint64, now, over int64, most int, known bool) (n int, ok bool, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	k := s.keys[key]
+	if k == nil {
+		k = &set{key: key, known: known}
+		s.keys[key] = k
+	} else {
+		k.known = k.known || known
+		s.leave(k)
+	}
+	s.enter(k)
+	defer func() {
+		if len(k.seen) == 0 {
+			s.forget(k)
+		}
+	}()
+	s.expire(k, now, over)
+	first := now
+	for i := range k.seen {
+		if k.seen[i].value == value {
+			k.seen[i].at = now
+			return len(k.seen), true, 0
+		}
+		first = min(first, k.seen[i].at)
+	}
+	if len(k.seen) >= most {
+		return len(k.seen), false, time.Duration(first + over - now)
+	}
+	if s.values >= s.most && !s.room(k) {
+		return len(k.seen), false, time.Duration(over)
+	}
+	k.seen = append(k.seen, sighting{value, now})
+	s.values++
+	return len(k.seen), true, 0
+}
+
+// expire takes out what was seen last before the window.
+func (s *sets) expire(k *set, now, over int64) {
+	left := k.seen[:0]
+	for _, x := range k.seen {
+		if x.at > now { // the clock went back
+			x.at = now
+		}
+		if x.at > now-over {
+			left = append(left, x)
+		}
+	}
+	s.values -= len(k.seen) - len(left)
+	k.seen = left
+}
+
+// room forgets somebody for the sake of k.
+func (s *sets) room(k *set) bool {
+	for i := range s.oldest {
+		if x := s.oldest[i].next; x != &s.oldest[i] && x != k && (i == 0 || k.known) {
+			s.forget(x)
+			return true
+		}
+	}
+	return false
+}
+
+func (s *sets) forget(k *set) {
+	s.leave(k)
+	s.values -= len(k.seen)
+	delete(s.keys, k.key)
+}
+
+func (s *sets) leave(k *set) { k.prev.next, k.next.prev = k.next, k.prev }
+
+// enter puts a set at the young end of its ring.
+func (s *sets) enter(k *set) {
+	ring := &s.oldest[0]
+	if k.known {
+		ring = &s.oldest[1]
+	}
+	k.prev, k.next = ring.prev, ring
+	ring.prev.next, ring.prev = k, k
+}
+
+// count is how many values are remembered: for tests and metrics. Some may be
+// out of their window: they go when their key is asked for, or for want of room.
+func (s *sets) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.values
+}
