@@ -51,6 +51,11 @@ type RouteGuard interface {
 	LeaveRoute(callID, peer string)
 }
 
+// Counting is a guard that tells what it compared, beside its opinion.
+type Counting interface {
+	JudgeCounting(a *call.Attempt) (call.Decision, []call.Count)
+}
+
 // Decide decides one attempt: emergency first, then the guards, cheapest
 // first; the strictest verdict wins. What was decided in shadow, and flags,
 // are in Also.
@@ -60,8 +65,12 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 	}
 	var trace []string
 	var also []call.Decision
+	var counts []call.Count
 	for _, gd := range guards {
 		got := judge(gd, a)
+		if got.Counts != nil {
+			counts = append(got.Counts, counts...)
+		}
 		trace, also = append(trace, got.Trace...), append(also, got.Also...)
 		if got.Shadow { // decided, told, not carried out
 			also = append(also, got)
@@ -77,7 +86,7 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 	if d.Verdict == call.Abstain {
 		d = Fallback(a)
 	}
-	d.Trace, d.Also = trace, also
+	d.Trace, d.Also, d.Counts = trace, also, counts
 	return d
 }
 
@@ -109,6 +118,11 @@ func judge(gd Guard, a *call.Attempt) (d call.Decision) {
 				Action: call.CallFailed, Reason: fmt.Sprint("guard failed: ", p)}
 		}
 	}()
+	if c, ok := gd.(Counting); ok {
+		d, counts := c.JudgeCounting(a)
+		d.Counts = counts
+		return d
+	}
 	return gd.Judge(a)
 }
 

@@ -102,6 +102,7 @@ type Party struct {
 	User    string // user part of the URI as it came, escapes and all
 	Host    string // host part as it came
 	Display string // display name, unquoted
+	Scheme  string // of a URI that is all number: tel or urn; "" for sip and sips
 	// Number is the canonical form: "+" and digits for public numbers, bare
 	// digits for extensions and emergency numbers, "" when Kind is Invalid.
 	Number  string

@@ -110,6 +110,9 @@ type Decision struct {
 	// Verdict abstains) and shadow refusals. They never end a search, so a
 	// guard may have several of them beside its verdict.
 	Also []Decision
+	// Counts is what the limits compared, for explanations; nil where no guard
+	// that counts was asked.
+	Counts []Count
 }
 
 // Permits reports whether the attempt may go on.

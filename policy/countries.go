@@ -24,6 +24,9 @@ type places struct {
 	prefix  trie
 	short   map[string]bool // short numbers that carriers understand
 	version string          // of the numbering data
+	// from is where each entry stands, by place, class or "default": for
+	// explanations.
+	from map[string]string
 }
 
 // judge decides where a call may go. Classes are asked first and nothing in

@@ -10,13 +10,8 @@ import (
 // those who read it another way (call.Party.Other), and keeps the stricter of
 // both opinions. What is flagged of either is told once.
 func (s *Set) judgeOther(a *call.Attempt, d call.Decision) call.Decision {
-	b := *a
-	b.To = *a.To.Other
-	b.To.Other = nil
-	if b.Direction == call.Internal && b.PeerKind != call.PBX {
-		b.Direction = call.Outbound
-	}
-	other := s.judge(&b)
+	b := otherReading(a)
+	other := s.judge(b)
 	trace, also := d.Trace, d.Also
 	if other.Verdict > d.Verdict {
 		d = other
@@ -34,4 +29,15 @@ func (s *Set) judgeOther(a *call.Attempt, d call.Decision) call.Decision {
 	}
 	d.Trace, d.Also = trace, also
 	return d
+}
+
+// otherReading is the attempt with the callee as others read it.
+func otherReading(a *call.Attempt) *call.Attempt {
+	b := *a
+	b.To = *a.To.Other
+	b.To.Other = nil
+	if b.Direction == call.Internal && b.PeerKind != call.PBX {
+		b.Direction = call.Outbound
+	}
+	return &b
 }

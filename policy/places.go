@@ -78,8 +78,10 @@ func (c *compiler) countries() {
 	type said struct {
 		deny bool
 		src  *source
+		at   string // file:line
 	}
 	var def *said
+	where := func(path string) string { return fmt.Sprintf("%s:%d", c.cur.Name, c.cur.pos.At(path).Line) }
 	listed, classes := map[string]said{}, map[string]said{}
 	merge := func(into map[string]said, key, at string, deny bool, s *source) {
 		old, there := into[key]
@@ -94,7 +96,7 @@ func (c *compiler) countries() {
 			c.warn(at, "keep one of them", "%s is both allowed and denied, here and in %s: denied", key, old.src.Name)
 			deny = true
 		}
-		into[key] = said{deny, s}
+		into[key] = said{deny, s, where(at)}
 	}
 	for _, s := range c.files {
 		y := s.y.Countries
@@ -108,7 +110,7 @@ func (c *compiler) countries() {
 				c.warn("countries.default", "keep one of them", "the default is allow here and deny there (%s): deny", def.src.Name)
 				deny = true
 			}
-			def = &said{deny, s}
+			def = &said{deny, s, where("countries.default")}
 		}
 		for i, p := range y.Allow {
 			c.place("countries.allow", i, p, func(at string) { merge(listed, p.text, at, false, s) })
@@ -139,8 +141,12 @@ func (c *compiler) countries() {
 	p := &c.set.places
 	p.version, p.home = c.data.Version(), c.set.plan.Country()
 	p.deny = def == nil || def.deny
-	p.country = map[string]bool{}
+	p.country, p.from = map[string]bool{}, map[string]string{}
+	if def != nil {
+		p.from["default"] = def.at
+	}
 	for key, v := range listed {
+		p.from[key] = v.at
 		if key[0] == '+' {
 			p.prefix.add(key, v.deny)
 		} else {
@@ -148,6 +154,7 @@ func (c *compiler) countries() {
 		}
 	}
 	for name, v := range classes {
+		p.from[name] = v.at
 		if v.deny {
 			p.classes = append(p.classes, name)
 		}

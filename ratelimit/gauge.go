@@ -25,11 +25,18 @@ func (g *gauges) init(most int) {
 }
 
 // fits reports whether one more call has room, or this one is counted already.
+// n is how many there are, this one included where it fits.
 func (g *gauges) fits(l *limit, key uint64, id string) (n int, ok bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n = g.used[key]
-	return n, n < l.Concurrent || slices.Contains(g.calls[id], key)
+	switch {
+	case slices.Contains(g.calls[id], key):
+		return n, true
+	case n < l.Concurrent:
+		return n + 1, true
+	}
+	return n, false
 }
 
 // acquire counts a call under all slots, or under none: then it returns the

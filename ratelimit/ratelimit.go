@@ -154,7 +154,18 @@ func (e *Engine) Judge(a *call.Attempt) call.Decision {
 	if a.Emergency() {
 		return call.Decision{}
 	}
-	return e.judge(a, e.limits, false)
+	return e.judge(a, e.limits, false, nil)
+}
+
+// JudgeCounting is Judge that also tells what each limit compared. At most
+// maxCounts of them, the limits that refused among them, are kept.
+func (e *Engine) JudgeCounting(a *call.Attempt) (d call.Decision, counts []call.Count) {
+	if a.Emergency() {
+		return d, nil
+	}
+	n := notes{list: make([]call.Count, 0, 4)} // never nil: it was asked
+	d = e.judge(a, e.limits, false, &n)
+	return d, n.list
 }
 
 // JudgeRoute counts a call towards a peer by the peer's own limits: those
@@ -166,10 +177,10 @@ func (e *Engine) JudgeRoute(a *call.Attempt, name string) call.Decision {
 	}
 	out := *a
 	out.Peer, out.PeerKind = name, call.Carrier
-	return e.judge(&out, e.limits, true)
+	return e.judge(&out, e.limits, true, nil)
 }
 
-func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Decision) {
+func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes) (d call.Decision) {
 	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
 	free, asked, counted := false, false, false
 	refuse := func(l *limit, name string, value any, wait time.Duration) {
@@ -197,7 +208,9 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Dec
 		}
 		switch {
 		case l.Failures > 0:
-			if n, left := e.failures.count(key, now); int(n) >= l.Failures {
+			n, left := e.failures.count(key, now)
+			told.add(l, int64(n), int(n) >= l.Failures)
+			if int(n) >= l.Failures {
 				refuse(l, "failures", int(n), time.Duration(left))
 			}
 		case l.Rate > 0:
@@ -209,7 +222,11 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Dec
 				continue
 			}
 			counted = true
-			if ok, wait := e.takeRate(l, key, a, now, known); !ok {
+			ok, wait := e.takeRate(l, key, a, now, known)
+			if told != nil {
+				told.add(l, e.used(l, key, a, now), !ok)
+			}
+			if !ok {
 				refuse(l, "wait_ms", time.Duration(wait).Milliseconds(), time.Duration(wait))
 			}
 		case l.Distinct > 0:
@@ -222,7 +239,9 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Dec
 				}
 			}
 		case a.ID != "":
-			if n, ok := e.calls.fits(l, key, a.ID); !ok {
+			n, ok := e.calls.fits(l, key, a.ID)
+			told.add(l, int64(n), !ok)
+			if !ok {
 				refuse(l, "calls", n, 0)
 			}
 		}
@@ -233,13 +252,13 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool) (d call.Dec
 	if counted && !route && a.AuthUser == "" && (a.Method == "REGISTER" || a.Method == "INVITE") {
 		e.retries.add(e.retry(a), now, retryTime, known)
 	}
-	return e.hold(a, limits, route, d)
+	return e.hold(a, limits, route, d, told)
 }
 
 // hold counts an admitted call as in progress. Whether it fits was asked
 // before without holding the lock, so it is asked again with it: of two calls
 // that race for the last slot one is refused.
-func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decision) call.Decision {
+func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decision, told *notes) call.Decision {
 	if a.Method != "INVITE" || a.ID == "" || len(limits) == 0 || limits[len(limits)-1].order != 3 {
 		return d
 	}
@@ -259,6 +278,7 @@ func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decis
 	l, n, full := e.calls.acquire(a.ID, want)
 	switch {
 	case l != nil:
+		told.add(l, int64(n), true)
 		got := l.decide(a, "calls", n, 0)
 		got.Also, got.Trace = d.Also, append(d.Trace, l.ID)
 		return got

@@ -80,7 +80,7 @@ func (g *Gateway) number(p *call.Party, u sipx.URI, kind call.Kind) {
 	text, in := u.User, number.Dialled
 	if u.Scheme == "tel" || u.Scheme == "urn" {
 		text = u.Scheme + ":" + u.Raw()
-		p.User = u.Raw()
+		p.User, p.Scheme = u.Raw(), u.Scheme
 	}
 	if kind == call.PBX || kind == call.Carrier {
 		in = number.Trunk
@@ -123,8 +123,12 @@ func (g *Gateway) leaveRoute(a *call.Attempt, peer string) {
 	admission.LeaveRoute(g.policy.Load().Guards, a.ID, peer)
 }
 
-// report tells everybody who reads Decisions.
+// report tells everybody who reads Decisions. A call has its id by then, so
+// that all who are told know it by the same name.
 func (g *Gateway) report(a *call.Attempt, d call.Decision) {
+	if a.ID == "" && a.Method == "INVITE" {
+		a.ID = newID()
+	}
 	if a.Policy == "" { // refused before a guard was asked
 		a.Policy = g.policy.Load().Revision
 	}

@@ -56,6 +56,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	offer, err := readOffer(&from, r)
 	d := g.decide(a)
 	d.Also = append(d.Also, g.flags(a)...)
+	asked := d
 	if d.Permits() && !known {
 		if bad, ok := g.unacceptable(r, a); ok {
 			bad.Trace = d.Trace
@@ -79,10 +80,12 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if d.Permits() && g.calls.live() >= g.cfg.MaxCalls {
 		d = overloaded(d)
 	}
+	d.Counts = asked.Counts // whatever refused after the guards
 	var tx *sipx.ServerTx
 	if d.Permits() {
 		if tx = r.Begin(); tx == nil { // refused there with 503
 			d = overloaded(d)
+			d.Counts = asked.Counts
 			g.report(a, d)
 			g.refusedPass(grp, a, d)
 			return
@@ -98,6 +101,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	s.decision, s.replaces = d, replaced
 	if !g.calls.add(s, g.cfg.MaxCalls) { // another took the last place meanwhile
 		d = overloaded(d)
+		d.Counts = asked.Counts
 		g.report(a, d)
 		g.refusedPass(grp, a, d)
 		tx.Respond(d.Status, "", "", refusalHeaders(a, d), nil)
