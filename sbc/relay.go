@@ -70,9 +70,11 @@ func (g *Gateway) relay(r *sipx.Request, id identity) {
 			p.d = no(403, "base/refer-outside", "REFER outside of a call is carried where a rule allows it", call.Low)
 		}
 	}
+	asked := p.d
 	if p.d.Permits() {
 		p.routes, p.d = p.ways()
 	}
+	p.d.Counts, p.d.Revision = asked.Counts, asked.Revision
 	if p.d.Permits() && (a.Method == "SUBSCRIBE" || a.Method == "REFER") {
 		p.sub, p.d = g.subs.reserve(p)
 	}
