@@ -406,7 +406,7 @@ func (g *Gateway) other(r *sipx.Request, id identity) {
 	d := g.decide(a)
 	if d.Permits() {
 		no := call.Decision{Verdict: call.Reject, Status: 405, Rule: "base/method-not-allowed", Severity: call.Low,
-			Reason: a.Method + " is not carried", Trace: d.Trace, Also: d.Also, Counts: d.Counts, Revision: d.Revision}
+			Reason: a.Method + " is not carried", Trace: d.Trace, Also: d.Also, Counts: d.Counts}
 		switch a.Method {
 		case "BYE", "INFO", "PRACK", "UPDATE":
 			r.Refuse(481, nil) // a call that is over, most likely

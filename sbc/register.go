@@ -73,7 +73,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	if brief {
 		d = call.Decision{Verdict: call.Reject, Status: 423, Rule: "base/register-interval", Severity: call.Info,
 			Reason: "asks for less than the minimum", Subject: call.Subject{Kind: "user", Value: to.user}, Trace: d.Trace, Also: d.Also,
-			Counts: d.Counts, Revision: d.Revision}
+			Counts: d.Counts}
 	}
 	g.report(a, d)
 	switch {

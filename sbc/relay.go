@@ -74,7 +74,7 @@ func (g *Gateway) relay(r *sipx.Request, id identity) {
 	if p.d.Permits() {
 		p.routes, p.d = p.ways()
 	}
-	p.d.Counts, p.d.Revision = asked.Counts, asked.Revision
+	p.d.Counts = asked.Counts
 	if p.d.Permits() && (a.Method == "SUBSCRIBE" || a.Method == "REFER") {
 		p.sub, p.d = g.subs.reserve(p)
 	}
