@@ -155,7 +155,7 @@ func (b *Bench) parties(a *call.Attempt, r *Request) {
 func (b *Bench) party(text string) (p call.Party, number string) {
 	for _, scheme := range []string{"tel:", "urn:"} {
 		if hasScheme(text, scheme) {
-			return call.Party{User: text[len(scheme):]}, text
+			return call.Party{User: text[len(scheme):], Scheme: scheme[:len(scheme)-1]}, text
 		}
 	}
 	for _, scheme := range []string{"sips:", "sip:"} {
