@@ -118,14 +118,14 @@ func TestExplainAgreesWithJudge(t *testing.T) {
 func TestExplainIsBounded(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("version: 1\nrules:\n")
-	for i := range 5000 {
+	for i := range 3000 {
 		fmt.Fprintf(&b, "  - {id: many/rule-%d, on: invite, match: {user: [\"%d\"]}, then: reject 403}\n", i, 10000+i)
 	}
 	set, ps := policy.Compile([]policy.Source{{Name: "many.yaml", Data: []byte(b.String())}}, policy.Options{})
 	if set == nil {
 		t.Fatal(ps)
 	}
-	a := &call.Attempt{Method: "INVITE", PeerKind: call.Phone, User: "14999"}
+	a := &call.Attempt{Method: "INVITE", PeerKind: call.Phone, User: "12999"}
 	steps := set.Explain(a, policy.Explaining{Most: 20})
 	told := map[string]call.Outcome{}
 	left := ""
@@ -135,7 +135,7 @@ func TestExplainIsBounded(t *testing.T) {
 			left = st.Text
 		}
 	}
-	if len(steps) > 30 || told["many/rule-4999"] != call.Matched || left != "4979 more rules of many.yaml did not match or were not asked" {
-		t.Errorf("%d steps, the last rule: %q, left out: %q", len(steps), told["many/rule-4999"], left)
+	if len(steps) > 30 || told["many/rule-2999"] != call.Matched || left != "2979 more rules of many.yaml did not match or were not asked" {
+		t.Errorf("%d steps, the last rule: %q, left out: %q", len(steps), told["many/rule-2999"], left)
 	}
 }
