@@ -31,18 +31,22 @@ func (r chance) match() string {
 	add("registered: %s", r.one("true", "false"))
 	add("diverted: %s", r.one("true", "false"))
 	add("peer: [%s]", r.one("carrier-a", "main, carrier-a"))
-	add("user: [%q]", r.one("1001", "1002"))
+	add("user: %s", r.one(`"1001"`, `["1002"]`, "{list: night}"))
+	add("transferred: %s", r.one("true", "false"))
+	add("size: %q", r.one(">4KiB", "<=1024"))
+	add("content_type: [%q]", r.one("application/*", "text/plain"))
+	add("hours: %q", r.one("22:00-06:00 Europe/Paris", "Mon-Fri 08:00-18:00 UTC"))
 	add("transport: %s", r.one("udp", "tls", "[tcp, tls]"))
 	add("user_agent: [%q, 'ph?one']", r.one("scan", "^friendly"))
-	add("source: {%s}", r.one(`cidr: ["192.0.2.0/24"]`, "country: [FR, DE]", `cidr: ["198.51.100.0/24"], country: [FR]`))
-	add("to: {%s}", r.one("country: [JM, GB]", "class: [mobile, fixed]", `prefix: ["+4420"]`, "international: true", "international: false"))
+	add("source: {%s}", r.one(`cidr: ["192.0.2.0/24"]`, "country: [FR, DE]", `cidr: ["198.51.100.0/24"], country: [FR]`, "asn: [64500]", "list: nets"))
+	add("to: {%s}", r.one("country: [JM, GB]", "class: [mobile, fixed]", `prefix: ["+4420"]`, "international: true", "valid: false", "region: [caribbean]", "list: far"))
 	add("from: {%s}", r.one("country: [FR]", "class: [mobile]", `prefix: ["+33"]`, "own: true"))
 	return "{" + strings.Join(keys, ", ") + "}"
 }
 
 func (r chance) policy(name string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "version: 1\n")
+	fmt.Fprintf(&b, "version: 1\nlists: {night: [\"1001\"], nets: [\"203.0.113.0/24\"], far: [\"+1876\"]}\n")
 	if r.IntN(2) == 0 {
 		fmt.Fprintf(&b, "countries: {default: %s, allow: [%s], deny: [%s], classes: {%s: deny}}\n", r.one("allow", "deny"),
 			r.one("FR", `GB, "+1876"`, `"+4420"`), r.one("DE", `"+447"`), r.one("premium_rate", "mobile", "unallocated"))
@@ -66,8 +70,15 @@ func (r chance) attempt(plan *number.Plan) *call.Attempt {
 	a.From.User, a.To.User = r.one("1001", "+33123456789", "0612345678"), r.one("0018765550100", "+442079460000", "1002", "*21", "00447400123456", "+4915112345678", "112")
 	plan.Normalise(a.From.User, number.Dialled).Fill(&a.From)
 	plan.Normalise(a.To.User, number.Dialled).Fill(&a.To)
-	a.From.Own = r.IntN(4) == 0
-	a.Source = call.Source{Addr: netip.MustParseAddrPort(r.one("192.0.2.7:5061", "198.51.100.1:5060", "203.0.113.9:1")), Transport: r.one("udp", "tcp", "tls"),
+	a.From.Own, a.Transferred, a.Size = r.IntN(4) == 0, r.IntN(3) == 0, r.IntN(8000)
+	if r.IntN(2) == 0 {
+		a.ContentTypes = []string{r.one("application/sdp", "text/plain")}
+	}
+	if r.IntN(5) == 0 {
+		a.To.Other = &call.Party{User: a.To.User}
+		plan.Normalise("+18765550100", number.Dialled).Fill(a.To.Other)
+	}
+	a.Source = call.Source{Addr: netip.MustParseAddrPort(r.one("192.0.2.7:5061", "198.51.100.1:5060", "203.0.113.9:1")), Transport: r.one("udp", "tcp", "tls"), ASN: uint(64500 + r.IntN(2)),
 		Country: r.one("", "FR", "US"), Registered: r.IntN(2) == 0}
 	return a
 }
@@ -79,7 +90,7 @@ func TestExplainAgreesWithJudge(t *testing.T) {
 	matched := 0
 	for range 60 {
 		a, b := r.policy("one"), r.policy("two")
-		set, ps := policy.Compile([]policy.Source{{Name: "one.yaml", Data: []byte(a)}, {Name: "two.yaml", Data: []byte("home: {country: FR}\n" + b)}}, policy.Options{})
+		set, ps := policy.Compile([]policy.Source{{Name: "one.yaml", Data: []byte(a)}, {Name: "two.yaml", Data: []byte("home: {country: FR}\n" + strings.Replace(b, "lists:", "#", 1))}}, policy.Options{})
 		if set == nil {
 			t.Fatalf("%v\n%s\n%s", ps, a, b)
 		}
@@ -92,6 +103,9 @@ func TestExplainAgreesWithJudge(t *testing.T) {
 				switch {
 				case st.Stage != call.StageRule && st.Stage != call.StageCountries:
 				case st.Outcome == call.Matched, st.Outcome == call.Flagged, st.Outcome == call.Shadowed:
+					if slices.Contains(trace, st.Rule) && at.To.Other != nil {
+						continue // of both readings
+					}
 					trace = append(trace, st.Rule)
 				case st.Outcome == call.Missed && (len(st.Values) == 0 || st.Values[0].Name == "match"):
 					t.Errorf("%s did not match and no key is told: %q", st.Rule, st.Text)
