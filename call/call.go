@@ -73,14 +73,19 @@ type Source struct {
 	Country    string // ISO 3166-1 alpha-2 from the GeoIP data, or empty
 	ASN        uint
 	Registered bool // a good registration came from this flow
+	Configured bool // the address is one that a peer's entry lists
+	Answered   bool // it has answered a challenge of the gateway's
 }
 
 // Secure reports whether the hop is encrypted.
 func (s Source) Secure() bool { return s.Transport == "tls" || s.Transport == "wss" }
 
 // Verified reports whether the source address is known to be real: a stream
-// transport completed a handshake with it. UDP sources can be forged.
-func (s Source) Verified() bool { return s.Transport != "udp" && s.Transport != "" }
+// transport completed a handshake with it, or it answered a challenge. UDP
+// sources can be forged.
+func (s Source) Verified() bool {
+	return s.Transport != "udp" && s.Transport != "" || s.Answered
+}
 
 // NumberKind says what a dialled string resolved to.
 type NumberKind uint8
@@ -139,12 +144,22 @@ type Media struct {
 // Header is one header field of a request.
 type Header struct{ Name, Value string }
 
+// Occasion is what an attempt is judged for. Most are requests.
+type Occasion uint8
+
+const (
+	Request    Occasion = iota
+	Connection          // a connection was made; only Source is known
+	Progress            // the call is up, and looked at again; Elapsed says for how long
+)
+
 // Attempt is the facts of one request, gathered before anybody judges it.
 // One attempt is one (Side, SIPCallID, From tag): a 401 or 407 and its answer
 // are the same attempt. Guards read it and never change it.
 type Attempt struct {
 	At     time.Time
-	Method string // "INVITE", "REGISTER", "OPTIONS", …
+	On     Occasion
+	Method string // "INVITE", "REGISTER", "OPTIONS", …; empty for a connection
 	Side   Side
 	Source Source
 
@@ -167,6 +182,8 @@ type Attempt struct {
 	Hops       int // Max-Forwards left
 	Size       int // bytes of the message
 	Media      Media
+
+	Elapsed time.Duration // Progress: since the answer
 
 	Transferred  bool     // a REFER or an INVITE with Replaces led to it
 	ContentTypes []string // media types of the body and of its parts, lower case, without parameters

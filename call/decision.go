@@ -73,6 +73,10 @@ const (
 	Flood             Action = "flood"
 	PeerIdentity      Action = "peer-identity-mismatch" // a certificate or address that does not fit its claim
 	IdentityForged    Action = "identity-forged"        // From is not the registered identity
+	SourceBanned      Action = "source-banned"          // a key is shut out for a while
+	BanLifted         Action = "ban-lifted"             // before its time
+	AccountHeld       Action = "account-held"           // an account may make no costly calls for a while
+	CallEnded         Action = "call-ended"             // a rule ended a call that was up
 	EmergencyCall     Action = "emergency-call"
 	MediaInjection    Action = "media-injection"
 	MalformedMessage  Action = "malformed-message"
@@ -106,6 +110,9 @@ type Decision struct {
 	Evidence   []Evidence
 	Shadow     bool     // decided and reported, not carried out
 	Trace      []string // rule ids that were asked and matched, in order
+	// Effects are to be carried out, whatever the verdict is in the end; those of
+	// a shadow decision are not.
+	Effects []Effect
 	// Also is what else has to be told and is not carried out: flags (their
 	// Verdict abstains) and shadow refusals. They never end a search, so a
 	// guard may have several of them beside its verdict.
