@@ -29,8 +29,10 @@ type Limit struct {
 	Of         string        // … of this, one of distinctNames
 	Over       time.Duration // … within this time
 
-	Verdict  call.Verdict // Reject or Drop
-	Status   int          // of a Reject
+	Verdict  call.Verdict  // Reject, Drop or Challenge; none where Act is set
+	Status   int           // of a Reject
+	Act      call.Act      // ActBan, of the key; ActHold
+	For      time.Duration // of a ban or hold; 0: a ban that doubles with each repetition
 	Shadow   bool
 	Severity call.Severity
 	Action   call.Action // empty: by the kind of request
@@ -123,10 +125,15 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		c.problem(at, "write rate: and burst:, or concurrent:, or failures: and over:, or distinct:, of: and over:", "limit %s must say one of rate, concurrent, failures, distinct", y.ID)
 	}
 	if y.Then != nil {
-		l.Verdict, l.Status = y.Then.verdict, y.Then.status
+		l.Verdict, l.Status, l.Act, l.For = y.Then.verdict, y.Then.status, y.Then.act, y.Then.last
 		if y.Then.flag || y.Then.verdict == call.Allow {
-			c.problem(at+".then", "to be told without refusing, write then: reject and mode: shadow", "a limit can reject or drop")
+			c.problem(at+".then", "to be told without refusing, write then: reject and mode: shadow", "a limit can reject, drop, challenge, ban or hold")
 		}
+		c.fits(at, &m, y.Then)
+		c.banShape(at, call.ShapeOf(y.Key), &m, y.Then.act == call.ActBan)
+	}
+	if m.on&(onConnect|onProgress) != 0 {
+		c.problem(at+".on", "write a rule", "limits count requests, not connections or calls that are up")
 	}
 	if y.Severity != nil {
 		l.Severity = y.Severity.s

@@ -13,7 +13,7 @@ import (
 )
 
 // methods is a set of request methods.
-type methods uint8
+type methods uint16
 
 const (
 	onRegister methods = 1 << iota
@@ -24,12 +24,16 @@ const (
 	onRefer
 	onPublish
 	onOther
+	onConnect  // a connection is made; no request yet
+	onProgress // a call is up
+	// onAny is any request: who means connections or calls that are up says so.
 	onAny = onRegister | onInvite | onMessage | onSubscribe | onOptions | onRefer | onPublish | onOther
 )
 
 var methodNames = map[string]methods{
 	"register": onRegister, "invite": onInvite, "message": onMessage, "subscribe": onSubscribe,
 	"options": onOptions, "refer": onRefer, "publish": onPublish, "any": onAny,
+	"connect": onConnect, "progress": onProgress,
 }
 
 func methodOf(name string) methods {
@@ -93,7 +97,7 @@ type party struct {
 
 func (m *matcher) holds(a *call.Attempt, ls []*List) bool {
 	switch {
-	case m.on&methodOf(a.Method) == 0,
+	case m.on&bitOf(a) == 0,
 		m.directions != 0 && m.directions&(1<<a.Direction) == 0,
 		m.stranger != nil && *m.stranger != (a.Stranger() && !a.Source.Registered),
 		m.registered != nil && *m.registered != a.Source.Registered,

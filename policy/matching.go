@@ -19,8 +19,6 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 		switch {
 		case ok:
 			m.on |= bit
-		case name == "connect" || name == "progress":
-			c.problem(at+item(".on", i), "", "on: %s is not available in this version", name)
 		default:
 			c.unknown(at+item(".on", i), "request", name, slices.Sorted(maps.Keys(methodNames)))
 		}
@@ -28,6 +26,7 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 	if len(on) == 0 && c.cur.pos.Has(at+".on") {
 		c.problem(at+".on", "write on: any", "on: names no request")
 	}
+	c.connectFacts(at, m.on, y)
 	at += ".match"
 	for i, name := range y.Direction {
 		found := false

@@ -57,6 +57,9 @@ type rule struct {
 	match    matcher
 	verdict  call.Verdict
 	status   int
+	act      call.Act
+	last     time.Duration // of a ban or hold
+	shape    call.Shape    // of a ban: whom it is about
 	flag     bool
 	shadow   bool
 	severity call.Severity
@@ -116,7 +119,7 @@ func (s *Set) Judge(a *call.Attempt) call.Decision {
 }
 
 func (s *Set) judge(a *call.Attempt) call.Decision {
-	on := methodOf(a.Method)
+	on := bitOf(a)
 	d := s.places.judge(a, on)
 	for i := range s.files {
 		f := &s.files[i]
@@ -132,10 +135,15 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 				d.Also = append(d.Also, r.decide(a, s.lists))
 				continue
 			}
-			if r.verdict > d.Verdict {
-				trace, also := d.Trace, d.Also
-				d = r.decide(a, s.lists)
-				d.Trace, d.Also = trace, also
+			got := r.decide(a, s.lists)
+			effects := append(d.Effects, got.Effects...)
+			if got.Verdict > d.Verdict {
+				got.Trace, got.Also = d.Trace, d.Also
+				d = got
+			}
+			d.Effects = effects
+			if got.Verdict == call.Abstain {
+				continue // a hold of an account that has its call for now
 			}
 			break
 		}
@@ -145,10 +153,15 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 
 // decide makes the decision of a rule that matched.
 func (r *rule) decide(a *call.Attempt, ls []*List) call.Decision {
-	d := call.Decision{Verdict: r.verdict, Status: r.status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
+	verdict, status := r.verdictOn(a)
+	d := call.Decision{Verdict: verdict, Status: status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
 		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a, ls), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
+	d.Effects = r.effects(a, &d)
 	switch {
-	case d.Action != "" || r.verdict == call.Allow:
+	case d.Action != "" || verdict == call.Allow || verdict == call.Challenge:
+	case verdict == call.Abstain && !r.flag: // a ban or hold tells of itself
+	case r.act == call.ActHangup:
+		d.Action = call.CallEnded
 	case r.flag:
 		d.Action = call.RuleFlagged
 	case r.shadow && a.Method == "INVITE":

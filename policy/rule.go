@@ -15,6 +15,7 @@ type ruleYAML struct {
 	Match       matchYAML           `yaml:"match"`
 	When        strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
 	Then        *thenYAML           `yaml:"then,required"`
+	Key         []string            `yaml:"key,single"`
 	Mode        modeYAML            `yaml:"mode"`
 	Severity    *severityYAML       `yaml:"severity"`
 	Action      string              `yaml:"action"`
@@ -28,8 +29,11 @@ type ruleYAML struct {
 func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
 	r := &rule{id: y.ID, shadow: y.Mode.shadow, severity: call.Medium, expires: y.Expires}
 	r.match = c.matcher(at, y.On, &y.Match)
+	r.shape = c.banKey(at, y, &r.match)
+	c.fits(at, &r.match, y.Then)
 	if y.Then != nil {
 		r.verdict, r.status, r.flag = y.Then.verdict, y.Then.status, y.Then.flag
+		r.act, r.last = y.Then.act, y.Then.last
 	}
 	if y.Severity != nil {
 		r.severity = y.Severity.s

@@ -4,17 +4,24 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
 // thenYAML is what a rule does.
 type thenYAML struct {
-	verdict call.Verdict
+	verdict call.Verdict // of ban, hold and hangup: see rule.verdictOn
 	status  int
 	flag    bool
-	text    string // as it is written
+	act     call.Act
+	last    time.Duration // of a ban or hold; 0: a ban that doubles with each repetition
+	text    string        // as it is written
 }
+
+// maxLast bounds how long one ban or hold lasts.
+const maxLast = 30 * 24 * time.Hour
 
 func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
 	t.text = text
@@ -35,8 +42,18 @@ func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
 		}
 		t.status = code
 		return nil
-	case "challenge", "ban", "hangup", "hold":
-		return fmt.Errorf("%s is not available in this version; use reject or drop", word)
+	case "ban":
+		t.act = call.ActBan
+		if arg == "" {
+			return nil
+		}
+		return t.lasts(word, arg)
+	case "hold":
+		t.act = call.ActHold
+		if arg == "" {
+			return fmt.Errorf("hold needs a time, such as hold 1h")
+		}
+		return t.lasts(word, arg)
 	}
 	if arg != "" {
 		return fmt.Errorf("%s takes no value", word)
@@ -46,10 +63,40 @@ func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
 		t.verdict = call.Allow
 	case "drop":
 		t.verdict = call.Drop
+	case "challenge":
+		t.verdict = call.Challenge
+	case "hangup":
+		t.act = call.ActHangup
 	case "flag":
 		t.flag = true
 	default:
-		return fmt.Errorf("%q is not one of allow, reject CODE, drop, flag", text)
+		hint := "one of " + strings.Join(thenNames, ", ")
+		if best := strictyaml.Nearest(word, thenWords()); best != "" {
+			hint = "did you mean " + best + "?"
+		}
+		return fmt.Errorf("%q is no action: %s", text, hint)
+	}
+	return nil
+}
+
+// thenNames are the actions as they are written.
+var thenNames = []string{"allow", "reject CODE", "drop", "challenge", "ban [DURATION]", "hangup", "hold DURATION", "flag"}
+
+func thenWords() (out []string) {
+	for _, n := range thenNames {
+		word, _, _ := strings.Cut(n, " ")
+		out = append(out, word)
+	}
+	return out
+}
+
+func (t *thenYAML) lasts(word, arg string) (err error) {
+	t.last, err = strictyaml.ParseDuration(arg)
+	if err != nil {
+		return fmt.Errorf("%s %s: write a time such as 10m, 1h or 1d", word, arg)
+	}
+	if t.last < time.Second || t.last > maxLast {
+		return fmt.Errorf("%s %s: 1s to 30d", word, arg)
 	}
 	return nil
 }

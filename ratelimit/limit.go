@@ -32,9 +32,11 @@ type Limit struct {
 	Of         string        // … of this: to, to.prefix, to.country, from, user, …; see distinctNames
 	Over       time.Duration // … within this time: of the first failure; the last, of values
 
-	Verdict  call.Verdict // Reject or Drop
-	Status   int          // of a Reject
-	Shadow   bool         // counted and told, not carried out
+	Verdict  call.Verdict  // Reject, Drop or Challenge; none where Act is set
+	Status   int           // of a Reject
+	Act      call.Act      // ActBan, of the key; ActHold
+	For      time.Duration // of a ban or hold; 0: a ban that doubles with each repetition
+	Shadow   bool          // counted and told, not carried out
 	Severity call.Severity
 	Action   call.Action // empty: by the kind of request
 	Reason   string      // empty: says what was exceeded
@@ -68,7 +70,11 @@ func (l *Limit) check() error {
 	switch {
 	case l.ID == "" || l.Match == nil || kinds != 1:
 		return fmt.Errorf("limit %q: needs an id, a match and one of rate, concurrent, failures, distinct", l.ID)
-	case l.Verdict != call.Reject && l.Verdict != call.Drop, l.Verdict == call.Reject && (l.Status < 400 || l.Status > 699):
+	case l.Act == call.ActBan && len(l.Key) == 0:
+		return fmt.Errorf("limit %s: a ban without a key", l.ID)
+	case l.Act == call.ActHangup, l.Act != call.NoAct && l.Verdict != call.Abstain:
+		return fmt.Errorf("limit %s: it bans or holds, or it has a verdict", l.ID)
+	case l.Act == call.NoAct && l.Verdict != call.Reject && l.Verdict != call.Drop && l.Verdict != call.Challenge, l.Verdict == call.Reject && (l.Status < 400 || l.Status > 699):
 		return fmt.Errorf("limit %s: rejects with a status of 400 to 699, or drops", l.ID)
 	case l.Rate != 0 && !(l.Rate >= 1e-5 && l.Rate <= 1e9 && l.Burst >= 1 && l.Burst <= 1_000_000):
 		return fmt.Errorf("limit %s: rate %v/s with a burst of %d", l.ID, l.Rate, l.Burst)
@@ -235,14 +241,17 @@ func (l *limit) decide(a *call.Attempt, name string, value any, wait time.Durati
 		}
 		reason = "more than " + l.threshold() + " " + per
 	}
-	d := call.Decision{Verdict: l.Verdict, Status: l.Status, Rule: l.ID, Reason: reason, Severity: l.Severity, Action: l.Action,
+	verdict, status := l.verdictOn(a)
+	d := call.Decision{Verdict: verdict, Status: status, Rule: l.ID, Reason: reason, Severity: l.Severity, Action: l.Action,
 		Subject: l.subject(a), Shadow: l.Shadow, Trace: []string{l.ID},
 		Evidence: append(l.evidence(a), call.Evidence{Name: name, Value: value, Threshold: l.threshold()})}
 	if l.Status == 503 {
 		d.RetryAfter = max(wait, time.Second)
 	}
+	d.Effects = l.effects(a, &d)
 	switch {
-	case d.Action != "":
+	case d.Action != "" || verdict == call.Challenge:
+	case verdict == call.Abstain: // the hold tells of itself
 	case l.Verdict == call.Drop:
 		d.Action = call.Flood
 	case a.Method != "INVITE":

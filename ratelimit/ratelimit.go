@@ -190,16 +190,18 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 			d.Also = append(d.Also, got)
 			return
 		}
+		effects := append(d.Effects, got.Effects...)
 		if got.Verdict > d.Verdict {
 			got.Trace, got.Also = d.Trace, d.Also
 			d = got
 		}
+		d.Effects = effects
 	}
 	for _, l := range limits {
 		if route && !(len(l.parts) == 1 && l.parts[0] == peer) || !l.Match(a) {
 			continue
 		}
-		if !l.Shadow && d.Verdict >= l.Verdict || d.Verdict > call.Abstain && l.order > 1 {
+		if !l.Shadow && d.Verdict >= l.strictest() || d.Verdict > call.Abstain && l.order > 1 {
 			continue // it could not make it stricter, or would take from others
 		}
 		key, ok := l.key(e.seed, a)
@@ -280,12 +282,12 @@ func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decis
 	case l != nil:
 		told.add(l, int64(n), true)
 		got := l.decide(a, "calls", n, 0)
-		got.Also, got.Trace = d.Also, append(d.Trace, l.ID)
+		got.Also, got.Trace, got.Effects = d.Also, append(d.Trace, l.ID), append(d.Effects, got.Effects...)
 		return got
 	case full:
 		return call.Decision{Verdict: call.Reject, Status: 503, Rule: "limits/calls-counted", Severity: call.Critical,
 			Reason: "as many calls are counted as there is room for: " + strconv.Itoa(n), Action: call.CallRejected,
-			Subject: call.Subject{Kind: "account", Value: a.Account}, RetryAfter: 10 * time.Second, Also: d.Also,
+			Subject: call.Subject{Kind: "account", Value: a.Account}, RetryAfter: 10 * time.Second, Also: d.Also, Effects: d.Effects,
 			Trace: append(d.Trace, "limits/calls-counted"), Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: n}}}
 	}
 	return d
