@@ -66,6 +66,7 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 	var trace []string
 	var also []call.Decision
 	var counts []call.Count
+	var effects []call.Effect
 	for _, gd := range guards {
 		got := judge(gd, a)
 		if got.Counts != nil {
@@ -75,6 +76,10 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 		if got.Shadow { // decided, told, not carried out
 			also = append(also, got)
 			continue
+		}
+		effects = append(effects, got.Effects...)
+		if got.Verdict == call.Challenge && a.Source.Answered {
+			got.Verdict = call.Allow // it was asked for credentials and has some
 		}
 		if got.Verdict > d.Verdict {
 			d = got
@@ -86,7 +91,13 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 	if d.Verdict == call.Abstain {
 		d = Fallback(a)
 	}
-	d.Trace, d.Also, d.Counts = trace, also, counts
+	if d.Verdict == call.Challenge {
+		d.Status = 407
+		if a.Method == "REGISTER" {
+			d.Status = 401
+		}
+	}
+	d.Trace, d.Also, d.Counts, d.Effects = trace, also, counts, effects
 	return d
 }
 

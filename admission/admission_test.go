@@ -86,3 +86,33 @@ func TestOneAlertForAnEmergencyCall(t *testing.T) {
 		t.Errorf("second pass: %s, alert %q", d.Verdict, d.Action)
 	}
 }
+
+// Effects of all that were asked come along, shadow ones do not; a challenge
+// that was answered lets through.
+func TestEffectsAndChallenges(t *testing.T) {
+	ban := call.Effect{Act: call.ActBan, Rule: "x/ban"}
+	guards := []admission.Guard{
+		opinion{call.Decision{Verdict: call.Reject, Status: 403, Rule: "x/ban", Effects: []call.Effect{ban}}},
+		opinion{call.Decision{Verdict: call.Reject, Status: 486, Rule: "x/shadow", Shadow: true, Effects: []call.Effect{{Act: call.ActHold}}}},
+		opinion{call.Decision{Verdict: call.Drop, Rule: "x/drop"}},
+	}
+	d := admission.Decide(guards, &call.Attempt{Method: "REGISTER"})
+	if d.Rule != "x/drop" || len(d.Effects) != 1 || d.Effects[0].Rule != "x/ban" {
+		t.Errorf("%+v", d)
+	}
+	ask := []admission.Guard{opinion{call.Decision{Verdict: call.Challenge, Rule: "x/ask"}}}
+	if d := admission.Decide(ask, &call.Attempt{Method: "INVITE"}); d.Verdict != call.Challenge || d.Status != 407 {
+		t.Errorf("%+v", d)
+	}
+	if d := admission.Decide(ask, &call.Attempt{Method: "REGISTER"}); d.Verdict != call.Challenge || d.Status != 401 {
+		t.Errorf("%+v", d)
+	}
+	if d := admission.Decide(ask, &call.Attempt{Method: "INVITE", Source: call.Source{Answered: true}}); !d.Permits() || d.Rule != "x/ask" {
+		t.Errorf("%+v", d)
+	}
+}
+
+type opinion struct{ d call.Decision }
+
+func (o opinion) Name() string                      { return "opinion" }
+func (o opinion) Judge(*call.Attempt) call.Decision { return o.d }

@@ -45,7 +45,7 @@ func (l *Limit) strictest() call.Verdict {
 // ended is not banned again for them.
 func (e *Engine) Banned(a *call.Attempt, rule string) {
 	now := a.At.UnixNano()
-	for _, l := range *e.limits.Load() {
+	for _, l := range e.limits {
 		if l.ID != rule || l.Failures == 0 {
 			continue
 		}
