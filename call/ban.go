@@ -251,7 +251,7 @@ func BanVerdict(a *Attempt) (Verdict, int) {
 // HoldVerdict is what becomes of a request while its account is held, and of
 // the one that led to it: costly calls are refused, the rest is as it was.
 func HoldVerdict(a *Attempt) (Verdict, int) {
-	if a.Method == "INVITE" && a.On == Request && a.To.Costly() {
+	if a.Method == "INVITE" && a.On == Request && (a.To.Costly() || a.To.Other != nil && a.To.Other.Costly()) {
 		return Reject, 403
 	}
 	return Abstain, 0

@@ -12,7 +12,12 @@ import (
 func (s *Set) judgeOther(a *call.Attempt, d call.Decision) call.Decision {
 	b := otherReading(a)
 	other := s.judge(b)
-	trace, also := d.Trace, d.Also
+	trace, also, effects := d.Trace, d.Also, d.Effects
+	for _, x := range other.Effects {
+		if !slices.ContainsFunc(effects, func(y call.Effect) bool { return y.Rule == x.Rule }) {
+			effects = append(effects, x)
+		}
+	}
 	if other.Verdict > d.Verdict {
 		d = other
 		d.Evidence = append(slices.Clone(d.Evidence), call.Evidence{Name: "call.to.read_as", Value: b.To.Number, Threshold: a.To.Number})
@@ -27,7 +32,7 @@ func (s *Set) judgeOther(a *call.Attempt, d call.Decision) call.Decision {
 			also = append(also, x)
 		}
 	}
-	d.Trace, d.Also = trace, also
+	d.Trace, d.Also, d.Effects = trace, also, effects
 	return d
 }
 
