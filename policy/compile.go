@@ -39,6 +39,8 @@ type Options struct {
 	// Plan is the dialling plan of the gateway. Without it the files' `home:`
 	// makes one; with it their `home:` is only checked.
 	Plan *number.Plan
+	// Zone is what hours mean by home; nil is UTC.
+	Zone *time.Location
 	// Now is when expired entries are looked for; zero looks for none.
 	Now time.Time
 	// ReadFile reads the files of `lists:`; who gives it need not return more

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"time"
+
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
@@ -13,6 +15,7 @@ type homeYAML struct {
 	Extensions    string         `yaml:"extensions"`
 	Emergency     []string       `yaml:"emergency,single"`
 	OutsidePrefix string         `yaml:"outside_prefix"`
+	Timezone      string         `yaml:"timezone"`
 
 	CarrierSelection []string `yaml:"carrier_selection,single"`
 	TechPrefixes     []string `yaml:"tech_prefixes,single"`
@@ -33,6 +36,9 @@ func (c *compiler) home() {
 		}
 		first = s
 		h := s.y.Home
+		if at, err := time.LoadLocation(h.Timezone); err != nil || at == time.Local {
+			c.problem("home.timezone", "write a name such as Europe/Paris", "%q is not the name of a time zone", h.Timezone)
+		}
 		p, err := number.Compile(number.Home{Country: h.Country, International: h.International, National: h.National,
 			Extensions: h.Extensions, Emergency: h.Emergency, OutsidePrefix: h.OutsidePrefix,
 			CarrierSelection: h.CarrierSelection, TechPrefixes: h.TechPrefixes}, c.data)
@@ -51,4 +57,20 @@ func (c *compiler) home() {
 		}
 		c.set.plan = p
 	}
+}
+
+// zone is the time that people around the gateway keep: that of the options,
+// else that of the first file that says it.
+func (c *compiler) zone() *time.Location {
+	if c.opts.Zone != nil {
+		return c.opts.Zone
+	}
+	for _, s := range c.files {
+		if h := s.y.Home; h != nil && h.Timezone != "" {
+			if at, err := time.LoadLocation(h.Timezone); err == nil {
+				return at
+			}
+		}
+	}
+	return time.UTC
 }

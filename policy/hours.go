@@ -10,10 +10,13 @@ import (
 // day and ends on the next belongs to the day on which it begins.
 type hours struct {
 	text     string
-	days     uint8 // bits by time.Weekday
-	from, to int   // minutes of the day; to may be beyond 24 h
-	zone     *time.Location
+	days     uint8          // bits by time.Weekday
+	from, to int            // minutes of the day; to may be beyond 24 h
+	zone     *time.Location // nil: the gateway's home
 }
+
+// homeZone is how hours name the time that people around the gateway keep.
+const homeZone = "home"
 
 const day = 24 * 60
 
@@ -27,7 +30,7 @@ func (h *hours) holds(at time.Time) bool {
 		m+day < h.to && h.days&(1<<((d+6)%7)) != 0
 }
 
-// hoursYAML is "[Mon-Fri,Sun] 22:00-06:00 Europe/Paris".
+// hoursYAML is "[Mon-Fri,Sun] 22:00-06:00 Europe/Paris", or "… home".
 type hoursYAML struct{ h hours }
 
 func (y *hoursYAML) UnmarshalScalar(text string, _ bool) error {
@@ -83,6 +86,9 @@ func parseHours(text string) (hours, error) {
 		h.to += day
 	}
 	zone := words[1]
+	if zone == homeZone {
+		return h, nil
+	}
 	if h.zone, err = time.LoadLocation(zone); err != nil || zone == "Local" {
 		return bad("%s is not the name of a time zone", zone)
 	}

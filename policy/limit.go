@@ -40,7 +40,8 @@ type Limit struct {
 }
 
 // keyNames are what limits can count by.
-var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "register.user"}
+var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "register.user",
+	"source.country", "from", "from.prefix", "from.country", "to", "to.prefix", "to.country"}
 
 // counted is a limit and what it counts.
 type counted struct {

@@ -66,7 +66,10 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 	m.users, m.userLists = c.names(at+".user", y.User)
 	m.agent, m.agentLists = c.agents(at+".user_agent", y.UserAgent)
 	for _, h := range y.Hours {
-		if h.h.zone != nil {
+		if h.h.text != "" { // else reported
+			if h.h.zone == nil {
+				h.h.zone = c.zone()
+			}
 			m.hours = append(m.hours, h.h)
 		}
 	}

@@ -19,8 +19,10 @@ type Limit struct {
 	ID    string
 	Match func(*call.Attempt) bool // which requests are counted
 	// Key says per what is counted: any of source.ip (an IPv6 /64 counts as one
-	// address), source.net (/24, /48), user, peer, account, register.user;
-	// empty: all together. A request without a user or peer is not counted by
+	// address), source.net (/24, /48), source.country, user, peer, account,
+	// register.user, from, to (the number, or the name and domain),
+	// from.prefix, to.prefix (without the last digits), from.country,
+	// to.country; empty: all together. A request without a user or peer is not counted by
 	// a limit per user or peer.
 	Key []string
 
@@ -101,10 +103,70 @@ const (
 	peer
 	account
 	registerUser
+	sourceCountry
+	from
+	fromPrefix
+	fromCountry
+	to
+	toPrefix
+	toCountry
 )
 
 var keyParts = map[string]part{"source.ip": sourceIP, "source.net": sourceNet, "user": user, "peer": peer,
-	"account": account, "register.user": registerUser}
+	"account": account, "register.user": registerUser, "source.country": sourceCountry,
+	"from": from, "from.prefix": fromPrefix, "from.country": fromCountry, "to": to, "to.prefix": toPrefix, "to.country": toCountry}
+
+// text is what stands for a part in a request: of a number its canonical form,
+// else the user and the domain as they came.
+func (p part) text(a *call.Attempt) string {
+	switch p {
+	case sourceIP, sourceNet:
+		return network(a.Source.Addr.Addr(), p).String()
+	case user:
+		return a.User
+	case peer:
+		return a.Peer
+	case account:
+		return a.Account
+	case registerUser:
+		return a.RegisterUser
+	case sourceCountry:
+		return a.Source.Country
+	case from:
+		return nameOf(&a.From)
+	case fromPrefix:
+		return rangeOf(a.From.E164())
+	case fromCountry:
+		return a.From.Country
+	case to:
+		return nameOf(&a.To)
+	case toPrefix:
+		return rangeOf(a.To.E164())
+	case toCountry:
+		return a.To.Country
+	}
+	return ""
+}
+
+// nameOf is whom a party is: a public number, else an extension or name in its
+// domain.
+func nameOf(p *call.Party) string {
+	if n := p.E164(); n != "" {
+		return n
+	}
+	name := p.Number
+	if name == "" {
+		name = p.User
+	}
+	if name == "" {
+		return ""
+	}
+	return name + "@" + strings.ToLower(p.Host)
+}
+
+// optional parts make a request without them uncounted, instead of one with an
+// empty text.
+func (p part) optional() bool { return p != account && p != registerUser }
 
 // limit is a Limit ready to count.
 type limit struct {
@@ -130,21 +192,12 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt) (key uint64, ok bool) {
 			b := network(a.Source.Addr.Addr(), p).As16()
 			h.Write(b[:])
 			continue
-		case user:
-			if a.User == "" {
-				return 0, false
-			}
-			writeText(&h, a.User)
-		case peer:
-			if a.Peer == "" {
-				return 0, false
-			}
-			writeText(&h, a.Peer)
-		case account:
-			writeText(&h, a.Account)
-		case registerUser:
-			writeText(&h, a.RegisterUser)
 		}
+		v := p.text(a)
+		if v == "" && p.optional() {
+			return 0, false
+		}
+		writeText(&h, v)
 	}
 	return max(h.Sum64(), 1), true
 }
@@ -175,6 +228,9 @@ func network(a netip.Addr, p part) netip.Addr {
 	return a
 }
 
+// subjectKinds are the parts that say whom an alert is about.
+var subjectKinds = map[part]string{sourceIP: "source", sourceNet: "source", from: "from", fromPrefix: "from_prefix", to: "to", toPrefix: "to_prefix"}
+
 // subject says who exceeded a limit, for alerts.
 func (l *limit) subject(a *call.Attempt) call.Subject {
 	for _, p := range l.parts {
@@ -190,8 +246,8 @@ func (l *limit) subject(a *call.Attempt) call.Subject {
 		}
 	}
 	for _, p := range l.parts {
-		if p == sourceIP || p == sourceNet {
-			return call.Subject{Kind: "source", Value: network(a.Source.Addr.Addr(), p).String()}
+		if kind := subjectKinds[p]; kind != "" {
+			return call.Subject{Kind: kind, Value: p.text(a)}
 		}
 	}
 	return call.Subject{Kind: "account", Value: a.Account}
@@ -200,20 +256,7 @@ func (l *limit) subject(a *call.Attempt) call.Subject {
 // evidence of the key parts.
 func (l *limit) evidence(a *call.Attempt) (out []call.Evidence) {
 	for i, p := range l.parts {
-		var v string
-		switch p {
-		case sourceIP, sourceNet:
-			v = network(a.Source.Addr.Addr(), p).String()
-		case user:
-			v = a.User
-		case peer:
-			v = a.Peer
-		case account:
-			v = a.Account
-		case registerUser:
-			v = a.RegisterUser
-		}
-		out = append(out, call.Evidence{Name: l.Key[i], Value: v})
+		out = append(out, call.Evidence{Name: l.Key[i], Value: p.text(a)})
 	}
 	return out
 }

@@ -203,7 +203,8 @@ func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]by
 		}
 		sources = append(sources, policy.Source{Name: file, Data: data})
 	}
-	set, more := policy.Compile(sources, policy.Options{Plan: plan, Now: now, ReadFile: read})
+	zone, _ := cfg.Home.Zone() // config reported a wrong name
+	set, more := policy.Compile(sources, policy.Options{Plan: plan, Zone: zone, Now: now, ReadFile: read})
 	if ps = append(ps, more...); ps.Err() != nil {
 		set = nil
 	}
