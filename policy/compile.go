@@ -78,6 +78,8 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.override()
 	c.compile()
 	c.countries()
+	c.sections()
+	c.tests()
 	digest := sha256.New()
 	for _, f := range files {
 		fmt.Fprintf(digest, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))

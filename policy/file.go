@@ -16,5 +16,5 @@ type fileYAML struct {
 	Lists      map[string]listYAML `yaml:"lists"`
 	Exceptions strictyaml.Reserved `yaml:"exceptions" hint:"override the rule: a rule in your file with the id of a pack's rule replaces it"`
 	Detectors  strictyaml.Reserved `yaml:"detectors" hint:"fraud detectors come with a later version; remove the key"`
-	Tests      strictyaml.Reserved `yaml:"tests" hint:"policy tests come with a later version; remove the key"`
+	Tests      []testYAML          `yaml:"tests"`
 }

@@ -41,7 +41,9 @@ type Set struct {
 	counted  []counted
 	limits   []Limit // of counted, bound to this Set
 	rules    []RuleInfo
-	lists    []*List // by name
+	lists    []*List    // by name
+	sections []RuleInfo // of `countries:`
+	tests    []Test
 }
 
 // ruleFile is the rules of one file in their order.

@@ -1,0 +1,51 @@
+package trial
+
+import (
+	"fmt"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy"
+)
+
+// Coverage notes what tests reached: rules that matched, limits that refused,
+// sections of `countries:` that decided, exceptions that opened something.
+type Coverage struct {
+	set  *policy.Set
+	hits map[string]int
+}
+
+// NewCoverage begins to note.
+func NewCoverage(set *policy.Set) *Coverage { return &Coverage{set: set, hits: map[string]int{}} }
+
+func (c *Coverage) reached(b *Bench, a *call.Attempt, d call.Decision) {
+	if c == nil {
+		return
+	}
+	for _, id := range Matched(d) {
+		c.hits[id]++
+	}
+	if !a.Emergency() {
+		if section := b.o.Set.Place(a); section != "" {
+			c.hits[section]++
+		}
+	}
+}
+
+// Entry is one thing that tests can reach.
+type Entry struct {
+	ID   string `json:"id"`
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Hits int    `json:"hits"`
+}
+
+func (e Entry) String() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.ID) }
+
+// Entries lists what there is to reach, in the order of the files. Entries
+// that are off, or stand replaced in a pack, are left out.
+func (c *Coverage) Entries() (out []Entry) {
+	for _, r := range c.set.Reachable() {
+		out = append(out, Entry{ID: r.ID, File: r.File, Line: r.Line, Hits: c.hits[r.ID]})
+	}
+	return out
+}

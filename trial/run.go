@@ -1,0 +1,276 @@
+package trial
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// Result is how one test went.
+type Result struct {
+	Test     *policy.Test
+	Requests int       // that were judged
+	Failures []Failure // nil: passed
+}
+
+// Passed reports whether everything was as expected.
+func (r *Result) Passed() bool { return len(r.Failures) == 0 }
+
+// maxFailures of one test are kept: a sequence that goes wrong goes wrong
+// often.
+const maxFailures = 5
+
+// Failure is one request that met something else than expected.
+type Failure struct {
+	Index, Of int           // of the request in its test, from 1
+	After     time.Duration // since the begin of the test
+	Attempt   *call.Attempt // nil: the description contradicts itself
+	Expect    *policy.Expect
+	Decision  call.Decision
+	Wrong     []string // what differs, one a line
+}
+
+// Run runs one test against fresh counters. What it reached is noted in cover,
+// which may be nil. Options are those of a Bench; Own and Caps are completed.
+func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
+	r.Test = t
+	o.Own = slices.Concat(o.Own, t.Own)
+	if o.Caps == (ratelimit.Caps{}) {
+		// Room for every key that the test can make, and little more: a test
+		// has a few requests, and there are thousands of tests.
+		keys := 64 * (len(t.Requests) + 1)
+		o.Caps = ratelimit.Caps{Keys: min(max(keys, 1024), 65_536), Calls: max(len(t.Requests)+1, 1)}
+	}
+	b, err := New(o)
+	if err != nil {
+		r.Failures = []Failure{{Of: len(t.Requests), Wrong: []string{err.Error()}}}
+		return r
+	}
+	var up calls
+	for i := range t.Requests {
+		q := &t.Requests[i]
+		now := t.At.Add(q.After)
+		up.end(b, now)
+		a, d, err := b.Judge(now, *q.Request)
+		r.Requests++
+		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Decision: d}
+		switch {
+		case err != nil:
+			f.Wrong = []string{err.Error()}
+		case q.Expect != nil:
+			f.Wrong = compare(q.Expect, d)
+		}
+		if f.Wrong != nil && len(r.Failures) < maxFailures {
+			r.Failures = append(r.Failures, f)
+		}
+		if err != nil {
+			return r
+		}
+		cover.reached(b, a, d)
+		if d.Permits() {
+			up.begin(b, a, q, now)
+		}
+	}
+	return r
+}
+
+// calls are those that the description lets end within the test, in the order
+// of their ends.
+type calls []ending
+
+type ending struct {
+	at time.Time
+	a  *call.Attempt
+}
+
+// begin follows what was permitted: a call that is refused by whom it is for is
+// over at once, one that is answered is up until its end.
+func (c *calls) begin(b *Bench, a *call.Attempt, q *policy.TestRequest, now time.Time) {
+	code := q.Code
+	if code == 0 {
+		code = 200
+	}
+	switch {
+	case a.Method != "INVITE":
+		b.Outcome(a, code)
+	case a.Pass > 1:
+		// The first pass is the call.
+	case code >= 300:
+		b.End(a.ID)
+		b.Outcome(a, code)
+	case q.Ends:
+		e := ending{now.Add(q.Hangup), a}
+		at, _ := slices.BinarySearchFunc(*c, e, func(x, y ending) int {
+			if x.at.After(y.at) {
+				return 1
+			}
+			return -1
+		})
+		*c = slices.Insert(*c, at, e)
+	}
+}
+
+// end ends all calls whose end has come.
+func (c *calls) end(b *Bench, now time.Time) {
+	for len(*c) > 0 && !(*c)[0].at.After(now) {
+		a := (*c)[0].a
+		b.End(a.ID)
+		b.Outcome(a, 200)
+		*c = (*c)[1:]
+	}
+}
+
+// compare says what of a decision is not as expected.
+func compare(e *policy.Expect, d call.Decision) (wrong []string) {
+	differs := func(what, want, got string) {
+		wrong = append(wrong, what+" "+want+", but got "+got)
+	}
+	if e.Verdict != call.Abstain && d.Verdict != e.Verdict {
+		differs("verdict", e.Verdict.String(), Verdict(d))
+	}
+	if e.Status != 0 && d.Status != e.Status {
+		differs("status", strconv.Itoa(e.Status), Verdict(d))
+	}
+	if e.Rule != "" && d.Rule != e.Rule && (e.Rule != policy.RuleNone || d.Rule != "") {
+		differs("rule", e.Rule, orNone(d.Rule))
+	}
+	matched := Matched(d)
+	for _, id := range e.Asked {
+		if !slices.Contains(matched, id) {
+			differs("a match of", id, list(matched))
+		}
+	}
+	for _, id := range e.NotRule {
+		if slices.Contains(matched, id) {
+			differs("no match of", id, "one")
+		}
+	}
+	alerts := Alerts(d)
+	if e.Alerts != nil && !same(e.Alerts, alerts) {
+		differs("alerts", list(e.Alerts), list(alerts))
+	}
+	for _, action := range e.NotAlert {
+		if slices.Contains(alerts, action) {
+			differs("no alert", action, "one")
+		}
+	}
+	flags, shadow := besides(d)
+	if e.Flags != nil && !same(e.Flags, flags) {
+		differs("flags", list(e.Flags), list(flags))
+	}
+	if e.Shadow != nil && !same(e.Shadow, shadow) {
+		differs("shadow refusals", list(e.Shadow), list(shadow))
+	}
+	return wrong
+}
+
+// Verdict is a decision in a few words: "reject 403 by countries/denied".
+func Verdict(d call.Decision) string {
+	text := d.Verdict.String()
+	if d.Verdict == call.Reject {
+		text += " " + strconv.Itoa(d.Status)
+	}
+	if d.Rule != "" {
+		text += " by " + d.Rule
+	}
+	return text
+}
+
+// Matched are the rules and limits that matched, in order, each once.
+func Matched(d call.Decision) (ids []string) {
+	add := func(id string) {
+		if id != "" && !slices.Contains(ids, id) {
+			ids = append(ids, id)
+		}
+	}
+	for _, id := range d.Trace {
+		add(id)
+	}
+	for _, also := range d.Also {
+		add(also.Rule)
+	}
+	add(d.Rule)
+	return ids
+}
+
+// Alerts are the actions of the alerts that a decision raises.
+func Alerts(d call.Decision) (out []string) {
+	for _, also := range d.Also {
+		if also.Action != "" {
+			out = append(out, string(also.Action))
+		}
+	}
+	if d.Action != "" {
+		out = append(out, string(d.Action))
+	}
+	return out
+}
+
+// besides are the rules that flagged, and those that would have refused.
+func besides(d call.Decision) (flags, shadow []string) {
+	for _, also := range d.Also {
+		if also.Shadow {
+			shadow = append(shadow, also.Rule)
+		} else {
+			flags = append(flags, also.Rule)
+		}
+	}
+	return flags, shadow
+}
+
+// same reports whether two lists hold the same, whatever the order.
+func same(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func list(ids []string) string {
+	if len(ids) == 0 {
+		return "none"
+	}
+	return strings.Join(ids, ", ")
+}
+
+func orNone(id string) string {
+	if id == "" {
+		return "none"
+	}
+	return id
+}
+
+// Expected is an expectation in a few words.
+func Expected(e *policy.Expect) string {
+	var parts []string
+	if e.Verdict != call.Abstain {
+		v := e.Verdict.String()
+		if e.Status != 0 {
+			v += " " + strconv.Itoa(e.Status)
+		}
+		parts = append(parts, v)
+	} else if e.Status != 0 {
+		parts = append(parts, fmt.Sprint("status ", e.Status))
+	}
+	if e.Rule != "" {
+		parts = append(parts, "by "+e.Rule)
+	}
+	say := func(what string, ids []string, given bool) {
+		if given {
+			parts = append(parts, what+" "+list(ids))
+		}
+	}
+	say("a match of", e.Asked, e.Asked != nil)
+	say("no match of", e.NotRule, e.NotRule != nil)
+	say("alerts", e.Alerts, e.Alerts != nil)
+	say("no alert", e.NotAlert, e.NotAlert != nil)
+	say("flags", e.Flags, e.Flags != nil)
+	say("shadow refusals", e.Shadow, e.Shadow != nil)
+	return strings.Join(parts, ", ")
+}
