@@ -23,11 +23,7 @@ func Trace(set *policy.Set, a *call.Attempt, d call.Decision) (lines []string) {
 			p   call.Party
 		}{{"from", a.From}, {"to", a.To}} {
 			if p.p.User != "" && p.p.Kind != call.Extension {
-				steps := set.Plan().Explain(p.p.User, in).Steps
-				if p.p.Number != "" {
-					steps = append(steps, p.p.Number)
-				}
-				add("%s %q: %s", p.who, p.p.User, strings.Join(steps, ", "))
+				add("%s %q: %s", p.who, p.p.User, strings.Join(set.Plan().Explain(p.p.User, in).Steps, ", "))
 			}
 		}
 	}

@@ -92,8 +92,11 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	if err != nil {
 		plan = nil // reported by config, with its place
 	}
-	_, more := compileRules(cfg, plan, host.ReadFile, now)
+	set, more := compileRules(cfg, plan, host.ReadFile, now)
 	in.ps = append(in.ps, more...)
+	if set != nil && plan != nil {
+		in.ps = append(in.ps, runTests(cfg, set)...)
+	}
 	in.ps.Sort()
 	return in.ps
 }

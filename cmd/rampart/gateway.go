@@ -50,6 +50,9 @@ type gateway struct {
 	counts *ratelimit.Engine
 	roots  []*roots // of PBXs and peers with a CA of their own; set at start
 
+	allowFailing bool  // load rules whose tests fail
+	untested     error // the failed tests of the rules in force
+
 	drainFor time.Duration // of the configuration as last read; reload's
 
 	stop context.CancelFunc
@@ -58,8 +61,11 @@ type gateway struct {
 
 // startGateway builds and starts everything. What fails is one clear line;
 // nothing is left running then.
-func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) {
+func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway)) (g *gateway, err error) {
 	g = &gateway{cfg: cfg, log: log, drainFor: cfg.Drain}
+	for _, o := range options {
+		o(g)
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	g.stop = stop
 	begun := g // returning an error sets g to nil
@@ -74,7 +80,7 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	if g.plan, err = number.Compile(cfg.Home.Number(), number.Builtin()); err != nil {
 		return nil, fmt.Errorf("home: %w", err)
 	}
-	rules, err := loadRules(cfg, g.plan)
+	rules, err := g.rules(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -84,6 +90,7 @@ func startGateway(cfg *config.Config, log *slog.Logger) (g *gateway, err error) 
 	if err := g.openReports(rules.Revision()); err != nil {
 		return nil, err
 	}
+	g.tellUntested()
 	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
 		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
 			return nil, fmt.Errorf("geoip: %w", err)

@@ -31,6 +31,7 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
+	Policy  policyCmd  `cmd:"" help:"Test rules."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

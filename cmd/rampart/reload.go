@@ -50,7 +50,7 @@ func (g *gateway) reloadRules() (needs []string, err error) {
 		return nil, listed("configuration", ps)
 	}
 	now, needs := g.cfg.Reloaded(next)
-	rules, err := loadRules(now, g.plan)
+	rules, err := g.rules(now)
 	if err != nil {
 		return needs, err
 	}
@@ -64,7 +64,15 @@ func (g *gateway) reloadRules() (needs []string, err error) {
 	m.PolicyRevision = rules.Revision()
 	g.rep.meta.Store(&m)
 	g.drainFor = now.Drain
+	g.tellUntested()
 	return needs, nil
+}
+
+// tellUntested says that the rules in force failed their tests.
+func (g *gateway) tellUntested() {
+	if g.untested != nil {
+		g.failed(call.PolicyReloaded, "policy/tests-failing", "the policy is in force although its tests fail (--allow-failing-tests)", g.untested)
+	}
 }
 
 // listed makes one error of all errors among problems, one a line.

@@ -11,14 +11,18 @@ import (
 	"github.com/rampart-sbc/rampart/sbc"
 )
 
-// loadRules compiles the packs and rule files of the configuration. The error
-// lists every problem, one a line.
+// loadRules compiles the packs and rule files of the configuration and runs
+// the tests of the files. The error lists every problem, one a line; it is a
+// testsFailed when nothing but tests failed.
 func loadRules(cfg *config.Config, plan *number.Plan) (*policy.Set, error) {
 	set, ps := compileRules(cfg, plan, os.ReadFile, time.Now())
-	if set != nil {
-		return set, nil
+	if set == nil {
+		return nil, listed("rules", ps)
 	}
-	return nil, listed("rules", ps)
+	if failed := runTests(cfg, set); failed != nil {
+		return nil, &testsFailed{set, failed}
+	}
+	return set, nil
 }
 
 // admission is what judges requests from one policy on: its limits, then its

@@ -17,6 +17,8 @@ type runCmd struct {
 	Config string `short:"c" help:"Configuration file. Default: ./rampart.yaml, then /etc/rampart/rampart.yaml." placeholder:"FILE"`
 	Log    string `enum:"text,json" default:"text" help:"Format of the log on stderr: text or json."`
 	Debug  bool   `help:"Log more."`
+
+	AllowFailingTests bool `help:"Load rules although their tests fail: at start and at each reload. It is logged and alerted."`
 }
 
 // Help is shown under the flags.
@@ -45,7 +47,7 @@ func (c *runCmd) Run(app *app) error {
 	sigs := make(chan os.Signal, 4)
 	signal.Notify(sigs, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(sigs)
-	g, err := startGateway(cfg, log)
+	g, err := startGateway(cfg, log, func(g *gateway) { g.allowFailing = c.AllowFailingTests })
 	if err != nil {
 		return failure(err)
 	}

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/rules"
+	"github.com/rampart-sbc/rampart/trial"
+)
+
+// policyTestCmd runs the `tests:` of rule files.
+type policyTestCmd struct {
+	Files    []string `arg:"" optional:"" name:"file" help:"Rule files, judged together." type:"path"`
+	Config   string   `short:"c" help:"Configuration file: its packs, files, dialling plan and peers' limits." placeholder:"FILE"`
+	Use      []string `help:"Packs that the files are judged with, where there is no configuration." placeholder:"PACK"`
+	Home     string   `help:"Home country, where neither a file nor a configuration has one." placeholder:"CC"`
+	Name     string   `name:"run" help:"Run tests whose name contains this text." placeholder:"NAME"`
+	Coverage bool     `help:"List rules, limits and sections of countries: that no test reached."`
+	JUnit    string   `name:"junit" help:"Write JUnit XML for CI." placeholder:"FILE"`
+	JSON     bool     `name:"json" help:"Print JSON."`
+}
+
+// Help is shown under the flags.
+func (policyTestCmd) Help() string {
+	return "Judges the requests of each test with the code of the gateway, in virtual time and without a network. Exit code 1 when a test fails. " +
+		"Tests of packs run where there are no files.\n\nExamples:\n  rampart policy test policy/*.yaml --use base,countries\n" +
+		"  rampart policy test -c /etc/rampart/rampart.yaml --coverage --junit report.xml"
+}
+
+// Run runs the tests.
+func (c *policyTestCmd) Run(a *app) error {
+	set, o, ps, err := c.load(a)
+	if err != nil {
+		return err
+	}
+	for _, p := range ps {
+		if !c.JSON || !p.Warning {
+			fmt.Fprintln(a.stderr, p)
+		}
+	}
+	if set == nil {
+		return fmt.Errorf("%s in the rules", count(len(ps.Errors()), "error"))
+	}
+	tests, named := set.Tests(), slices.Clone(c.Files)
+	packs := len(named) == 0 && c.Config == ""
+	begun := time.Now()
+	report := trial.RunAll(o, tests, func(t *policy.Test) bool {
+		return (packs || !t.Pack) && strings.Contains(t.Name, c.Name)
+	})
+	report.Took = time.Since(begun)
+	if c.JUnit != "" {
+		var b bytes.Buffer
+		if err := report.JUnit(&b, set); err != nil {
+			return err
+		}
+		if err := os.WriteFile(c.JUnit, b.Bytes(), 0o644); err != nil {
+			return fmt.Errorf("junit: %w", err)
+		}
+	}
+	if c.JSON {
+		err = c.printJSON(a, report, set)
+	} else {
+		c.print(a, report, set)
+	}
+	switch failed := report.Failed(); {
+	case err != nil:
+		return err
+	case len(report.Results) == 0 && c.Name != "":
+		return fmt.Errorf("no test has %q in its name", c.Name)
+	case failed > 0:
+		return fmt.Errorf("%s of %d failed", count(failed, "test"), len(report.Results))
+	}
+	return nil
+}
+
+// load compiles what is to be tested.
+func (c *policyTestCmd) load(a *app) (set *policy.Set, o trial.Options, ps strictyaml.Problems, err error) {
+	if c.Config != "" {
+		if len(c.Files)+len(c.Use) > 0 || c.Home != "" {
+			return nil, o, nil, usageError{errors.New("-c brings its own files, packs and home; give either it or them")}
+		}
+		cfg, err := a.load(c.Config)
+		if err != nil {
+			return nil, o, nil, err
+		}
+		plan, err := number.Compile(cfg.Home.Number(), number.Builtin())
+		if err != nil {
+			return nil, o, nil, fmt.Errorf("home: %w", err)
+		}
+		set, ps := compileRules(cfg, plan, a.host.ReadFile, time.Now())
+		if set == nil {
+			return nil, o, ps, nil
+		}
+		return set, trialOptions(cfg, set), ps, nil
+	}
+	if len(c.Files)+len(c.Use) == 0 {
+		return nil, o, nil, usageError{errors.New("which files? Give rule files, --use PACK, or -c FILE")}
+	}
+	var sources []policy.Source
+	for _, name := range c.Use {
+		data, ok := rules.Pack(name)
+		if !ok {
+			return nil, o, nil, usageError{fmt.Errorf("--use: no pack %q; there are %s", name, strings.Join(rules.Names(), ", "))}
+		}
+		sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
+	}
+	for _, name := range c.Files {
+		data, err := a.host.ReadFile(name)
+		if err != nil {
+			return nil, o, nil, fmt.Errorf("policy test: %w", err)
+		}
+		sources = append(sources, policy.Source{Name: shortPath(name), Data: data})
+	}
+	opts := policy.Options{Now: time.Now(), ReadFile: a.host.ReadFile}
+	if c.Home != "" {
+		if opts.Plan, err = number.Compile(number.Home{Country: c.Home}, number.Builtin()); err != nil {
+			return nil, o, nil, usageError{fmt.Errorf("--home: %w", err)}
+		}
+	}
+	set, ps = policy.Compile(sources, opts)
+	return set, trial.Options{Set: set}, ps, nil
+}
+
+// trialOptions puts a policy on trial as the configuration would run it.
+func trialOptions(cfg *config.Config, set *policy.Set) trial.Options {
+	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0]}
+	for _, p := range cfg.Peers {
+		o.Limits = append(o.Limits, ratelimit.PeerLimits(p.Name, p.Limits.Calls, p.Limits.CPS)...)
+	}
+	return o
+}
+
+// shortPath is a path as people write it: relative, where it is below here.
+func shortPath(path string) string {
+	if dir, err := os.Getwd(); err == nil {
+		if rest, ok := strings.CutPrefix(path, dir+string(os.PathSeparator)); ok {
+			return rest
+		}
+	}
+	return path
+}
+
+func (c *policyTestCmd) print(a *app, r *trial.Report, set *policy.Set) {
+	for i := range r.Results {
+		res := &r.Results[i]
+		if res.Passed() {
+			continue
+		}
+		fmt.Fprintf(a.stdout, "FAIL %s:%d: %s\n", res.Test.File, res.Test.Pos.Line, res.Test.Name)
+		for i := range res.Failures {
+			fmt.Fprintf(a.stdout, "  %s\n\n", strings.ReplaceAll(strings.TrimSuffix(res.Failures[i].Text(set), "\n"), "\n", "\n  "))
+		}
+	}
+	if c.Coverage {
+		entries := r.Coverage.Entries()
+		missed := 0
+		for _, e := range entries {
+			if e.Hits == 0 {
+				if missed++; missed == 1 {
+					fmt.Fprintln(a.stdout, "No test reached:")
+				}
+				fmt.Fprintf(a.stdout, "  %s\n", e)
+			}
+		}
+		fmt.Fprintf(a.stdout, "coverage: %d of %d entries\n", len(entries)-missed, len(entries))
+	}
+	if failed := r.Failed(); failed == 0 {
+		fmt.Fprintf(a.stdout, "ok, %s, %s\n", count(len(r.Results), "test"), r.Took.Round(time.Millisecond))
+	}
+}
+
+// testResult is a test in rampart policy test --json.
+type testResult struct {
+	Name     string   `json:"name"`
+	File     string   `json:"file"`
+	Line     int      `json:"line"`
+	Passed   bool     `json:"passed"`
+	Requests int      `json:"requests"`
+	Failures []string `json:"failures,omitempty"`
+}
+
+func (c *policyTestCmd) printJSON(a *app, r *trial.Report, set *policy.Set) error {
+	out := struct {
+		OK       bool          `json:"ok"`
+		Tests    int           `json:"tests"`
+		Failed   int           `json:"failed"`
+		Took     string        `json:"took"`
+		Results  []testResult  `json:"results"`
+		Coverage []trial.Entry `json:"coverage,omitempty"`
+	}{OK: r.Failed() == 0, Tests: len(r.Results), Failed: r.Failed(), Took: r.Took.String(), Results: []testResult{}}
+	for i := range r.Results {
+		res := &r.Results[i]
+		t := testResult{Name: res.Test.Name, File: res.Test.File, Line: res.Test.Pos.Line, Passed: res.Passed(), Requests: res.Requests}
+		for i := range res.Failures {
+			t.Failures = append(t.Failures, res.Failures[i].Text(set))
+		}
+		out.Results = append(out.Results, t)
+	}
+	if c.Coverage {
+		out.Coverage = r.Coverage.Entries()
+	}
+	return printJSON(a, out)
+}
+
+// maxShownFailures are told when a policy is refused for its tests.
+const maxShownFailures = 20
+
+// runTests runs the tests of the files: those of packs ran before the packs
+// shipped, and a file may change what they say.
+func runTests(cfg *config.Config, set *policy.Set) (ps strictyaml.Problems) {
+	r := trial.RunAll(trialOptions(cfg, set), set.Tests(), func(t *policy.Test) bool { return !t.Pack })
+	more := 0
+	for i := range r.Results {
+		switch res := &r.Results[i]; {
+		case res.Passed():
+		case len(ps) == maxShownFailures:
+			more++
+		default:
+			ps = append(ps, res.Problem())
+		}
+	}
+	if more > 0 {
+		ps = append(ps, strictyaml.At(ps[0].File, strictyaml.Pos{}, "and %s more failed", count(more, "test")))
+	}
+	return ps
+}
+
+// testsFailed is why a policy that compiles is not loaded.
+type testsFailed struct {
+	set *policy.Set
+	ps  strictyaml.Problems
+}
+
+func (e *testsFailed) Error() string { return listed("tests of the rules", e.ps).Error() }
+
+// rules loads the rules of a configuration. When their tests fail they are
+// refused, or, where the operator said so, taken all the same; then
+// tellUntested says it.
+func (g *gateway) rules(cfg *config.Config) (*policy.Set, error) {
+	set, err := loadRules(cfg, g.plan)
+	var failed *testsFailed
+	if errors.As(err, &failed) && g.allowFailing {
+		g.untested = err
+		return failed.set, nil
+	}
+	g.untested = nil
+	return set, err
+}
