@@ -95,6 +95,7 @@ tests:
 		`"fast" is not a rate such as`,
 		`reject 999: a SIP refusal is 400 to 699`,
 		`this is counted over: a time from 1s to 7d`,
+		`a.yaml:28:6: a test has a request or events`,
 		`b.yaml:1:10: this version reads policy files of version 1, not 2`,
 		`b.yaml:2:14: rule id a/then is taken by a.yaml:14:6`,
 	} {
