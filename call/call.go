@@ -116,6 +116,9 @@ type Party struct {
 	Region  string // sub-region of Country by UN M.49, e.g. "caribbean", or ""
 	Class   string // number class (fixed, mobile, premium_rate, satellite, …) or ""
 	Own     bool   // one of our own numbers, claimed by somebody outside
+	// Withheld: the caller names nobody, on purpose. Of a number that a trusted
+	// sender asserts all the same nothing is withheld from policy.
+	Withheld bool
 	// Other is what the same text is for those who read it another way, where
 	// that is another existing number; else nil. Policy judges both.
 	Other *Party

@@ -41,7 +41,7 @@ type Limit struct {
 
 // keyNames are what limits can count by.
 var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "register.user",
-	"source.country", "from", "from.prefix", "from.country", "to", "to.prefix", "to.country"}
+	"source.country", "from", "from.prefix", "from.country", "to", "to.prefix", "to.country", "diverter"}
 
 // counted is a limit and what it counts.
 type counted struct {

@@ -68,6 +68,7 @@ type matcher struct {
 	asn         []uint   // of the source
 	sourceLists []int
 	peers       []string
+	peerKinds   uint8 // bits by call.Kind; 0: any
 	users       []string
 	userLists   []int // one of these or of users is enough
 	transports  []string
@@ -92,6 +93,7 @@ type party struct {
 	international *bool
 	valid         *bool
 	own           *bool
+	withheld      *bool
 	kinds         uint8 // bits by call.NumberKind; 0: any
 }
 
@@ -104,6 +106,7 @@ func (m *matcher) holds(a *call.Attempt, ls []*List) bool {
 		m.diverted != nil && *m.diverted != (a.Diversion != ""),
 		m.transferred != nil && *m.transferred != a.Transferred,
 		m.peers != nil && !slices.Contains(m.peers, a.Peer),
+		m.peerKinds != 0 && m.peerKinds&(1<<a.PeerKind) == 0,
 		m.transports != nil && !slices.Contains(m.transports, a.Source.Transport),
 		m.country != nil && !slices.Contains(m.country, a.Source.Country),
 		m.asn != nil && !slices.Contains(m.asn, a.Source.ASN),
@@ -188,6 +191,7 @@ func (p *party) holds(x *call.Party, ls []*List) bool {
 	return (p.international == nil || *p.international == (x.Kind == call.International)) &&
 		(p.valid == nil || *p.valid == (x.Kind != call.Invalid)) &&
 		(p.own == nil || *p.own == x.Own) &&
+		(p.withheld == nil || *p.withheld == x.Withheld) &&
 		(p.kinds == 0 || p.kinds&(1<<x.Kind) != 0) &&
 		(p.countries == nil || x.Country != "" && slices.Contains(p.countries, x.Country)) &&
 		(p.regions == nil || x.Region != "" && slices.Contains(p.regions, x.Region)) &&
@@ -221,6 +225,7 @@ type matchYAML struct {
 	From        *partyYAML  `yaml:"from"`
 	Source      *sourceYAML `yaml:"source"`
 	Peer        []string    `yaml:"peer,single"`
+	PeerKind    []string    `yaml:"peer_kind,single"`
 	Stranger    *bool       `yaml:"stranger"`
 	Registered  *bool       `yaml:"registered"`
 	Diverted    *bool       `yaml:"diverted"`
@@ -242,6 +247,7 @@ type partyYAML struct {
 	International *bool       `yaml:"international"`
 	Valid         *bool       `yaml:"valid"`
 	Own           *bool       `yaml:"own"`
+	Withheld      *bool       `yaml:"withheld"`
 	Kind          []string    `yaml:"kind,single"`
 }
 

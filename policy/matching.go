@@ -45,6 +45,7 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 			c.unknown(at+item(".transport", i), "transport", name, transports)
 		}
 	}
+	m.peerKinds = c.peerKinds(at+".peer_kind", y.PeerKind)
 	m.transports = y.Transport
 	m.to, m.from = c.party(at+".to", y.To), c.party(at+".from", y.From)
 	if y.Source != nil {
@@ -176,7 +177,7 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	if y == nil {
 		return nil
 	}
-	p := &party{international: y.International, valid: y.Valid, own: y.Own, regions: y.Region, countries: c.countryCodes(at+".country", y.Country, true)}
+	p := &party{international: y.International, valid: y.Valid, own: y.Own, withheld: y.Withheld, regions: y.Region, countries: c.countryCodes(at+".country", y.Country, true)}
 	for i, name := range y.Class {
 		if !slices.Contains(number.Classes(), name) {
 			c.unknown(at+item(".class", i), "class", name, number.Classes())
@@ -198,7 +199,7 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	p.lists = c.uses(at+".list", y.List, Numbers, Prefixes, Countries, Texts)
 	c.noneEmpty(at, map[string]int{"country": lenOf(y.Country), "region": lenOf(y.Region), "class": lenOf(y.Class),
 		"prefix": lenOf(y.Prefix), "list": lenOf(y.List)})
-	if p.own == nil && p.international == nil && p.valid == nil && y.Kind == nil && y.Country == nil && y.Region == nil && y.Class == nil && y.Prefix == nil && y.List == nil {
+	if p.own == nil && p.withheld == nil && p.international == nil && p.valid == nil && y.Kind == nil && y.Country == nil && y.Region == nil && y.Class == nil && y.Prefix == nil && y.List == nil {
 		c.problem(at, "name a country, class, prefix or list, or leave the key out", "nothing to match")
 	}
 	return p

@@ -22,8 +22,8 @@ type Limit struct {
 	// address), source.net (/24, /48), source.country, user, peer, account,
 	// register.user, from, to (the number, or the name and domain),
 	// from.prefix, to.prefix (without the last digits), from.country,
-	// to.country; empty: all together. A request without a user or peer is not counted by
-	// a limit per user or peer.
+	// to.country, diverter (who passed the call on); empty: all together. A
+	// request without one of them is not counted by a limit per it.
 	Key []string
 
 	Rate       float64       // requests a second
@@ -110,11 +110,12 @@ const (
 	to
 	toPrefix
 	toCountry
+	diverter // who passed the call on
 )
 
 var keyParts = map[string]part{"source.ip": sourceIP, "source.net": sourceNet, "user": user, "peer": peer,
 	"account": account, "register.user": registerUser, "source.country": sourceCountry,
-	"from": from, "from.prefix": fromPrefix, "from.country": fromCountry, "to": to, "to.prefix": toPrefix, "to.country": toCountry}
+	"from": from, "from.prefix": fromPrefix, "from.country": fromCountry, "to": to, "to.prefix": toPrefix, "to.country": toCountry, "diverter": diverter}
 
 // text is what stands for a part in a request: of a number its canonical form,
 // else the user and the domain as they came.
@@ -144,6 +145,8 @@ func (p part) text(a *call.Attempt) string {
 		return rangeOf(a.To.E164())
 	case toCountry:
 		return a.To.Country
+	case diverter:
+		return a.Diversion
 	}
 	return ""
 }

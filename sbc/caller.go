@@ -213,6 +213,7 @@ func (g *Gateway) callerOf(r *sipx.Request, a *call.Attempt, p *Peer) (call.Deci
 			}
 		}
 	}
+	a.From.Withheld = a.From.E164() == "" && (anonymous(c.from) || c.from.URI.User == "")
 	a.From.Own = begins(a.From.E164(), g.cfg.OwnNumbers) || begins(g.callerNumber(c), g.cfg.OwnNumbers)
 	if a.Emergency() || p.Identity.Default != "" || g.admitted(c, a, &p.Identity) {
 		return call.Decision{}, false
