@@ -232,7 +232,7 @@ func network(a netip.Addr, p part) netip.Addr {
 }
 
 // subjectKinds are the parts that say whom an alert is about.
-var subjectKinds = map[part]string{sourceIP: "source", sourceNet: "source", from: "from", fromPrefix: "from_prefix", to: "to", toPrefix: "to_prefix"}
+var subjectKinds = map[part]string{diverter: "user", sourceIP: "source", sourceNet: "source", from: "from", fromPrefix: "from_prefix", to: "to", toPrefix: "to_prefix"}
 
 // subject says who exceeded a limit, for alerts.
 func (l *limit) subject(a *call.Attempt) call.Subject {
