@@ -56,7 +56,21 @@ func samples() []sample {
 	sys := func(name string, act call.Action, sev call.Severity, reason string, ev ...call.Evidence) sample {
 		return sample{name, System(t0, meta, act, sev, reason, ev...)}
 	}
+	limit := func(act call.Action, a *call.Attempt, rule, reason, subject, value string, ev ...call.Evidence) sample {
+		return from(string(act), a, call.Decision{Verdict: call.Reject, Status: 403, Rule: rule, Severity: call.High, Reason: reason, Action: act,
+			Subject: call.Subject{Kind: subject, Value: value}, Evidence: ev})
+	}
 	return []sample{
+		limit(call.TollFraud, attempt(), "toll-fraud/countries-per-user", "more than 5 to.country in 1h0m0s per user", "user", "1001",
+			call.Evidence{Name: "distinct", Value: 6, Threshold: "5 to.country in 1h0m0s"}),
+		limit(call.CallForwardFraud, with(attempt(), func(a *call.Attempt) { a.Diversion = "1002" }), "toll-fraud/diverted-abroad", "1002 forwards to JM", "user", "1001"),
+		limit(call.PingCall, carrier, "ping-call/one-caller-many-numbers", "more than 20 to in 10m0s per from", "from", "+442079460000",
+			call.Evidence{Name: "distinct", Value: 21, Threshold: "20 to in 10m0s"}),
+		limit(call.PingCallCallback, attempt(), "ping-call/callback", "a call to a range of ping calls", "to", "+18765550100"),
+		limit(call.NumberProbing, attempt(), "site/probing", "more than 20 failures in 10m0s per user", "user", "1001"),
+		limit(call.RegistrationBruteforce, register(), "base/register-failures", "more than 10 failures in 5m0s", "user", "1001"),
+		limit(call.Enumeration, register(), "base/register-users-per-stranger", "more than 30 register.user in 10m0s per source.ip", "source", "198.51.100.9"),
+		limit(call.Robocall, carrier, "site/robocalls", "more than 100 to in 1h0m0s per from", "from", "+442079460000"),
 		from("call-rejected", attempt(), denied),
 		from("call-would-reject", attempt(), shadow),
 		from("request-rejected", options, call.Decision{Verdict: call.Drop, Rule: "base/strangers", Severity: call.Low,

@@ -63,34 +63,42 @@ type Warning struct {
 type Action string
 
 const (
-	CallRejected      Action = "call-rejected"
-	CallWouldReject   Action = "call-would-reject"
-	RequestRejected   Action = "request-rejected" // refused, and not a call
-	RuleFlagged       Action = "rule-flagged"     // a rule wanted it to be told, nothing more
-	PlaintextRefused  Action = "plaintext-refused"
-	SRTPRefused       Action = "srtp-refused"
-	ScannerDetected   Action = "scanner"
-	Flood             Action = "flood"
-	PeerIdentity      Action = "peer-identity-mismatch" // a certificate or address that does not fit its claim
-	IdentityForged    Action = "identity-forged"        // From is not the registered identity
-	SourceBanned      Action = "source-banned"          // a key is shut out for a while
-	BanLifted         Action = "ban-lifted"             // before its time
-	AccountHeld       Action = "account-held"           // an account may make no costly calls for a while
-	CallEnded         Action = "call-ended"             // a rule ended a call that was up
-	EmergencyCall     Action = "emergency-call"
-	MediaInjection    Action = "media-injection"
-	MalformedMessage  Action = "malformed-message"
-	CallFailed        Action = "call-failed"             // our own failure, e.g. a panic in one call
-	PeerDown          Action = "peer-down"               // a PBX or peer answers no OPTIONS
-	PeerUp            Action = "peer-up"                 // it does again
-	TrunkLost         Action = "trunk-registration-lost" // a carrier does not take our registration
-	TrunkRegistered   Action = "trunk-registered"        // it does again
-	PolicyReloaded    Action = "policy-reloaded"
-	AdminChange       Action = "admin-change" // somebody changed something through the API
-	CertificateLoaded Action = "certificate-reloaded"
-	CertificateExpiry Action = "certificate-expiring"
-	SinkDegraded      Action = "sink-degraded"
-	Heartbeat         Action = "heartbeat"
+	CallRejected           Action = "call-rejected"
+	CallWouldReject        Action = "call-would-reject"
+	RequestRejected        Action = "request-rejected" // refused, and not a call
+	RuleFlagged            Action = "rule-flagged"     // a rule wanted it to be told, nothing more
+	PlaintextRefused       Action = "plaintext-refused"
+	SRTPRefused            Action = "srtp-refused"
+	ScannerDetected        Action = "scanner"
+	Flood                  Action = "flood"
+	PeerIdentity           Action = "peer-identity-mismatch" // a certificate or address that does not fit its claim
+	IdentityForged         Action = "identity-forged"        // From is not the registered identity
+	SourceBanned           Action = "source-banned"          // a key is shut out for a while
+	BanLifted              Action = "ban-lifted"             // before its time
+	AccountHeld            Action = "account-held"           // an account may make no costly calls for a while
+	CallEnded              Action = "call-ended"             // a rule ended a call that was up
+	EmergencyCall          Action = "emergency-call"
+	MediaInjection         Action = "media-injection"
+	CallForwardFraud       Action = "call-forward-fraud"      // diverted calls that cost
+	TollFraud              Action = "toll-fraud"              // costly calls that do not fit the caller
+	PingCall               Action = "ping-call"               // calls that want to be called back
+	PingCallCallback       Action = "ping-call-callback"      // a call back to one of them
+	NumberProbing          Action = "number-probing"          // which numbers are there
+	RegistrationBruteforce Action = "registration-bruteforce" // guessing passwords
+	Enumeration            Action = "enumeration"             // guessing users
+	Robocall               Action = "robocall"                // a caller like a machine
+	MalformedMessage       Action = "malformed-message"
+	CallFailed             Action = "call-failed"             // our own failure, e.g. a panic in one call
+	PeerDown               Action = "peer-down"               // a PBX or peer answers no OPTIONS
+	PeerUp                 Action = "peer-up"                 // it does again
+	TrunkLost              Action = "trunk-registration-lost" // a carrier does not take our registration
+	TrunkRegistered        Action = "trunk-registered"        // it does again
+	PolicyReloaded         Action = "policy-reloaded"
+	AdminChange            Action = "admin-change" // somebody changed something through the API
+	CertificateLoaded      Action = "certificate-reloaded"
+	CertificateExpiry      Action = "certificate-expiring"
+	SinkDegraded           Action = "sink-degraded"
+	Heartbeat              Action = "heartbeat"
 )
 
 // Decision is what one guard, or all of them together, want done with an

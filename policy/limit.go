@@ -149,14 +149,22 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 // actions that a rule may give its alerts: those that name what a request was,
 // not what happened to the gateway.
 var actions = map[string]call.Action{
-	string(call.CallRejected):     call.CallRejected,
-	string(call.RequestRejected):  call.RequestRejected,
-	string(call.RuleFlagged):      call.RuleFlagged,
-	string(call.ScannerDetected):  call.ScannerDetected,
-	string(call.Flood):            call.Flood,
-	string(call.IdentityForged):   call.IdentityForged,
-	string(call.PeerIdentity):     call.PeerIdentity,
-	string(call.PlaintextRefused): call.PlaintextRefused,
+	string(call.CallRejected):           call.CallRejected,
+	string(call.RequestRejected):        call.RequestRejected,
+	string(call.RuleFlagged):            call.RuleFlagged,
+	string(call.ScannerDetected):        call.ScannerDetected,
+	string(call.Flood):                  call.Flood,
+	string(call.IdentityForged):         call.IdentityForged,
+	string(call.PeerIdentity):           call.PeerIdentity,
+	string(call.PlaintextRefused):       call.PlaintextRefused,
+	string(call.CallForwardFraud):       call.CallForwardFraud,
+	string(call.TollFraud):              call.TollFraud,
+	string(call.PingCall):               call.PingCall,
+	string(call.PingCallCallback):       call.PingCallCallback,
+	string(call.NumberProbing):          call.NumberProbing,
+	string(call.RegistrationBruteforce): call.RegistrationBruteforce,
+	string(call.Enumeration):            call.Enumeration,
+	string(call.Robocall):               call.Robocall,
 }
 
 // action checks `action:`.
