@@ -11,7 +11,6 @@ import (
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
-	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -68,24 +67,10 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 		a.User = from.user
 	}
 	if a.Method != "REGISTER" {
-		g.number(&a.From, r.From().URI, id.kind)
-		g.number(&a.To, r.URI(), id.kind)
+		g.number(&a.From, r.From().URI, id.kind, id.name())
+		g.number(&a.To, r.URI(), id.kind, id.name())
 	}
 	return a
-}
-
-// number fills in the canonical number of a party. Phones dial; the PBX and
-// carriers pass numbers on.
-func (g *Gateway) number(p *call.Party, u sipx.URI, kind call.Kind) {
-	text, in := u.User, number.Dialled
-	if u.Scheme == "tel" || u.Scheme == "urn" {
-		text = u.Scheme + ":" + u.Raw()
-		p.User, p.Scheme = u.Raw(), u.Scheme
-	}
-	if kind == call.PBX || kind == call.Carrier {
-		in = number.Trunk
-	}
-	g.deps.Plan.Normalise(text, in).Fill(p)
 }
 
 // admit decides one attempt. Each attempt reports exactly one Decision.

@@ -155,7 +155,7 @@ func (g *Gateway) public(u sipx.URI) string {
 	if u.Scheme == "tel" {
 		text = "tel:" + u.Raw()
 	}
-	g.deps.Plan.Normalise(text, number.Trunk).Fill(&p)
+	g.plan("").Normalise(text, number.Trunk).Fill(&p)
 	return p.E164()
 }
 
@@ -188,7 +188,7 @@ func (g *Gateway) diverter(a *call.Attempt, trusted bool) string {
 		return ""
 	}
 	var p call.Party
-	g.deps.Plan.Normalise(a.Diversion, number.Trunk).Fill(&p)
+	g.plan("").Normalise(a.Diversion, number.Trunk).Fill(&p)
 	return p.E164()
 }
 
@@ -197,7 +197,7 @@ func (g *Gateway) speaksAs(a *call.Attempt, r *sipx.Request, who aor) {
 	a.User = who.user
 	if anonymous(r.From()) {
 		a.From = call.Party{User: who.user, Host: who.domain}
-		g.deps.Plan.Normalise(who.user, number.Dialled).Fill(&a.From)
+		g.plan("").Normalise(who.user, number.Dialled).Fill(&a.From)
 	}
 }
 
@@ -208,7 +208,7 @@ func (g *Gateway) callerOf(r *sipx.Request, a *call.Attempt, p *Peer) (call.Deci
 	if a.From.E164() == "" {
 		for _, n := range c.asserted {
 			if e := g.public(n.URI); e != "" {
-				g.deps.Plan.Normalise(e, number.Trunk).Fill(&a.From)
+				g.plan("").Normalise(e, number.Trunk).Fill(&a.From)
 				break
 			}
 		}

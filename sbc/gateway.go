@@ -40,6 +40,9 @@ type Guard = admission.Guard
 type Policy struct {
 	Revision string // names it in all that is told of its decisions
 	Guards   []Guard
+	Plan     *number.Plan // how numbers are read from now on; nil: Deps.Plan
+
+	peers map[string]*number.Plan // with the tech prefixes of a peer
 }
 
 // Gate is asked for every packet and connection before it is read.
@@ -83,6 +86,7 @@ type Peer struct {
 	Wildcard       bool   // a wildcard certificate will do
 	ServerOnly     bool   // one without the clientAuth usage will do
 	IP             []netip.Prefix
+	TechPrefixes   []string // before the numbers that it sends
 	Host           string
 	Port           uint16
 	Transport      string   // "": by the DNS, one of Transports
@@ -131,8 +135,8 @@ type Config struct {
 	// of one phone's user: 50,000 and 200.
 	MaxSubscriptions, MaxSubscriptionsPerUser int
 	// ForwardCanonical writes the canonical number to carriers; false sends
-	// what was dialled.
-	ForwardCanonical bool
+	// what was dialled. InsideCanonical is the same towards the PBX.
+	ForwardCanonical, InsideCanonical bool
 	// EmergencyNumber is dialled for urn:service:sos (RFC 5031); default 112.
 	EmergencyNumber string
 	TokenKey        []byte // kept secret that registration tokens are derived with
@@ -216,6 +220,11 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
+	for _, p := range cfg.Peers {
+		if _, err := deps.Plan.With(p.TechPrefixes); err != nil {
+			return nil, fmt.Errorf("peer %s: %w", p.Name, err)
+		}
+	}
 	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.SetPolicy(Policy{Revision: deps.Revision, Guards: deps.Guards})
@@ -243,7 +252,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 
 // SetPolicy replaces the policy whole: what was decided stays, the next attempt
 // meets the new one, and none meets parts of both.
-func (g *Gateway) SetPolicy(p Policy) { g.policy.Store(&p) }
+func (g *Gateway) SetPolicy(p Policy) {
+	g.plans(&p)
+	g.policy.Store(&p)
+}
 
 // Start resolves the PBXs and peers, begins their health checks and reads.
 func (g *Gateway) Start() {

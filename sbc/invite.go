@@ -312,10 +312,10 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 		if toPhone {
 			// The token says nothing; To names whom the call is for, unless
 			// the PBX writes the token there too.
-			g.number(&a.To, r.To().URI, call.Phone)
+			g.number(&a.To, r.To().URI, call.Phone, "")
 			if _, token := g.bindings.get(a.To.User, a.At); token {
 				a.To.User, a.To.Host = b.aor.user, b.aor.domain
-				g.deps.Plan.Normalise(b.aor.user, number.Dialled).Fill(&a.To)
+				g.plan("").Normalise(b.aor.user, number.Dialled).Fill(&a.To)
 			}
 			numbers = []string{numberOf(a), b.aor.user}
 		}

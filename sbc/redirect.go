@@ -205,7 +205,7 @@ func (s *session) forward(n sipx.NameAddr) *forward {
 	a := *s.a
 	a.At, a.Pass, a.AuthUser, a.RequestURI = now, 1, "", n.URI.String()
 	a.To = call.Party{User: user, Host: s.domainOf(n.URI.Host)}
-	s.g.number(&a.To, n.URI, b.kind)
+	s.g.number(&a.To, n.URI, b.kind, b.name)
 	a.To.User = user
 	if !s.within(n.URI) && !outside(a.To) {
 		return nil // a name in somebody else's domain

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
-	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -19,6 +18,7 @@ type referTarget struct {
 	tel      bool
 	phone    bool // ;user=phone
 	replaces string
+	as       call.Party // as it was judged
 }
 
 // readReferTo takes a Refer-To value apart by itself: the library reads the
@@ -166,9 +166,10 @@ func (s *session) refer(x *leg, in *input) bool {
 		}
 		rep = p.String()
 	}
+	a := s.referAttempt(x, to, r, &t)
+	t.as = a.To
 	key := t.uri.String() + " " + rep
 	if _, sent := r.AuthUser(); !sent || x.referred != key { // the answer to a challenge was judged
-		a := s.referAttempt(x, to, r, &t)
 		d := s.g.decide(a)
 		if !d.Permits() {
 			s.refuseInside(x, in, a, d)
@@ -196,6 +197,9 @@ func (g *Gateway) referTo(t *referTarget, to *leg, rep string) string {
 		if t.uri.Scheme == "urn" {
 			user = g.cfg.EmergencyNumber
 		}
+	}
+	if n := g.canonical(to.kind, &t.as); n != "" && rep == "" {
+		user = n
 	}
 	uri := sipURI(user, g.hostFor(to, t.uri.Host))
 	if t.phone {
@@ -228,15 +232,14 @@ func (s *session) referAttempt(x, to *leg, r *sipx.Request, t *referTarget) *cal
 		return a
 	}
 	a.To = call.Party{User: t.uri.User, Host: t.uri.Host}
-	text, in := t.uri.User, number.Dialled
-	if t.tel {
-		text = t.uri.Scheme + ":" + t.uri.Raw()
-		a.To.User = t.uri.Raw()
+	kind, name := call.Phone, ""
+	switch call.Carrier {
+	case x.kind:
+		kind, name = call.Carrier, x.name
+	case to.kind:
+		kind = call.PBX // the number is passed on to a trunk
 	}
-	if x.kind == call.Carrier || to.kind == call.Carrier {
-		in = number.Trunk
-	}
-	s.g.deps.Plan.Normalise(text, in).Fill(&a.To)
+	s.g.number(&a.To, t.uri, kind, name)
 	if outside(a.To) {
 		a.Direction = call.Outbound
 	}

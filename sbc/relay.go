@@ -114,7 +114,7 @@ func (g *Gateway) head(r *sipx.Request, a *call.Attempt) {
 	case call.PBX:
 		if b, ok := g.called(r.URI(), a.At); ok {
 			a.To.User, a.To.Host = b.aor.user, b.aor.domain
-			g.deps.Plan.Normalise(b.aor.user, number.Dialled).Fill(&a.To)
+			g.plan("").Normalise(b.aor.user, number.Dialled).Fill(&a.To)
 			return
 		}
 	}

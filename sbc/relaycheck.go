@@ -55,7 +55,8 @@ func (p *relay) unacceptable() (d call.Decision, hs []sipx.HeaderField, bad bool
 		}
 		p.refer, p.event = &t, event{pack: "refer"}
 		a.To = call.Party{User: t.uri.User, Host: t.uri.Host}
-		p.g.number(&a.To, t.uri, call.Phone)
+		p.g.number(&a.To, t.uri, call.Phone, "")
+		t.as = a.To
 		if outside(a.To) {
 			a.Direction = call.Outbound
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
@@ -75,7 +76,7 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 // says that the sender of r is trusted with what it says of its caller.
 func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool, d call.Decision) ([]route, call.Decision) {
 	no := func(code int, rule, reason string) ([]route, call.Decision) { return noRoute(a, d, code, rule, reason) }
-	if a.To.Kind != call.National && a.To.Kind != call.International && a.To.Kind != call.Emergency {
+	if !outside(a.To) || len(a.To.Number) > number.MaxDigits+1 && a.To.E164() != "" {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
 	}
 	if byAddressAlone(first) {
@@ -169,7 +170,11 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to
 	}
 	switch {
 	case t.pbx != nil && t.fwd != nil:
-		uri = sipURI(escapeUser(a.To.User), domain)
+		user := escapeUser(a.To.User)
+		if n := g.canonical(call.PBX, &a.To); n != "" {
+			user = n
+		}
+		uri = sipURI(user, domain)
 		to = nameAddr("", uri)
 	case t.pbx != nil:
 		u := r.URI()
@@ -187,21 +192,24 @@ func (g *Gateway) requestURI(t route, a *call.Attempt, r *sipx.Request) (uri, to
 				user, _, _ = strings.Cut(u.Raw(), ";")
 			}
 		}
+		if n := g.canonical(call.PBX, &a.To); n != "" {
+			user = n
+		}
 		uri = sipURI(user, host)
 		if v, ok := u.UriParams.Get("user"); ok && strings.EqualFold(v, "phone") && u.Scheme != "tel" && u.Scheme != "urn" {
 			uri += ";user=phone" // the caller's digest covers it
 		}
 		to = nameAddr("", sipURI(user, host))
 	case t.peer != nil:
-		number := a.To.User
-		if g.cfg.ForwardCanonical && a.To.Number != "" || a.To.Kind == call.Emergency {
-			number = g.dialable(a)
+		user := a.To.User
+		if n := g.canonical(call.Carrier, &a.To); n != "" {
+			user = n
 		}
 		host := t.peer.Host
 		if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 			host = "[" + host + "]"
 		}
-		uri = sipURI(number, host)
+		uri = sipURI(user, host)
 		to = nameAddr("", uri)
 	default:
 		uri = t.phone.contact

@@ -48,7 +48,7 @@ func (p *Plan) Explain(text string, in Context) Number {
 func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 	sub, params, urn, ok := subscriber(text)
 	if urn != "" {
-		if rest, found := strings.CutPrefix(urn, "urn:service:sos"); found && (rest == "" || rest[0] == '.') {
+		if rest, found := strings.CutPrefix(urn, "urn:service:sos"); found && subservice(rest) {
 			step(steps, "emergency service URN (RFC 5031)")
 			return Number{Kind: call.Emergency, Canonical: urn}
 		}
@@ -81,6 +81,16 @@ func (p *Plan) normalise(text string, in Context, steps *[]string) Number {
 		return p.inContext(s.digits(), context, in, steps)
 	}
 	return p.local(s.digits(), in, steps)
+}
+
+// subservice: nothing or the labels of RFC 5031 §4.1.
+func subservice(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '.' {
+			return false
+		}
+	}
+	return text == "" || text[0] == '.'
 }
 
 func (s *spelt) tell(steps *[]string, params string) {

@@ -67,6 +67,7 @@ func TestNormalise(t *testing.T) {
 		{"urn", nowhere, number.Dialled, "urn:service:sos", "emergency urn:service:sos"},
 		{"urn under sos", nowhere, number.Dialled, "URN:Service:SOS.Fire", "emergency urn:service:sos.fire"},
 		{"urn beside sos", nowhere, number.Dialled, "urn:service:sosx", "invalid"},
+		{"urn with what no label has", nowhere, number.Dialled, "urn:service:sos.fire%20", "invalid"},
 		{"another urn", nowhere, number.Dialled, "urn:service:counseling", "invalid"},
 
 		// One number, every spelling.
@@ -168,7 +169,7 @@ func TestNormalise(t *testing.T) {
 		{"pause in the number", paris, number.Dialled, "00p1p8765550100", jamaica},
 		{"pause behind an extension", paris, number.Dialled, "1001,,5", "extension 1001"},
 		{"pause in an extension", boston, number.Dialled, "187p65550100", "extension 187 or +18765550100"},
-		{"pause behind an emergency number", paris, number.Dialled, "112p0018765550100", "extension 112"},
+		{"pause behind an emergency number", paris, number.Dialled, "112p0018765550100", "invalid"},
 		{"pause and context", paris, number.Dialled, "8765550100,12;phone-context=+1", jamaica},
 		{"plus behind the outside prefix", outside, number.Dialled, "0+18765550100", jamaica},
 		{"plus far inside", paris, number.Dialled, "001876555+33123456789", "international +187655533123456789 JM unallocated or +33123456789"},
@@ -371,10 +372,10 @@ func TestNormaliseAllocations(t *testing.T) {
 
 // Whatever comes in, a canonical form is well-formed and normalises to itself.
 func FuzzNormalise(f *testing.F) {
-	for _, s := range []string{"+442079460000", "0018765550100;phone-context=+33", "tel:%2B1", "urn:service:sos.police", "sip:1001@x", "００", "%", "112#"} {
+	for _, s := range []string{"+442079460000", "0018765550100;phone-context=+33", "tel:%2B1", "urn:service:sos.police", "sip:1001@x", "００", "%", "112#", "*31#0018765550100", "99#+44", "1-800-FLOWERS", "187p65550100", "00+1"} {
 		f.Add(s, uint8(0))
 	}
-	plans := []*number.Plan{plan(f, nowhere), plan(f, outside), plan(f, boston), plan(f, rome)}
+	plans := []*number.Plan{plan(f, nowhere), plan(f, outside), plan(f, boston), plan(f, rome), plan(f, tech), plan(f, brasil), plan(f, deOutside)}
 	f.Fuzz(func(t *testing.T, text string, which uint8) {
 		p, in := plans[int(which>>1)%len(plans)], number.Context(which&1)
 		n := p.Normalise(text, in)
@@ -389,11 +390,21 @@ func FuzzNormalise(f *testing.F) {
 			return
 		}
 		digits := strings.TrimPrefix(n.Canonical, "+")
-		if !strings.HasPrefix(digits, "urn:service:sos") && strings.Trim(digits, "0123456789") != "" || len(digits) > 32 {
+		if !strings.HasPrefix(digits, "urn:service:sos") && (strings.Trim(digits, "0123456789") != "" || len(digits) > 32) {
 			t.Fatalf("%q: %s", text, show(n))
 		}
-		if again := p.Normalise(n.Canonical, in); show(again) != show(n) {
-			t.Fatalf("%q is %s, and that is %s", text, show(n), show(again))
+		for m := &n; m != nil; m = m.Other {
+			one := *m
+			one.Other = nil
+			again := p.Normalise(m.Canonical, in)
+			again.Other = nil
+			if show(again) != show(one) {
+				t.Fatalf("%q is %s, and %s alone is %s", text, show(n), m.Canonical, show(again))
+			}
+		}
+		explained := p.Explain(text, in)
+		if show(explained) != show(n) || len(explained.Steps) == 0 {
+			t.Fatalf("%q is %s, explained as %s %q", text, show(n), show(explained), explained.Steps)
 		}
 	})
 }

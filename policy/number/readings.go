@@ -43,8 +43,11 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 		last = p.tried(&a, in)
 	}
 	if s.words {
-		b.plus, b.tail, b.words, b.context = s.plus, -1, true, s.context
-		for _, c := range s.chars() {
+		b = spelt{plus: -1, tail: -1, words: true, context: s.context}
+		for i, c := range s.chars() {
+			if i == s.plus {
+				b.plus = b.n
+			}
 			if c != '*' && c != '#' {
 				b.buf[b.n] = keypad(c)
 				b.n++
@@ -86,8 +89,12 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 	case head.public():
 		step(steps, "what stands before the pause")
 		return head
+	case all.public():
+		step(steps, "the digits without the pause")
+		return all
 	}
-	return all
+	step(steps, "no reading is a number")
+	return Number{}
 }
 
 // take copies the digits of a part of another text, its "+" with them.
@@ -109,7 +116,7 @@ func (s *spelt) take(from *spelt, start, end int) {
 func (p *Plan) tried(s *spelt, in Context) Number {
 	n := Number{}
 	switch {
-	case s.n == 0:
+	case s.n == 0, p.emergency[string(s.digits())]:
 	case s.plus == 0:
 		n = p.public(s.digits(), "", nil)
 	case s.plus > 0:

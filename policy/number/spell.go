@@ -126,8 +126,9 @@ func spell(text string, s *spelt) bool {
 			s.n++
 		}
 	}
-	if some {
-		s.dialNow()
+	s.dialNow()
+	if s.plus >= s.n {
+		s.plus = -1 // nothing follows it
 	}
 	return some
 }
