@@ -212,6 +212,7 @@ type Rampart struct {
 	Last           *call.Time      `json:"last,omitempty"`
 	Node           string          `json:"node,omitempty"`
 	PolicyRevision string          `json:"policy_revision,omitempty"`
+	NumberData     string          `json:"number_data,omitempty"` // version of the numbering data
 }
 
 // IsZero reports that there is nothing to alert about: a Decision without an

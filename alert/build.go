@@ -16,6 +16,7 @@ type Meta struct {
 	Node           string
 	Version        string // of the program
 	PolicyRevision string
+	NumberData     string // version of the numbering data
 }
 
 // FromDecision makes the alert for a decision about a request, without what is
@@ -174,7 +175,7 @@ func base(at time.Time, m Meta, action call.Action, sev call.Severity, reason st
 		Observer: Observer{Vendor: "Rampart", Product: "Rampart", Type: "sbc", Name: m.Node, Version: m.Version},
 		Rampart: Rampart{
 			Severity: sev.String(), Evidence: cleanEvidence(ev),
-			Node: m.Node, PolicyRevision: m.PolicyRevision,
+			Node: m.Node, PolicyRevision: m.PolicyRevision, NumberData: m.NumberData,
 		},
 	}
 	if e.Event.Outcome == "" {

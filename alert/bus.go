@@ -179,7 +179,7 @@ func (e Event) anonymous() Event {
 	out := Event{Timestamp: e.Timestamp, ECS: e.ECS, Event: e.Event, Rule: e.Rule, Threat: e.Threat, Observer: e.Observer}
 	out.Event.Reason = "more subjects than can be told apart: " + string(e.Event.Action)
 	out.Rampart = Rampart{Verdict: e.Rampart.Verdict, Mode: e.Rampart.Mode, Severity: e.Rampart.Severity,
-		Node: e.Rampart.Node, PolicyRevision: e.Rampart.PolicyRevision}
+		Node: e.Rampart.Node, PolicyRevision: e.Rampart.PolicyRevision, NumberData: e.Rampart.NumberData}
 	return out
 }
 

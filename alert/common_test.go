@@ -20,7 +20,7 @@ var update = flag.Bool("update", false, "rewrite golden files and the generated 
 
 var t0 = time.Date(2026, 1, 5, 3, 6, 18, 728_000_000, time.UTC)
 
-var meta = Meta{Node: "sbc-1", Version: "0.1.0", PolicyRevision: "sha256:4f1c"}
+var meta = Meta{Node: "sbc-1", Version: "0.1.0", PolicyRevision: "sha256:4f1c", NumberData: "libphonenumber 9.0.32"}
 
 // compile gives the schema of a kind, with format and pattern asserted.
 func compile(t testing.TB, kind string) *jsonschema.Schema {

@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
-	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 var transports = []string{"tls", "udp", "tcp"}
@@ -340,7 +339,7 @@ func (k *checker) home() {
 	switch {
 	case h.Country == "" && !k.badAt("home.country"):
 		k.warning("home", "home: {country: DE}", "home.country is not set: national numbers cannot be understood, and 112 is the only emergency number")
-	case h.Country != "" && !number.Builtin().Known(h.Country):
+	case h.Country != "" && !k.c.NumberData().Known(h.Country):
 		k.problem("home.country", "two capital letters of ISO 3166-1, such as FR", "home.country: %q is not a country with telephone numbers", clip(h.Country))
 		return
 	case h.Country != "" && !reviewed && !set:
@@ -349,13 +348,14 @@ func (k *checker) home() {
 	if _, err := h.Zone(); err != nil {
 		k.problem("home.timezone", "", "home.timezone: %v", err)
 	}
-	if _, err := number.Compile(h.Number(), number.Builtin()); err != nil {
+	if _, err := k.c.Plan(); err != nil {
 		text := strings.TrimPrefix(err.Error(), "home: ")
 		for part := range strings.SplitSeq(text, "; ") {
 			field, _, _ := strings.Cut(part, ":")
 			k.problem("home."+field, "", "home.%s", part)
 		}
 	}
+	k.techPrefixes()
 }
 
 func (k *checker) policy() {

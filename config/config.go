@@ -43,9 +43,12 @@ type Config struct {
 	Limits Limits        `yaml:"limits"`
 	Drain  time.Duration `yaml:"drain_timeout"` // for live calls after SIGTERM
 
+	Numbers Numbers `yaml:"numbers"`
+
 	PolicyFiles []string `yaml:"-"` // what Policy.Files found, sorted
 
-	at strictyaml.Positions
+	at   strictyaml.Positions
+	data *number.Data // of Home.Numbering; nil: that of the program
 }
 
 // Problem makes a problem at a value of the file, such as "tls.client_ca" or
@@ -139,8 +142,9 @@ type PBX struct {
 type Peer struct {
 	Name           string        `yaml:"name,required"`
 	Identify       Identify      `yaml:"identify"`
-	URI            URI           `yaml:"uri"`      // zero: calls come from it, none go to it
-	Register       *Register     `yaml:"register"` // where the carrier wants us to
+	TechPrefixes   []string      `yaml:"tech_prefixes,single"` // before the numbers that it sends
+	URI            URI           `yaml:"uri"`                  // zero: calls come from it, none go to it
+	Register       *Register     `yaml:"register"`             // where the carrier wants us to
 	AllowPlaintext bool          `yaml:"allow_plaintext"`
 	SRTP           SRTPPolicy    `yaml:"srtp"`
 	NAT            bool          `yaml:"nat"` // RFC 7362: its media may come from elsewhere than it says
@@ -190,12 +194,17 @@ type Home struct {
 	OutsidePrefix string   `yaml:"outside_prefix"`
 	Timezone      string   `yaml:"timezone"`       // IANA name; see [Home.Zone]
 	Numbers       []string `yaml:"numbers,single"` // prefixes of our own numbers
+
+	CarrierSelection []string `yaml:"carrier_selection,single"` // nil: the country's
+	TechPrefixes     []string `yaml:"tech_prefixes,single"`
+	Numbering        string   `yaml:"numbering"` // file of numbering data; "": that of the program
 }
 
 // Number is Home in the words of package number.
 func (h Home) Number() number.Home {
 	return number.Home{Country: h.Country, International: h.International, National: h.National,
-		Extensions: h.Extensions, Emergency: h.Emergency, OutsidePrefix: h.OutsidePrefix}
+		Extensions: h.Extensions, Emergency: h.Emergency, OutsidePrefix: h.OutsidePrefix,
+		CarrierSelection: h.CarrierSelection, TechPrefixes: h.TechPrefixes}
 }
 
 // Policy names the rules: shipped packs and files.

@@ -13,6 +13,7 @@ func Defaults(p Profile) Config {
 	c := Config{
 		Profile: p,
 		Node:    "rampart",
+		Numbers: Numbers{Forward: AsDialled, Carriers: Canonical},
 		Listen:  Listen{TLS: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:5061")}},
 		Media: Media{
 			Ports: Ports{20000, 39999},

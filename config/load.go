@@ -137,7 +137,7 @@ func (k *checker) fill() {
 			c.Node, _, _ = strings.Cut(name, ".")
 		}
 	}
-	for _, p := range []*string{&c.State, &c.Store.Path, &c.TLS.ClientCA, &c.GeoIP.Country, &c.GeoIP.ASN} {
+	for _, p := range []*string{&c.State, &c.Store.Path, &c.TLS.ClientCA, &c.GeoIP.Country, &c.GeoIP.ASN, &c.Home.Numbering} {
 		*p = k.abs(*p)
 	}
 	if c.State == "" {
@@ -177,6 +177,7 @@ func (k *checker) fill() {
 		}
 	}
 	k.fillIdentity()
+	k.numbering()
 	for _, sinks := range []struct {
 		key  string
 		list *[]Sink

@@ -108,6 +108,7 @@ func TestMinimal(t *testing.T) {
 			SourcePackets: 50, StrangerPackets: 2000, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
 		Registrations: Registrations{Rate: 200},
+		Numbers:       Numbers{Forward: AsDialled, Carriers: Canonical},
 		Drain:         2 * time.Minute,
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {

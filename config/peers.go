@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // isName accepts what may stand in a rule, a metric and a file name.
@@ -283,7 +281,7 @@ func (k *checker) routes() {
 			}
 		}
 		for j, c := range r.Match.To.Country {
-			if at := fmt.Sprintf("%s.match.to.country[%d]", path, j); !k.badAt(at) && !number.Builtin().Known(c) {
+			if at := fmt.Sprintf("%s.match.to.country[%d]", path, j); !k.badAt(at) && !k.c.NumberData().Known(c) {
 				k.problem(at, "two capital letters of ISO 3166-1, such as FR", "routes: %q is not a country with telephone numbers", clip(c))
 			}
 		}

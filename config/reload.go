@@ -7,7 +7,8 @@ import (
 )
 
 // Reloaded returns what is in force when a gateway that was started with c has
-// read next: next's policy, limits of peers and drain_timeout, and c's rest.
+// read next: next's policy, numbering data, limits of peers and drain_timeout,
+// and c's rest.
 // needs lists the keys that differ and count after a restart only, such as
 // "media.ports" or "peers". Neither Config is changed.
 func (c *Config) Reloaded(next *Config) (now *Config, needs []string) {
@@ -21,6 +22,7 @@ func (c *Config) Reloaded(next *Config) (now *Config, needs []string) {
 			}
 		}
 	}
+	n.Home.Numbering, n.data = next.Home.Numbering, next.data
 	n.at = next.at
 	return &n, differences(reflect.ValueOf(n), reflect.ValueOf(*next), "")
 }

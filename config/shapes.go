@@ -20,6 +20,10 @@ func (Redirects) YAMLShape() strictyaml.Shape {
 	return strictyaml.OneOf(string(RedirectsRelay), string(RedirectsFollow), string(RedirectsRefuse))
 }
 
+func (Form) YAMLShape() strictyaml.Shape {
+	return strictyaml.OneOf(string(Canonical), string(AsDialled))
+}
+
 func (Present) YAMLShape() strictyaml.Shape {
 	return strictyaml.OneOf(string(PresentPAI), string(PresentFrom), string(PresentRPID))
 }

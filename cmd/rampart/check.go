@@ -88,7 +88,7 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	}
 	in.certificates()
 	in.databases()
-	plan, err := number.Compile(cfg.Home.Number(), number.Builtin())
+	plan, err := cfg.Plan()
 	if err != nil {
 		plan = nil // reported by config, with its place
 	}

@@ -23,7 +23,7 @@ import (
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud/geo"
 	"github.com/rampart-sbc/rampart/media"
-	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/sbc/digest"
@@ -46,7 +46,6 @@ type gateway struct {
 	cdr    *alert.CDR
 	event  *alert.Stream
 	rep    *reporter
-	plan   *number.Plan
 	counts *ratelimit.Engine
 	roots  []*roots // of PBXs and peers with a CA of their own; set at start
 
@@ -77,9 +76,6 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	if g.plan, err = number.Compile(cfg.Home.Number(), number.Builtin()); err != nil {
-		return nil, fmt.Errorf("home: %w", err)
-	}
 	rules, err := g.rules(cfg)
 	if err != nil {
 		return nil, err
@@ -87,7 +83,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if g.counts, err = ratelimit.New(limits(cfg, rules), ratelimit.Caps{}); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	if err := g.openReports(rules.Revision()); err != nil {
+	if err := g.openReports(rules); err != nil {
 		return nil, err
 	}
 	g.tellUntested()
@@ -111,7 +107,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
 	first := admission(g.counts, rules)
-	deps := sbc.Deps{Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: g.plan, Reporter: g.rep, Log: log,
+	deps := sbc.Deps{Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
 		deps.Geo = g.geo
@@ -158,9 +154,9 @@ func (g *gateway) heartbeat(ctx context.Context) {
 }
 
 // openReports opens the sinks of alerts, CDRs and events.
-func (g *gateway) openReports(revision string) error {
+func (g *gateway) openReports(rules *policy.Set) error {
 	cfg := g.cfg
-	meta := alert.Meta{Node: cfg.Node, Version: version(), PolicyRevision: revision}
+	meta := alert.Meta{Node: cfg.Node, Version: version(), PolicyRevision: rules.Revision(), NumberData: rules.Plan().Data().Version()}
 	open := func(what string, sinks []config.Sink) (out []alert.Sink, err error) {
 		for _, s := range sinks {
 			f, err := alert.File(s.File)
@@ -355,7 +351,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	c = sbc.Config{Node: cfg.Node, Domains: cfg.Domains, Suites: cfg.Media.SRTP.Suites,
 		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry, FailoverAfter: cfg.Limits.Failover,
 		MinSession: cfg.Limits.Session,
-		MaxCalls:   cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: true,
+		MaxCalls:   cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: cfg.Numbers.Carriers == config.Canonical, InsideCanonical: cfg.Numbers.Forward == config.Canonical,
 		Stack: sipx.Config{UDPShards: min(runtime.GOMAXPROCS(0), 8), MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
@@ -428,7 +424,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		c.PBXs = append(c.PBXs, x)
 	}
 	for _, p := range cfg.Peers {
-		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
+		x := sbc.Peer{Name: p.Name, Certificate: p.Identify.Certificate, IP: p.Identify.IP, TechPrefixes: p.TechPrefixes, Wildcard: p.AllowWildcard, ServerOnly: p.AllowServer,
 			AllowPlaintext: p.AllowPlaintext, AllowRefer: p.AllowRefer, SRTP: srtpPolicy(p.SRTP), NAT: p.NAT, Transport: "tls", Failover: p.Failover, Bodies: p.Bodies, Redirects: redirects(p.Redirects), Identity: identity(p.Identity)}
 		x.Health, x.Register = p.Health, account(p.Register)
 		if !p.URI.IsZero() {

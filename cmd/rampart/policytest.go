@@ -93,7 +93,7 @@ func (c *policyTestCmd) load(a *app) (set *policy.Set, o trial.Options, ps stric
 		if err != nil {
 			return nil, o, nil, err
 		}
-		plan, err := number.Compile(cfg.Home.Number(), number.Builtin())
+		plan, err := cfg.Plan()
 		if err != nil {
 			return nil, o, nil, fmt.Errorf("home: %w", err)
 		}
@@ -247,7 +247,7 @@ func (e *testsFailed) Error() string { return listed("tests of the rules", e.ps)
 // refused, or, where the operator said so, taken all the same; then
 // tellUntested says it.
 func (g *gateway) rules(cfg *config.Config) (*policy.Set, error) {
-	set, err := loadRules(cfg, g.plan)
+	set, err := loadRules(cfg)
 	var failed *testsFailed
 	if errors.As(err, &failed) && g.allowFailing {
 		g.untested = err

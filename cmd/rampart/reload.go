@@ -61,7 +61,7 @@ func (g *gateway) reloadRules() (needs []string, err error) {
 	g.counts = counts
 	g.sbc.SetPolicy(admission(counts, rules))
 	m := *g.rep.meta.Load()
-	m.PolicyRevision = rules.Revision()
+	m.PolicyRevision, m.NumberData = rules.Revision(), rules.Plan().Data().Version()
 	g.rep.meta.Store(&m)
 	g.drainFor = now.Drain
 	g.tellUntested()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // journal is a log that the test reads while the gateway writes it.
@@ -249,4 +250,30 @@ func TestReloadFailuresAreAlerts(t *testing.T) {
 	s.reload()
 	s.waitAlert("geoip/not-loaded", "country.mmdb")
 	s.waitAlert("sinks/not-reopened", "events.jsonl")
+}
+
+// Numbering data is read again with the rules; a broken file leaves all as it was.
+func TestReloadReadsNumberingData(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 31, "")
+	table, err := os.ReadFile("../../policy/number/table.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := number.Builtin().Version()
+	next := strings.Repeat("9", len(old))
+	data := func() string { return s.g.rep.meta.Load().NumberData }
+	if data() != old {
+		t.Fatalf("alerts name the data %q, want %q", data(), old)
+	}
+	s.write("numbers.bin", strings.Replace(string(table), old, next, 1))
+	s.write("rampart.yaml", strings.Replace(s.config("admin: {listen: off}\n"), "home: {", "home: {numbering: numbers.bin, ", 1))
+	if log, _ := s.reload(); data() != next || strings.Contains(log, "needs a restart") {
+		t.Fatalf("data %q after a reload, want %q\n%s", data(), next, log)
+	}
+	s.write("numbers.bin", string(table[:1000]))
+	if log, _ := s.reload(); data() != next || !strings.Contains(log, "numbers.bin") {
+		t.Fatalf("data %q after a reload of a broken file, want %q\n%s", data(), next, log)
+	}
+	s.waitAlert("policy/not-loaded", "home.numbering")
 }

@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+
+	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // versionCmd prints what this binary is made of.
@@ -24,12 +26,13 @@ type build struct {
 	Built     string            `json:"commit_time,omitempty"`
 	Go        string            `json:"go"`
 	Platform  string            `json:"platform"`
+	Numbers   string            `json:"number_data"` // numbering data that is compiled in
 	Libraries map[string]string `json:"libraries"`
 }
 
 // builtFrom reads what the Go linker wrote into the binary.
 func builtFrom() build {
-	b := build{Version: "dev", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Libraries: map[string]string{}}
+	b := build{Version: "dev", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Numbers: number.Builtin().Version(), Libraries: map[string]string{}}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return b
@@ -74,6 +77,7 @@ func (c *versionCmd) Run(a *app) error {
 		fmt.Fprintf(a.stdout, "commit  %s (%s%s)\n", b.Commit, b.Built, changed)
 	}
 	fmt.Fprintf(a.stdout, "go      %s %s\n", b.Go, b.Platform)
+	fmt.Fprintf(a.stdout, "numbers %s\n", b.Numbers)
 	for _, path := range sortedKeys(b.Libraries) {
 		fmt.Fprintf(a.stdout, "library %s %s\n", path, b.Libraries[path])
 	}

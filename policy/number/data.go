@@ -106,6 +106,9 @@ func Load(table string) (*Data, error) {
 	for range r.u16() {
 		country, code := r.str(), r.u16()
 		h := habits{code: code, national: r.str(), international: strings.Fields(r.str()), emergency: strings.Fields(r.str())}
+		if r.bad {
+			break
+		}
 		if code >= len(d.roots) || !d.roots[code].ok {
 			return nil, fmt.Errorf("read number table: %s has no calling code", country)
 		}

@@ -1,8 +1,10 @@
 package number_test
 
 import (
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -63,5 +65,18 @@ func TestFillKnowsTheRegion(t *testing.T) {
 	}
 	if !slices.Contains(number.RegionCountries("caribbean"), "JM") || number.RegionCountries("atlantis") != nil {
 		t.Error("RegionCountries")
+	}
+}
+
+// The page lists what is compiled in.
+func TestRegionsAreDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/numbers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range number.Regions() {
+		if row := "| `" + r + "` | " + strings.Join(number.RegionCountries(r), " ") + " |"; !strings.Contains(string(page), row) {
+			t.Errorf("docs/numbers.md has no row %q", row)
+		}
 	}
 }

@@ -100,8 +100,9 @@ func (t *table) region(name string) uint8 {
 // with the module's version: the module does not say which metadata it holds.
 const Version = "libphonenumber 9.0.32"
 
-// Build returns the table in the layout that policy/number reads.
-func Build() ([]byte, error) {
+// Build returns the table in the layout that policy/number reads, under a
+// version.
+func Build(version string) ([]byte, error) {
 	coll, err := phonenumbers.MetadataCollection()
 	if err != nil {
 		return nil, fmt.Errorf("read numbering metadata: %w", err)
@@ -163,7 +164,7 @@ func Build() ([]byte, error) {
 	str := func(s string) { out.WriteByte(byte(len(s))); out.WriteString(s) }
 	u16 := func(n int) { _ = binary.Write(&out, binary.LittleEndian, uint16(n)) }
 	out.WriteString("RNT1")
-	str(Version)
+	str(version)
 	out.WriteByte(byte(len(t.regions)))
 	for _, r := range t.regions {
 		str(r)
