@@ -80,6 +80,8 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.countries()
 	c.sections()
 	c.tests()
+	c.exceptions()
+	c.set.lay()
 	digest := sha256.New()
 	for _, f := range files {
 		fmt.Fprintf(digest, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))
@@ -224,6 +226,19 @@ func (c *compiler) override() {
 		}
 	}
 	c.order = order
+}
+
+// lay puts the rules of all files in one row and makes its index.
+func (s *Set) lay() {
+	var ms []*matcher
+	for i := range s.files {
+		for _, r := range s.files[i].rules {
+			r.file = i
+			s.flat = append(s.flat, r)
+			ms = append(ms, &r.match)
+		}
+	}
+	s.index = newIndex(ms)
 }
 
 // compile makes rules and limits.

@@ -27,49 +27,74 @@ type places struct {
 	// from is where each entry stands, by place, class or "default": for
 	// explanations.
 	from map[string]string
+
+	denied, classDenied, invalid *exceptions
 }
 
 // judge decides where a call may go. Classes are asked first and nothing in
 // `allow:` opens them: a prefix is opened for its cheap numbers, not for the
 // premium ones among them. Then the longest prefix, then the country, then
-// home, then the default.
-func (p *places) judge(a *call.Attempt, on methods) call.Decision {
+// home, then the default. An exception to a class leaves the rest to be asked.
+func (p *places) judge(a *call.Attempt, on methods, ls []*List, o *opinion) {
 	if !p.set || a.Direction != call.Outbound || on&(onInvite|onMessage|onRefer) == 0 || a.To.Kind == call.Emergency {
-		return call.Decision{}
+		return
 	}
-	number := a.To.E164()
-	if number == "" {
+	if a.To.E164() == "" {
 		// Carriers know short numbers (116 117, directory services) that are
 		// public in no plan. Each is opened by itself, spelt as it is sent.
-		if p.short[a.To.Number] || p.short[a.To.User] {
-			return call.Decision{}
+		if !p.short[a.To.Number] && !p.short[a.To.User] && !o.past(p.invalid, a, ls) {
+			o.refused(p.refuse(a, RuleInvalidNumber, "what was dialled is no public number", "call.to.kind", a.To.Kind.String(), nil))
 		}
-		return p.refuse(a, RuleInvalidNumber, "what was dialled is no public number", "call.to.kind", a.To.Kind.String(), nil)
+		return
 	}
-	if slices.Contains(p.classes, a.To.Class) {
-		return p.refuse(a, RuleClassDenied, "numbers of class "+a.To.Class+" are denied", "call.to.class", a.To.Class, a.To.Class)
+	if slices.Contains(p.classes, a.To.Class) && !o.past(p.classDenied, a, ls) {
+		o.refused(p.refuse(a, RuleClassDenied, "numbers of class "+a.To.Class+" are denied", "call.to.class", a.To.Class, a.To.Class))
+		return
 	}
-	if length, denied := p.prefix.longest(number); length > 0 {
-		if denied {
-			return p.refuse(a, RuleDenied, "prefix "+number[:length]+" is denied", "call.to.e164", number, number[:length])
-		}
-		return call.Decision{}
+	if p.shut(a) && !o.past(p.denied, a, ls) {
+		o.refused(p.refusePlace(a))
 	}
-	country := a.To.Country
-	if denied, listed := p.country[country]; listed {
-		if denied {
-			return p.refuse(a, RuleDenied, "country "+country+" is denied", "call.to.country", country, country)
-		}
-		return call.Decision{}
+}
+
+// past reports an exception, and notes it.
+func (o *opinion) past(x *exceptions, a *call.Attempt, ls []*List) bool {
+	e := x.find(a, ls)
+	if e != nil {
+		o.excepted(e)
 	}
-	if p.deny && (country == "" || country != p.home) {
-		what := "country " + country
-		if country == "" {
-			what = "a number without a country"
-		}
-		return p.refuse(a, RuleDenied, what+" is not on the list of allowed ones", "call.to.country", country, "default: deny")
+	return e != nil
+}
+
+func (o *opinion) refused(d call.Decision) {
+	o.trace = append(o.trace, d.Rule)
+	o.d = d
+}
+
+// shut reports that the prefix, else the country, else the default denies.
+func (p *places) shut(a *call.Attempt) bool {
+	if length, denied := p.prefix.longest(a.To.E164()); length > 0 {
+		return denied
 	}
-	return call.Decision{}
+	if denied, listed := p.country[a.To.Country]; listed {
+		return denied
+	}
+	return p.deny && (a.To.Country == "" || a.To.Country != p.home)
+}
+
+// refusePlace says why a place is shut.
+func (p *places) refusePlace(a *call.Attempt) call.Decision {
+	number, country := a.To.E164(), a.To.Country
+	if length, _ := p.prefix.longest(number); length > 0 {
+		return p.refuse(a, RuleDenied, "prefix "+number[:length]+" is denied", "call.to.e164", number, number[:length])
+	}
+	if p.country[country] {
+		return p.refuse(a, RuleDenied, "country "+country+" is denied", "call.to.country", country, country)
+	}
+	what := "country " + country
+	if country == "" {
+		what = "a number without a country"
+	}
+	return p.refuse(a, RuleDenied, what+" is not on the list of allowed ones", "call.to.country", country, "default: deny")
 }
 
 func (p *places) refuse(a *call.Attempt, rule, reason, name string, value, threshold any) call.Decision {

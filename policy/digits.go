@@ -49,6 +49,9 @@ func (c code) covers(longer code) bool {
 	return longer&mask == c
 }
 
+// cut keeps the first n characters.
+func (c code) cut(n int) code { return c &^ (^code(0) >> (4 * n)) }
+
 // codes is a sorted set.
 type codes []code
 

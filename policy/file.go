@@ -14,7 +14,7 @@ type fileYAML struct {
 	Rules      []ruleYAML          `yaml:"rules"`
 	Limits     []limitYAML         `yaml:"limits"`
 	Lists      map[string]listYAML `yaml:"lists"`
-	Exceptions strictyaml.Reserved `yaml:"exceptions" hint:"override the rule: a rule in your file with the id of a pack's rule replaces it"`
+	Exceptions []exceptionYAML     `yaml:"exceptions"`
 	Detectors  strictyaml.Reserved `yaml:"detectors" hint:"fraud detectors come with a later version; remove the key"`
 	Tests      []testYAML          `yaml:"tests"`
 }

@@ -37,6 +37,7 @@ type Limit struct {
 	Severity call.Severity
 	Action   call.Action // empty: by the kind of request
 	Reason   string
+	Notes    []call.Evidence // told with each alert: owner, ticket
 }
 
 // keyNames are what limits can count by.
@@ -48,12 +49,15 @@ type counted struct {
 	Limit
 	match   matcher
 	expires time.Time
+	except  *exceptions
 }
 
 // holds reports whether the limit counts a request.
 func (l *counted) holds(a *call.Attempt, s *Set) bool {
-	return l.match.holds(a, s.lists) && (l.expires.IsZero() || a.At.Before(l.expires))
+	return l.match.holds(a, s.lists) && l.inForce(a) && l.except.find(a, s.lists) == nil
 }
+
+func (l *counted) inForce(a *call.Attempt) bool { return l.expires.IsZero() || a.At.Before(l.expires) }
 
 // bind makes the limits that are handed out: their Match asks this Set.
 func (s *Set) bind() {
@@ -143,7 +147,8 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 	if l.Reason = y.Why; strings.Contains(y.Why, "{") {
 		c.problem(at+".why", "the key and the count are part of every such alert", "placeholders are for rules only")
 	}
-	return counted{l, m, y.Expires}
+	l.Notes = told(y.Owner, y.Ticket, y.Expires)
+	return counted{Limit: l, match: m, expires: y.Expires}
 }
 
 // actions that a rule may give its alerts: those that name what a request was,

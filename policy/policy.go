@@ -40,10 +40,14 @@ type Set struct {
 	files    []ruleFile
 	counted  []counted
 	limits   []Limit // of counted, bound to this Set
+	flat     []*rule // of all files, in their order
+	index    *index  // of flat
 	rules    []RuleInfo
-	lists    []*List    // by name
 	sections []RuleInfo // of `countries:`
 	tests    []Test
+	lists    []*List // by name
+	excepted []*exception
+	opened   []int // those of counted that have exceptions
 }
 
 // ruleFile is the rules of one file in their order.
@@ -56,6 +60,7 @@ type ruleFile struct {
 // rule is one compiled rule.
 type rule struct {
 	id       string
+	file     int // place among the files
 	match    matcher
 	verdict  call.Verdict
 	status   int
@@ -68,6 +73,8 @@ type rule struct {
 	action   call.Action // empty: by the kind of request
 	why      template
 	expires  time.Time
+	except   *exceptions
+	told     []call.Evidence // owner, ticket and end, for each alert
 }
 
 // RuleInfo describes a rule or limit to people: who wrote it and until when.
@@ -121,34 +128,62 @@ func (s *Set) Judge(a *call.Attempt) call.Decision {
 }
 
 func (s *Set) judge(a *call.Attempt) call.Decision {
-	on := bitOf(a)
-	d := s.places.judge(a, on)
-	for i := range s.files {
-		f := &s.files[i]
-		if f.on&on == 0 {
-			continue
+	var o opinion
+	s.places.judge(a, bitOf(a), s.lists, &o)
+	var buf [32]int32
+	decided := -1 // the file that has had its say
+	for _, i := range s.index.held(a, s.lists, buf[:0]) {
+		if r := s.flat[i]; r.file != decided && r.inForce(a) && o.take(r, a, s.lists) {
+			decided = r.file
 		}
-		for _, r := range f.rules {
-			if !r.match.holds(a, s.lists) || !r.expires.IsZero() && !a.At.Before(r.expires) {
-				continue
+	}
+	for _, i := range s.opened {
+		l := &s.counted[i]
+		if l.match.holds(a, s.lists) && l.inForce(a) {
+			if e := l.except.find(a, s.lists); e != nil {
+				o.excepted(e)
 			}
-			d.Trace = append(d.Trace, r.id)
-			if r.flag || r.shadow {
-				d.Also = append(d.Also, r.decide(a, s.lists))
-				continue
-			}
-			got := r.decide(a, s.lists)
-			effects := append(d.Effects, got.Effects...)
-			if got.Verdict > d.Verdict {
-				got.Trace, got.Also = d.Trace, d.Also
-				d = got
-			}
-			d.Effects = effects
-			if got.Verdict == call.Abstain {
-				continue // a hold of an account that has its call for now
-			}
-			break
 		}
+	}
+	return o.decision()
+}
+
+func (r *rule) inForce(a *call.Attempt) bool { return r.expires.IsZero() || a.At.Before(r.expires) }
+
+// opinion is a decision in the making. Its zero value abstains.
+type opinion struct {
+	d       call.Decision // the strictest yet, without Trace and Also
+	trace   []string
+	also    []call.Decision
+	used    []call.Evidence // exceptions
+	effects []call.Effect
+}
+
+// take hears a rule that matches; done says that it decides for its file.
+func (o *opinion) take(r *rule, a *call.Attempt, ls []*List) (done bool) {
+	if e := r.except.find(a, ls); e != nil {
+		o.excepted(e)
+		return false
+	}
+	o.trace = append(o.trace, r.id)
+	if r.flag || r.shadow {
+		o.also = append(o.also, r.decide(a, ls))
+		return false
+	}
+	got := r.decide(a, ls)
+	o.effects = append(o.effects, got.Effects...)
+	if got.Verdict > o.d.Verdict {
+		o.d = got
+	}
+	return got.Verdict > call.Abstain // else a hold of an account that has its call for now
+}
+
+// decision is what came of it.
+func (o *opinion) decision() call.Decision {
+	d := o.d
+	d.Trace, d.Also, d.Effects = o.trace, o.also, o.effects
+	if o.used != nil {
+		d.Evidence = append(d.Evidence, o.used...)
 	}
 	return d
 }
@@ -159,6 +194,7 @@ func (r *rule) decide(a *call.Attempt, ls []*List) call.Decision {
 	d := call.Decision{Verdict: verdict, Status: status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
 		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a, ls), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
 	d.Effects = r.effects(a, &d)
+	d.Evidence = append(d.Evidence, r.told...)
 	switch {
 	case d.Action != "" || verdict == call.Allow || verdict == call.Challenge:
 	case verdict == call.Abstain && !r.flag: // a ban or hold tells of itself

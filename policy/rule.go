@@ -47,11 +47,25 @@ func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
 	if err != nil {
 		c.problem(at+".why", "", "%v", err)
 	}
-	r.why = t
+	r.why, r.told = t, told(y.Owner, y.Ticket, y.Expires)
 	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}
 	return r, &r.match
+}
+
+// told is what each alert says about who wrote a rule.
+func told(owner, ticket string, expires time.Time) (out []call.Evidence) {
+	if owner != "" {
+		out = append(out, call.Evidence{Name: "rule.owner", Value: owner})
+	}
+	if ticket != "" {
+		out = append(out, call.Evidence{Name: "rule.ticket", Value: ticket})
+	}
+	if !expires.IsZero() {
+		out = append(out, call.Evidence{Name: "rule.expires", Value: expires.Format(time.RFC3339)})
+	}
+	return out
 }
 
 func (c *compiler) expired(at string, expires time.Time) {

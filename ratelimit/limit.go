@@ -40,8 +40,9 @@ type Limit struct {
 	For      time.Duration // of a ban or hold; 0: a ban that doubles with each repetition
 	Shadow   bool          // counted and told, not carried out
 	Severity call.Severity
-	Action   call.Action // empty: by the kind of request
-	Reason   string      // empty: says what was exceeded
+	Action   call.Action     // empty: by the kind of request
+	Reason   string          // empty: says what was exceeded
+	Notes    []call.Evidence // told with each alert, as they are
 }
 
 // PeerLimits makes the limits of one configured peer: calls at a time and new
@@ -291,6 +292,7 @@ func (l *limit) decide(a *call.Attempt, name string, value any, wait time.Durati
 	d := call.Decision{Verdict: verdict, Status: status, Rule: l.ID, Reason: reason, Severity: l.Severity, Action: l.Action,
 		Subject: l.subject(a), Shadow: l.Shadow, Trace: []string{l.ID},
 		Evidence: append(l.evidence(a), call.Evidence{Name: name, Value: value, Threshold: l.threshold()})}
+	d.Evidence = append(d.Evidence, l.Notes...)
 	if l.Status == 503 {
 		d.RetryAfter = max(wait, time.Second)
 	}
