@@ -211,6 +211,7 @@ func (h Home) Number() number.Home {
 type Policy struct {
 	Use   []string `yaml:"use"`
 	Files []string `yaml:"files,single"` // patterns as of path.Match
+	Watch bool     `yaml:"watch"`        // load what changes in them by itself
 }
 
 // Route sends calls from the PBX that are not for a registered phone to peers,

@@ -331,6 +331,22 @@ func (k *checker) mediaFrom(l Listen, toward []netip.Addr) (out []Address) {
 	return out
 }
 
+// FindPolicy looks again for the files that each of policy.files finds.
+func (c *Config) FindPolicy(glob func(string) ([]string, error)) map[string][]string {
+	out := map[string][]string{}
+	for _, pattern := range c.Policy.Files {
+		at := pattern
+		if !filepath.IsAbs(at) {
+			at = filepath.Join(filepath.Dir(c.File), at)
+		}
+		found, err := glob(at)
+		if err == nil {
+			out[pattern] = found
+		}
+	}
+	return out
+}
+
 func (k *checker) findPolicy() {
 	for i, pattern := range k.c.Policy.Files {
 		path := fmt.Sprintf("policy.files[%d]", i)

@@ -10,9 +10,6 @@ import (
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud/geo"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
-	"github.com/rampart-sbc/rampart/policy"
-	"github.com/rampart-sbc/rampart/policy/number"
-	"github.com/rampart-sbc/rampart/rules"
 	rtls "github.com/rampart-sbc/rampart/tls"
 )
 
@@ -92,7 +89,7 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	if err != nil {
 		plan = nil // reported by config, with its place
 	}
-	set, more := compileRules(cfg, plan, host.ReadFile, now)
+	set, _, more := compileRules(cfg, plan, host.ReadFile, now, nil)
 	in.ps = append(in.ps, more...)
 	if set != nil && plan != nil {
 		in.ps = append(in.ps, runTests(cfg, set)...)
@@ -180,38 +177,6 @@ func (in *inspection) databases() {
 	in.add("geoip.country", err)
 	_, err = geo.Open("", in.cfg.GeoIP.ASN)
 	in.add("geoip.asn", err)
-}
-
-// compileRules reads the packs and rule files of a configuration and makes one
-// policy of them. The Set is nil when a problem is an error.
-func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]byte, error), now time.Time) (*policy.Set, strictyaml.Problems) {
-	var sources []policy.Source
-	var ps strictyaml.Problems
-	for i, name := range cfg.Policy.Use {
-		// An unknown name was reported by config.
-		if data, ok := rules.Pack(name); ok {
-			sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
-		} else if config.HasPack(name) {
-			ps = append(ps, cfg.Problem(fmt.Sprintf("policy.use[%d]", i), "policy.use: the pack %s is missing from this binary", name))
-		}
-	}
-	if data, ok := rules.Profile(string(cfg.Profile)); ok {
-		sources = append(sources, policy.Source{Name: "profile " + string(cfg.Profile), Data: data, Pack: true, Profile: true})
-	}
-	for _, file := range cfg.PolicyFiles {
-		data, err := read(file)
-		if err != nil {
-			ps = append(ps, strictyaml.At(file, strictyaml.Pos{}, "cannot be read: %v", err))
-			continue
-		}
-		sources = append(sources, policy.Source{Name: file, Data: data})
-	}
-	zone, _ := cfg.Home.Zone() // config reported a wrong name
-	set, more := policy.Compile(sources, policy.Options{Plan: plan, Zone: zone, Now: now, ReadFile: read})
-	if ps = append(ps, more...); ps.Err() != nil {
-		set = nil
-	}
-	return set, ps
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

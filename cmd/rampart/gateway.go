@@ -49,10 +49,10 @@ type gateway struct {
 	counts *ratelimit.Engine
 	roots  []*roots // of PBXs and peers with a CA of their own; set at start
 
-	allowFailing bool  // load rules whose tests fail
-	untested     error // the failed tests of the rules in force
+	allowFailing bool // load rules whose tests fail
 
-	drainFor time.Duration // of the configuration as last read; reload's
+	policies policies
+	drainFor atomic.Int64 // a duration, of the configuration as last read
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -61,7 +61,8 @@ type gateway struct {
 // startGateway builds and starts everything. What fails is one clear line;
 // nothing is left running then.
 func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway)) (g *gateway, err error) {
-	g = &gateway{cfg: cfg, log: log, drainFor: cfg.Drain}
+	g = &gateway{cfg: cfg, log: log}
+	g.drainFor.Store(int64(cfg.Drain))
 	for _, o := range options {
 		o(g)
 	}
@@ -76,17 +77,16 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if err := os.MkdirAll(cfg.State, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
-	rules, err := g.rules(cfg)
-	if err != nil {
+	if err := g.startPolicy(); err != nil {
 		return nil, err
 	}
+	rules := g.policies.now.set
 	if g.counts, err = ratelimit.New(limits(cfg, rules), ratelimit.Caps{}); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
 	if err := g.openReports(rules); err != nil {
 		return nil, err
 	}
-	g.tellUntested()
 	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
 		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
 			return nil, fmt.Errorf("geoip: %w", err)
@@ -126,9 +126,11 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 			}
 		})
 	}
+	g.startedPolicy()
 	g.sbc.Start()
 	g.wg.Go(func() { g.watchCertificates(ctx) })
 	g.wg.Go(func() { g.heartbeat(ctx) })
+	g.wg.Go(func() { g.watchPolicy(ctx) })
 	return g, nil
 }
 
@@ -311,6 +313,8 @@ func (g *gateway) reloadCertificates() {
 	g.log.Info("certificates loaded again")
 	g.rep.System(e)
 }
+
+func (g *gateway) drainTime() time.Duration { return time.Duration(g.drainFor.Load()) }
 
 // drain refuses new calls and lets live ones finish until the timeout.
 func (g *gateway) drain(d time.Duration) {

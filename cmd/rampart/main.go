@@ -30,8 +30,8 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Show everything on this computer, with nothing to configure."`
 	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
+	Policy  policyCmd  `cmd:"" help:"Look at, load and roll back the policy."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
-	Policy  policyCmd  `cmd:"" help:"Test rules."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

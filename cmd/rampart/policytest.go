@@ -97,7 +97,7 @@ func (c *policyTestCmd) load(a *app) (set *policy.Set, o trial.Options, ps stric
 		if err != nil {
 			return nil, o, nil, fmt.Errorf("home: %w", err)
 		}
-		set, ps := compileRules(cfg, plan, a.host.ReadFile, time.Now())
+		set, _, ps := compileRules(cfg, plan, a.host.ReadFile, time.Now(), nil)
 		if set == nil {
 			return nil, o, ps, nil
 		}
@@ -233,26 +233,4 @@ func runTests(cfg *config.Config, set *policy.Set) (ps strictyaml.Problems) {
 		ps = append(ps, strictyaml.At(ps[0].File, strictyaml.Pos{}, "and %s more failed", count(more, "test")))
 	}
 	return ps
-}
-
-// testsFailed is why a policy that compiles is not loaded.
-type testsFailed struct {
-	set *policy.Set
-	ps  strictyaml.Problems
-}
-
-func (e *testsFailed) Error() string { return listed("tests of the rules", e.ps).Error() }
-
-// rules loads the rules of a configuration. When their tests fail they are
-// refused, or, where the operator said so, taken all the same; then
-// tellUntested says it.
-func (g *gateway) rules(cfg *config.Config) (*policy.Set, error) {
-	set, err := loadRules(cfg)
-	var failed *testsFailed
-	if errors.As(err, &failed) && g.allowFailing {
-		g.untested = err
-		return failed.set, nil
-	}
-	g.untested = nil
-	return set, err
 }

@@ -76,17 +76,23 @@ func newSite(t *testing.T, net int, more string, replace ...string) *site {
 	t.Helper()
 	s := &site{t: t, dir: t.TempDir(), net: net}
 	s.write("rampart.yaml", strings.NewReplacer(replace...).Replace(s.config("admin: {listen: off}\n"+more)))
+	s.start()
+	t.Cleanup(func() { s.g.close(time.Second) })
+	return s
+}
+
+// start starts it, again after it was closed.
+func (s *site) start() {
+	s.t.Helper()
 	cfg, ps := config.Load(filepath.Join(s.dir, "rampart.yaml"), config.ThisHost())
 	if cfg == nil {
-		t.Fatal(ps)
+		s.t.Fatal(ps)
 	}
 	g, err := startGateway(cfg, slog.New(slog.NewTextHandler(&s.log, nil)))
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	s.g = g
-	t.Cleanup(func() { g.close(time.Second) })
-	return s
 }
 
 // reload returns what it logs, and the revision of the rules then in force.
@@ -179,8 +185,8 @@ func TestReloadReadsConfiguration(t *testing.T) {
 	s.write("more/x.yaml", "version: 1\ncountries: {allow: [GB]}\n")
 	rewrite(s.config("admin: {listen: off}\npolicy: {files: [more/*.yaml]}\ndrain_timeout: 7s\n"))
 	log, rev = s.reload()
-	if rev == first || s.g.drainFor != 7*time.Second || strings.Contains(log, "restart") {
-		t.Errorf("other rules: revision %s, was %s, drain %s\n%s", rev, first, s.g.drainFor, log)
+	if rev == first || s.g.drainTime() != 7*time.Second || strings.Contains(log, "restart") {
+		t.Errorf("other rules: revision %s, was %s, drain %s\n%s", rev, first, s.g.drainTime(), log)
 	}
 
 	rewrite(strings.Replace(s.config("policy: {use: [base]}\n"), "21000-21199", "22000-22199", 1))

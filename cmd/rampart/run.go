@@ -65,9 +65,9 @@ func (c *runCmd) Run(app *app) error {
 			continue
 		}
 		g.sbc.Refuse() // before anybody is told
-		log.Info("stopping", "signal", s.String(), "calls", g.sbc.Live(), "drain_timeout", g.drainFor.String())
+		log.Info("stopping", "signal", s.String(), "calls", g.sbc.Live(), "drain_timeout", g.drainTime().String())
 		done := make(chan struct{})
-		go func() { g.drain(g.drainFor); close(done) }()
+		go func() { g.drain(g.drainTime()); close(done) }()
 		for waiting := true; waiting; {
 			select {
 			case <-done:

@@ -34,6 +34,7 @@ func Rampart() Law {
 			{Path: "trial", Level: 20, Pure: true, Why: "judges described requests offline, in virtual time: policy tests, explain, replay"},
 
 			{Path: "explain", Level: 18, Pure: true, Why: "facts of recent decisions, and how each came about; trials and commands show it"},
+			{Path: "policy/history", Level: 20, Why: "keeps the files of policies that were in force"},
 
 			{Path: "media", Level: 20, Why: "the media plane"},
 			{Path: "media/**", Level: 18, Why: "socket engines and DTLS below the media plane"},

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func (s *site) revision() string { return s.g.policyView(time.Now()).Revision }
+
+// look polls until what changed has come to rest, and once more.
+func look(w *watcher) {
+	for range 3 {
+		w.poll()
+	}
+}
+
+// Files that come, change and go are loaded by themselves, once they have
+// settled; a fault is told once.
+func TestWatchLoadsWhatChanged(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 10, "")
+	w := s.g.newWatcher()
+	first := s.revision()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	if w.poll(); s.revision() != first {
+		t.Error("a file was loaded before it had come to rest")
+	}
+	if look(w); s.revision() == first {
+		t.Fatal("a new file was not loaded")
+	}
+	if v := s.g.policyView(time.Now()); v.By != byWatch {
+		t.Errorf("by %s", v.By)
+	}
+	second := s.revision()
+	s.write("policy/b.yaml", "version: 1\ncountrys: {}\n")
+	s.log.take()
+	if look(w); s.revision() != second {
+		t.Error("a broken file was loaded")
+	}
+	look(w)
+	if log := s.log.take(); strings.Count(log, "policy not loaded") != 1 || !strings.Contains(log, "b.yaml:2:1") {
+		t.Errorf("want the fault once:\n%s", log)
+	}
+	s.waitAlert("policy/not-loaded", "b.yaml:2:1")
+	s.write("policy/b.yaml", "version: 1\ncountries: {allow: [DE]}\n# mended\n")
+	if look(w); s.revision() == second {
+		t.Error("a mended file was not loaded")
+	}
+	third := s.revision()
+	for _, n := range []string{"a", "b"} { // a file system that went away
+		if err := os.Remove(filepath.Join(s.dir, "policy", n+".yaml")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if look(w); s.revision() != third {
+		t.Error("all files vanished and the policy went with them")
+	}
+	s.waitAlert("policy/not-loaded", "finds no file any more")
+	if _, rev := s.reload(); rev != first {
+		t.Errorf("SIGHUP says that it is meant: %s, want %s", rev, first)
+	}
+	s.write("rampart.yaml", s.config("admin: {listen: off}\npolicy: {watch: false}\n"))
+	s.reload()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	if look(w); s.revision() != first {
+		t.Error("watch: false loads files")
+	}
+}
+
+// A directory that is a link is swapped as a whole, as Kubernetes does.
+func TestWatchFollowsASwappedLink(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 11, "")
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i, cc := range []string{"GB", "DE"} {
+		name := fmt.Sprintf("..v%d/x.yaml", i)
+		s.write(name, "version: 1\ncountries: {allow: ["+cc+"]}\n")
+		if err := os.Chtimes(filepath.Join(s.dir, name), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(s.dir, "policy")
+	if err := os.Symlink("..v0", link); err != nil {
+		t.Fatal(err)
+	}
+	s.reload()
+	w, first := s.g.newWatcher(), s.revision()
+	if err := os.Symlink("..v1", link+".new"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(link+".new", link); err != nil {
+		t.Fatal(err)
+	}
+	if look(w); s.revision() == first {
+		t.Error("a swapped link was not seen")
+	}
+}
+
+// An old policy comes back, stays until an explicit reload, and over a restart.
+func TestRollbackIsPinned(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 12, "")
+	w, first := s.g.newWatcher(), s.revision()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	_, second := s.reload()
+	out, err := s.g.rollback("", byAPI)
+	if err != nil || out.Revision != first || s.revision() != first || !out.Pinned {
+		t.Fatalf("%+v %v", out, err)
+	}
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB, DE]}\n")
+	if look(w); s.revision() != first {
+		t.Error("the watcher undid a rollback")
+	}
+	if log, rev := s.reload(); rev != first || !strings.Contains(log, "pinned") {
+		t.Errorf("SIGHUP undid a rollback\n%s", log)
+	}
+	s.g.close(time.Second)
+	s.log.take()
+	s.start()
+	if log := s.log.take(); s.revision() != first || !strings.Contains(log, "an old policy is pinned") {
+		t.Errorf("a restart undid a rollback, or does not say so\n%s", log)
+	}
+	if v := s.g.policyView(time.Now()); v.Pinned == nil {
+		t.Error("the status does not say that it is pinned")
+	}
+	if out, err := s.g.rollback(second[:6], byAPI); err != nil || out.Revision != second {
+		t.Errorf("%+v %v", out, err)
+	}
+	out, err = s.g.reloadPolicy(byAPI, true)
+	if err != nil || out.Pinned || out.Revision == first || out.Revision == second {
+		t.Errorf("%+v %v", out, err)
+	}
+	s.g.close(time.Second)
+	s.start()
+	if s.revision() != out.Revision || s.g.policyView(time.Now()).Pinned != nil {
+		t.Error("the pin outlived the reload")
+	}
+	if _, err := s.g.rollback("ffffffffffff", byAPI); err == nil {
+		t.Error("an unknown revision was loaded")
+	}
+}
+
+func (s *site) ask(method, path, body string, header ...string) (int, map[string]any) {
+	s.t.Helper()
+	req, err := http.NewRequest(method, "http://"+s.g.admin.Addr().String()+path, strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "Host" {
+			req.Host = header[i+1]
+		}
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(b, &v); err != nil {
+		s.t.Fatalf("%s: %v", b, err)
+	}
+	return res.StatusCode, v
+}
+
+// The API and the commands change the policy; a page of another site does not.
+func TestPolicyOverTheAPI(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 13, "", "admin: {listen: off}", "admin: {listen: \"127.91.13.8:18099\"}")
+	first := s.revision()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	const js = "application/json"
+	for _, h := range [][]string{
+		{}, {"Content-Type", "text/plain"}, {"Content-Type", "application/x-www-form-urlencoded"},
+		{"Content-Type", js, "Origin", "https://evil.example"}, {"Content-Type", js, "Sec-Fetch-Site", "cross-site"},
+		{"Content-Type", js, "Sec-Fetch-Site", "same-site"}, {"Content-Type", js, "Host", "evil.example"},
+	} {
+		for _, path := range []string{"/api/v1/policy/reload", "/api/v1/policy/rollback"} {
+			if code, v := s.ask("POST", path, "{}", h...); code < 400 {
+				t.Errorf("%s with %q: %d %v", path, h, code, v)
+			}
+		}
+	}
+	if s.revision() != first {
+		t.Fatal("a foreign page changed the policy")
+	}
+	code, v := s.ask("POST", "/api/v1/policy/reload", "{}", "Content-Type", js)
+	if code != 200 || v["before"] != first || v["revision"] == first {
+		t.Fatalf("%d %v", code, v)
+	}
+	second := v["revision"].(string)
+	s.write("policy/a.yaml", "version: 1\ncountrys: 1\n")
+	if code, v := s.ask("POST", "/api/v1/policy/reload", "{}", "Content-Type", js); code != 422 || !strings.Contains(fmt.Sprint(v["detail"]), "a.yaml:2:1") {
+		t.Errorf("%d %v", code, v)
+	}
+	if code, _ := s.ask("POST", "/api/v1/policy/rollback", `{"revision": "ffffffffffff"}`, "Content-Type", js); code != 404 {
+		t.Errorf("%d", code)
+	}
+	if code, _ := s.ask("POST", "/api/v1/policy/rollback", `{"rev": 1}`, "Content-Type", js); code != 400 {
+		t.Errorf("%d", code)
+	}
+	var stdout, stderr bytes.Buffer
+	run := func(args ...string) (int, string) {
+		stdout.Reset()
+		stderr.Reset()
+		code := execute(append(args, "-c", filepath.Join(s.dir, "rampart.yaml")), &stdout, &stderr)
+		return code, stdout.String() + stderr.String()
+	}
+	if code, out := run("policy", "rollback"); code != 0 || !strings.Contains(out, first) || s.revision() != first {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, out := run("policy", "status"); code != 0 || !strings.Contains(out, first) || !strings.Contains(out, "pinned") {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, out := run("policy", "history"); code != 0 || !strings.Contains(out, first) || !strings.Contains(out, second) || !strings.Contains(out, "pinned") {
+		t.Errorf("%d %s", code, out)
+	}
+	if code, out := run("policy", "reload"); code != 1 || !strings.Contains(out, "a.yaml:2:1") || s.revision() != first {
+		t.Errorf("%d %s", code, out)
+	}
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	if code, out := run("policy", "reload", "--json"); code != 0 || !strings.Contains(out, second) || s.revision() != second {
+		t.Errorf("%d %s", code, out)
+	}
+	s.waitAlert("admin/policy-rollback", "ffffffffffff")
+	s.waitAlert("admin/policy-reload", "a.yaml:2:1")
+	b, err := os.ReadFile(filepath.Join(s.dir, "state/alerts.jsonl"))
+	if err != nil || !strings.Contains(string(b), `"policy/rolled-back"`) || strings.Count(string(b), `"admin-change"`) < 5 {
+		t.Errorf("%v\n%s", err, b)
+	}
+}
+
+// A list file is loaded when it changes; one that vanishes or breaks keeps its
+// last values, with an alert, also when that policy is rolled back to.
+func TestListFilesAreWatched(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 14, "")
+	s.write("policy/blocked.txt", "+18765550100\n")
+	s.write("policy/a.yaml", "version: 1\nlists: {blocked: {file: blocked.txt, kind: prefixes}}\nrules:\n  - {id: site/blocked, on: invite, match: {to: {list: blocked}}, then: reject 403}\n")
+	s.reload()
+	w, first := s.g.newWatcher(), s.revision()
+	s.write("policy/blocked.txt", "+18765550100\n+18765550101\n")
+	if look(w); s.revision() == first {
+		t.Fatal("a changed list was not loaded")
+	}
+	second := s.revision()
+	if err := os.Remove(filepath.Join(s.dir, "policy/blocked.txt")); err != nil {
+		t.Fatal(err)
+	}
+	if look(w); s.revision() != second {
+		t.Error("a vanished list took the policy with it")
+	}
+	s.waitAlert("policy/list-not-loaded", "blocked.txt")
+	s.write("policy/a.yaml", "version: 1\nlists: {blocked: {file: blocked.txt, kind: prefixes}}\nrules:\n  - {id: site/blocked, on: invite, match: {to: {list: blocked}}, then: reject 404}\n")
+	if look(w); s.revision() == second {
+		t.Error("a rule was not loaded because the list is gone")
+	}
+	third := s.revision()
+	if out, err := s.g.rollback(first, byAPI); err != nil || s.g.policies.now.set.Lists()[0].Len() != 1 {
+		t.Errorf("%+v %v", out, err)
+	}
+	if out, err := s.g.rollback(third, byAPI); err != nil || s.g.policies.now.set.Lists()[0].Len() != 2 {
+		t.Errorf("the policy with a list from before: %+v %v", out, err)
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
+)
+
+// watchEvery is how often files are looked at. They are asked, not listened to:
+// that works on network file systems and where a directory is swapped by a link.
+const watchEvery = 2 * time.Second
+
+// watchPolicy loads policy files, lists, GeoIP and numbering data that changed.
+func (g *gateway) watchPolicy(ctx context.Context) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	w := g.newWatcher()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			w.poll()
+		}
+	}
+}
+
+// watcher remembers how the files looked. What changed is loaded when it has
+// looked the same twice, so that nothing is read half-written; what failed is
+// not tried again until it looks different.
+type watcher struct {
+	g        *gateway
+	rules    settled
+	geo      settled
+	numbers  settled
+	patterns map[string]int // how many files each found when it was last loaded
+}
+
+// settled is one state of files.
+type settled struct{ loaded, seen string }
+
+// moved takes how the files look now and reports a change that has come to rest.
+func (s *settled) moved(now string) bool {
+	rest := now == s.seen
+	s.seen = now
+	if !rest || now == s.loaded {
+		return false
+	}
+	s.loaded = now
+	return true
+}
+
+func (g *gateway) newWatcher() *watcher {
+	w := &watcher{g: g}
+	look, found := g.lookAtPolicy()
+	w.rules = settled{look, look}
+	w.patterns = found
+	geo, numbers := g.lookAtGeo(), g.lookAtNumbers()
+	w.geo, w.numbers = settled{geo, geo}, settled{numbers, numbers}
+	return w
+}
+
+// poll looks once.
+func (w *watcher) poll() {
+	g := w.g
+	if cfg := g.policyConfig(); !cfg.Policy.Watch {
+		return
+	}
+	if look, found := g.lookAtPolicy(); w.rules.moved(look) {
+		w.load(found)
+	}
+	if w.geo.moved(g.lookAtGeo()) {
+		g.reloadGeo()
+	}
+	if w.numbers.moved(g.lookAtNumbers()) { // a part of the configuration, which is read with it
+		g.toldReload(g.reloadPolicy(byWatch, false))
+	}
+}
+
+// load puts the changed files in force. A pattern that finds no file any more
+// is a file system that went away, more likely than a policy that was meant to
+// have no rules: that needs somebody who says so.
+func (w *watcher) load(found map[string]int) {
+	g := w.g
+	var gone []error
+	for pattern, n := range w.patterns {
+		if n > 0 && found[pattern] == 0 {
+			gone = append(gone, fmt.Errorf("policy.files: %s finds no file any more", pattern))
+		}
+	}
+	if len(gone) > 0 {
+		gone = append(gone, errors.New("if that is meant: rampart policy reload"))
+		g.failed(call.PolicyReloaded, "policy/not-loaded", "policy not loaded, the old one stays in force", errors.Join(gone...))
+		return
+	}
+	out, err := g.reloadFiles()
+	switch {
+	case err != nil:
+		g.toldReload(out, err)
+	case out.Pinned:
+		g.log.Warn("policy files changed, an old policy is pinned and stays in force; rampart policy reload ends that", "revision", out.Revision)
+	case out.Changed:
+		g.toldReload(out, nil)
+	}
+	if err == nil {
+		w.patterns = found
+	}
+}
+
+// policyConfig is the configuration as last read.
+func (g *gateway) policyConfig() *config.Config {
+	g.policies.mu.Lock()
+	defer g.policies.mu.Unlock()
+	return g.policies.cfg
+}
+
+// lookAtPolicy says how the files of the policy and of its lists look, and how
+// many files each pattern finds.
+func (g *gateway) lookAtPolicy() (look string, found map[string]int) {
+	g.policies.mu.Lock()
+	cfg, now := g.policies.cfg, g.policies.now
+	g.policies.mu.Unlock()
+	found = map[string]int{}
+	var files []string
+	for pattern, names := range cfg.FindPolicy(filepath.Glob) {
+		found[pattern] = len(names)
+		files = append(files, names...)
+	}
+	return looks(append(files, sortedKeys(now.material.lists)...)), found
+}
+
+func (g *gateway) lookAtGeo() string {
+	return looks([]string{g.cfg.GeoIP.Country, g.cfg.GeoIP.ASN})
+}
+
+func (g *gateway) lookAtNumbers() string {
+	return looks([]string{g.policyConfig().Home.Numbering})
+}
+
+// looks describes files without reading them: size, time, mode, and where links
+// lead to, as a swapped link may lead to a file of the same time and size.
+func looks(files []string) string {
+	slices.Sort(files)
+	var b strings.Builder
+	for _, f := range slices.Compact(files) {
+		if f == "" {
+			continue
+		}
+		at, _ := filepath.EvalSymlinks(f)
+		st, err := os.Stat(f)
+		if err != nil {
+			fmt.Fprintf(&b, "%q gone\n", f)
+			continue
+		}
+		fmt.Fprintf(&b, "%q %q %d %d %s\n", f, at, st.Size(), st.ModTime().UnixNano(), st.Mode())
+	}
+	return b.String()
+}
