@@ -72,7 +72,7 @@ func DecodeAt(file string, data []byte, out any) (Positions, Problems) {
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		panic("strictyaml: Decode needs a non-nil pointer")
 	}
-	d := &decoder{file: file, positions: Positions{"": {}}}
+	d := &decoder{file: file, data: data, positions: Positions{"": {}}}
 	root, ps := parse(file, data)
 	d.ps = ps
 	if root != nil {
@@ -90,6 +90,8 @@ func DecodeAt(file string, data []byte, out any) (Positions, Problems) {
 
 type decoder struct {
 	file      string
+	data      []byte
+	lines     []string // of data, once somebody asked
 	ps        Problems
 	dropped   int
 	positions Positions

@@ -38,6 +38,7 @@ type Problem struct {
 	File      string
 	Line, Col int    // 1-based; 0 when the problem has no place
 	Message   string // what is wrong; one line
+	Excerpt   string // the text it is about and a caret below it; two lines, may be empty
 	Hint      string // what would be right; one line, may be empty
 	Warning   bool   // the file is usable nevertheless
 }
@@ -71,6 +72,10 @@ func (p Problem) String() string {
 		b.WriteString("warning: ")
 	}
 	b.WriteString(p.Message)
+	for line := range strings.Lines(p.Excerpt) {
+		b.WriteString("\n      ")
+		b.WriteString(strings.TrimSuffix(line, "\n"))
+	}
 	if p.Hint != "" {
 		b.WriteString("\n    hint: ")
 		b.WriteString(p.Hint)
