@@ -66,7 +66,7 @@ var idShape = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*
 func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	files = slices.Clone(files)
 	slices.SortStableFunc(files, func(a, b Source) int { return a.level() - b.level() })
-	c := &compiler{opts: opts, data: number.Builtin(), owner: map[string]*entry{}, set: &Set{}}
+	c := &compiler{opts: opts, data: number.Builtin(), owner: map[string]*entry{}, set: &Set{asked: new(asked)}}
 	if opts.Plan != nil {
 		c.data = opts.Plan.Data()
 	}
@@ -89,6 +89,7 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	}
 	c.set.base = hex.EncodeToString(digest.Sum(nil))
 	c.set.revision = revision(c.set.base, c.set.lists)
+	c.set.headers = c.lang.read()
 	c.set.bind()
 	c.ps.Sort()
 	if c.ps.Err() != nil {
@@ -108,6 +109,7 @@ type compiler struct {
 	ps    strictyaml.Problems
 	cur   *source // whose problems are written
 	named map[string]*namedList
+	lang  language
 }
 
 type source struct {

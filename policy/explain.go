@@ -81,7 +81,7 @@ func (e *explainer) limits(counts []call.Count) {
 		}
 		var out call.Outcome
 		var text string
-		switch miss := missed(&l.match, l.expires, e.a, e.set.lists); {
+		switch miss := e.missed(&l.match, l.when, true, l.expires); {
 		case e.a.Emergency():
 			out, text = call.Skipped, "an emergency call is not counted"
 		case miss != nil && miss.Name == "on":
@@ -239,7 +239,7 @@ func (e *explainer) rules() {
 		var m misses
 		other, decided := 0, ""
 		for _, r := range f.rules {
-			switch miss := missed(&r.match, r.expires, e.a, e.set.lists); {
+			switch miss := e.missed(&r.match, r.when, r.refuses(), r.expires); {
 			case e.a.Emergency():
 				if m.show(e.most) {
 					e.add(call.StageRule, call.Skipped, r.id, "an emergency call is asked nothing")
@@ -270,7 +270,11 @@ func (e *explainer) rules() {
 // matched tells of a rule that matched; it returns the rule's id when the rule
 // decides for its file.
 func (e *explainer) matched(r *rule) (decided string) {
-	d := r.decide(e.a, e.set.lists)
+	var failed error
+	if r.when != nil {
+		_, failed = r.when.prog.Holds(e.set.facts(e.a))
+	}
+	d := r.decide(e.a, e.set, failed)
 	st := e.add(call.StageRule, call.Matched, r.id, "%s: %s", r.does(), clip(d.Reason))
 	st.Values = d.Evidence
 	switch {
@@ -296,10 +300,22 @@ func (r *rule) does() string {
 	return r.verdict.String()
 }
 
-// missed says why an entry does not match, nil when it does.
-func missed(m *matcher, expires time.Time, a *call.Attempt, ls []*List) *call.Evidence {
-	if !expires.IsZero() && !a.At.Before(expires) {
-		return &call.Evidence{Name: "expires", Value: a.At.UTC().Format(time.RFC3339), Threshold: expires.UTC().Format(time.RFC3339)}
+// missed says why an entry does not match, nil when it does. refuses says
+// that a condition which cannot be evaluated holds.
+func (e *explainer) missed(m *matcher, w *condition, refuses bool, expires time.Time) *call.Evidence {
+	if !expires.IsZero() && !e.a.At.Before(expires) {
+		return &call.Evidence{Name: "expires", Value: e.a.At.UTC().Format(time.RFC3339), Threshold: expires.UTC().Format(time.RFC3339)}
 	}
-	return m.missed(a, ls)
+	if miss := m.missed(e.a, e.set.lists); miss != nil || w == nil {
+		return miss
+	}
+	f := e.set.facts(e.a)
+	if ok, err := w.prog.Holds(f); ok || err != nil && refuses {
+		return nil
+	}
+	var parts []string
+	for _, p := range w.prog.Why(f) {
+		parts = append(parts, p.String())
+	}
+	return &call.Evidence{Name: "when", Value: strings.Join(parts, "; "), Threshold: w.prog.Text}
 }

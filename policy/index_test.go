@@ -20,7 +20,7 @@ func (s *Set) scan(a *call.Attempt) call.Decision {
 	s.places.judge(a, bitOf(a), s.lists, &o)
 	for _, f := range s.files {
 		for _, r := range f.rules {
-			if r.match.holds(a, s.lists) && r.inForce(a) && o.take(r, a, s.lists) {
+			if r.match.holds(a, s.lists) && r.inForce(a) && o.take(r, a, s) {
 				break
 			}
 		}

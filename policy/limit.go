@@ -48,13 +48,19 @@ var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "r
 type counted struct {
 	Limit
 	match   matcher
+	when    *condition // nil: none
 	expires time.Time
 	except  *exceptions
 }
 
 // holds reports whether the limit counts a request.
 func (l *counted) holds(a *call.Attempt, s *Set) bool {
-	return l.match.holds(a, s.lists) && l.inForce(a) && l.except.find(a, s.lists) == nil
+	return l.applies(a, s) && l.except.find(a, s.lists) == nil
+}
+
+// applies is holds without the exceptions.
+func (l *counted) applies(a *call.Attempt, s *Set) bool {
+	return l.match.holds(a, s.lists) && l.inForce(a) && (l.when == nil || l.when.counts(a, s))
 }
 
 func (l *counted) inForce(a *call.Attempt) bool { return l.expires.IsZero() || a.At.Before(l.expires) }
@@ -72,6 +78,7 @@ func (s *Set) bind() {
 func (c *compiler) limit(at string, y *limitYAML) counted {
 	l := Limit{ID: y.ID, Key: y.Key, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
 	m := c.matcher(at, y.On, &y.Match)
+	w := c.when(at+".when", y.When)
 	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}
@@ -148,7 +155,7 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		c.problem(at+".why", "the key and the count are part of every such alert", "placeholders are for rules only")
 	}
 	l.Notes = told(y.Owner, y.Ticket, y.Expires)
-	return counted{Limit: l, match: m, expires: y.Expires}
+	return counted{Limit: l, match: m, when: w, expires: y.Expires}
 }
 
 // actions that a rule may give its alerts: those that name what a request was,
@@ -185,28 +192,28 @@ func (c *compiler) action(at, name string) call.Action {
 }
 
 type limitYAML struct {
-	Pos         strictyaml.Pos      `yaml:"-"`
-	ID          string              `yaml:"id,required"`
-	On          []string            `yaml:"on,single,required"`
-	Match       matchYAML           `yaml:"match"`
-	When        strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
-	Key         []string            `yaml:"key,single"`
-	Rate        *rateYAML           `yaml:"rate"`
-	Burst       *int                `yaml:"burst"`
-	Concurrent  *int                `yaml:"concurrent"`
-	Failures    *int                `yaml:"failures"`
-	Distinct    *int                `yaml:"distinct"`
-	Of          string              `yaml:"of"`
-	Over        time.Duration       `yaml:"over"`
-	Then        *thenYAML           `yaml:"then,required"`
-	Mode        modeYAML            `yaml:"mode"`
-	Severity    *severityYAML       `yaml:"severity"`
-	Action      string              `yaml:"action"`
-	Why         string              `yaml:"why"`
-	Expires     time.Time           `yaml:"expires"`
-	Description string              `yaml:"description"`
-	Owner       string              `yaml:"owner"`
-	Ticket      string              `yaml:"ticket"`
+	Pos         strictyaml.Pos  `yaml:"-"`
+	ID          string          `yaml:"id,required"`
+	On          []string        `yaml:"on,single,required"`
+	Match       matchYAML       `yaml:"match"`
+	When        strictyaml.Text `yaml:"when"`
+	Key         []string        `yaml:"key,single"`
+	Rate        *rateYAML       `yaml:"rate"`
+	Burst       *int            `yaml:"burst"`
+	Concurrent  *int            `yaml:"concurrent"`
+	Failures    *int            `yaml:"failures"`
+	Distinct    *int            `yaml:"distinct"`
+	Of          string          `yaml:"of"`
+	Over        time.Duration   `yaml:"over"`
+	Then        *thenYAML       `yaml:"then,required"`
+	Mode        modeYAML        `yaml:"mode"`
+	Severity    *severityYAML   `yaml:"severity"`
+	Action      string          `yaml:"action"`
+	Why         string          `yaml:"why"`
+	Expires     time.Time       `yaml:"expires"`
+	Description string          `yaml:"description"`
+	Owner       string          `yaml:"owner"`
+	Ticket      string          `yaml:"ticket"`
 }
 
 // rateYAML is a count per unit of time: 5/s, 20/m, 100/h.

@@ -179,6 +179,8 @@ func missText(e *call.Evidence) string {
 	switch e.Name {
 	case "match":
 		return "match: does not hold"
+	case "when":
+		return fmt.Sprint("when: ", e.Value)
 	case "expires":
 		return fmt.Sprint("expired at ", e.Threshold)
 	}

@@ -4,7 +4,8 @@
 // into a list of all problems; nothing in between. [Set.Judge] is a guard: it
 // gives its one opinion on an attempt. Rules match by plain keys that are
 // compiled at load; nothing is parsed, looked up or allocated while nothing
-// matches. Limits (`limits:`) are compiled here, because they are written
+// matches. A condition (`when:`, package policy/when) is asked only where the
+// keys matched. Limits (`limits:`) are compiled here, because they are written
 // here, and counted by package ratelimit, which gets them as plain values from
 // [Set.Limits].
 //
@@ -47,7 +48,9 @@ type Set struct {
 	tests    []Test
 	lists    []*List // by name
 	excepted []*exception
-	opened   []int // those of counted that have exceptions
+	opened   []int    // those of counted that have exceptions
+	headers  []string // that conditions read
+	asked    *asked   // by conditions; shared by Sets that differ in their lists
 }
 
 // ruleFile is the rules of one file in their order.
@@ -62,6 +65,7 @@ type rule struct {
 	id       string
 	file     int // place among the files
 	match    matcher
+	when     *condition // nil: none
 	verdict  call.Verdict
 	status   int
 	act      call.Act
@@ -133,13 +137,13 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 	var buf [32]int32
 	decided := -1 // the file that has had its say
 	for _, i := range s.index.held(a, s.lists, buf[:0]) {
-		if r := s.flat[i]; r.file != decided && r.inForce(a) && o.take(r, a, s.lists) {
+		if r := s.flat[i]; r.file != decided && r.inForce(a) && o.take(r, a, s) {
 			decided = r.file
 		}
 	}
 	for _, i := range s.opened {
 		l := &s.counted[i]
-		if l.match.holds(a, s.lists) && l.inForce(a) {
+		if l.applies(a, s) {
 			if e := l.except.find(a, s.lists); e != nil {
 				o.excepted(e)
 			}
@@ -159,18 +163,25 @@ type opinion struct {
 	effects []call.Effect
 }
 
-// take hears a rule that matches; done says that it decides for its file.
-func (o *opinion) take(r *rule, a *call.Attempt, ls []*List) (done bool) {
-	if e := r.except.find(a, ls); e != nil {
+// take hears a rule whose keys match; done says that it decides for its file.
+func (o *opinion) take(r *rule, a *call.Attempt, s *Set) (done bool) {
+	var failed error
+	if r.when != nil {
+		holds := false
+		if holds, failed = r.asked(a, s, o); !holds {
+			return false
+		}
+	}
+	if e := r.except.find(a, s.lists); e != nil {
 		o.excepted(e)
 		return false
 	}
 	o.trace = append(o.trace, r.id)
 	if r.flag || r.shadow {
-		o.also = append(o.also, r.decide(a, ls))
+		o.also = append(o.also, r.decide(a, s, failed))
 		return false
 	}
-	got := r.decide(a, ls)
+	got := r.decide(a, s, failed)
 	o.effects = append(o.effects, got.Effects...)
 	if got.Verdict > o.d.Verdict {
 		o.d = got
@@ -188,11 +199,15 @@ func (o *opinion) decision() call.Decision {
 	return d
 }
 
-// decide makes the decision of a rule that matched.
-func (r *rule) decide(a *call.Attempt, ls []*List) call.Decision {
+// decide makes the decision of a rule that matched; failed is why its
+// condition could not be evaluated, if it could not.
+func (r *rule) decide(a *call.Attempt, s *Set, failed error) call.Decision {
 	verdict, status := r.verdictOn(a)
-	d := call.Decision{Verdict: verdict, Status: status, Rule: r.id, Reason: r.why.fill(a), Severity: r.severity,
-		Action: r.action, Subject: subjectOf(a), Evidence: r.match.evidence(a, ls), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
+	d := call.Decision{Verdict: verdict, Status: status, Rule: r.id, Reason: r.why.fill(s.facts(a)), Severity: r.severity,
+		Action: r.action, Subject: subjectOf(a), Evidence: r.when.evidence(s.facts(a), r.match.evidence(a, s.lists)), Shadow: r.shadow && !r.flag, Trace: []string{r.id}}
+	if failed != nil {
+		d.Reason += " (" + failed.Error() + ")"
+	}
 	d.Effects = r.effects(a, &d)
 	d.Evidence = append(d.Evidence, r.told...)
 	switch {

@@ -30,7 +30,7 @@ countries:
 lists: {night: ["1020"]}
 rules:
   - {id: Toll, on: invite, then: reject 403}
-  - {id: a/when, on: invite, when: "call.to.country == 'JM'", then: reject 403}
+  - {id: a/when, on: invite, when: "call.to.contry == 'JM'", then: reject 403}
   - {id: a/on, on: [invite, invit, progress], then: ban 1h}
   - {id: a/then, on: any, then: reject 200, mode: maybe, severity: bad, action: scaner}
   - {id: a/match, on: any, match: {direction: out, transport: sctp, user: [], source: {cidr: 192.0.2.1/24, country: "+49"}, user_agent: "(", to: {}, hours: "22:00-06:00"}, then: allow}
@@ -63,7 +63,7 @@ tests:
 		`a.yaml:8:21: "+4930" is not a short number of 2 to 8 digits`,
 		`"123456789" is not a short number`,
 		`a.yaml:11:10: rule id "Toll" is not file-or-pack/kebab-name`,
-		`a.yaml:12:30: rules[1].when is not available in this version` + "\n    hint: CEL conditions are not available in this version: use match:",
+		`a.yaml:12:45: when: call.to has no field "contry"` + "\n      call.to.contry == 'JM'\n              ^\n    hint: did you mean call.to.country?",
 		`unknown request "invit"` + "\n    hint: did you mean invite?",
 		`reject 200: a SIP refusal is 400 to 699`,
 		`"maybe" is not one of enforce, shadow, off`,

@@ -9,21 +9,21 @@ import (
 )
 
 type ruleYAML struct {
-	Pos         strictyaml.Pos      `yaml:"-"`
-	ID          string              `yaml:"id,required"`
-	On          []string            `yaml:"on,single,required"`
-	Match       matchYAML           `yaml:"match"`
-	When        strictyaml.Reserved `yaml:"when" hint:"CEL conditions are not available in this version: use match:"`
-	Then        *thenYAML           `yaml:"then,required"`
-	Key         []string            `yaml:"key,single"`
-	Mode        modeYAML            `yaml:"mode"`
-	Severity    *severityYAML       `yaml:"severity"`
-	Action      string              `yaml:"action"`
-	Why         string              `yaml:"why"`
-	Expires     time.Time           `yaml:"expires"`
-	Description string              `yaml:"description"`
-	Owner       string              `yaml:"owner"`
-	Ticket      string              `yaml:"ticket"`
+	Pos         strictyaml.Pos  `yaml:"-"`
+	ID          string          `yaml:"id,required"`
+	On          []string        `yaml:"on,single,required"`
+	Match       matchYAML       `yaml:"match"`
+	When        strictyaml.Text `yaml:"when"`
+	Then        *thenYAML       `yaml:"then,required"`
+	Key         []string        `yaml:"key,single"`
+	Mode        modeYAML        `yaml:"mode"`
+	Severity    *severityYAML   `yaml:"severity"`
+	Action      string          `yaml:"action"`
+	Why         string          `yaml:"why"`
+	Expires     time.Time       `yaml:"expires"`
+	Description string          `yaml:"description"`
+	Owner       string          `yaml:"owner"`
+	Ticket      string          `yaml:"ticket"`
 }
 
 func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
@@ -31,6 +31,7 @@ func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
 	r.match = c.matcher(at, y.On, &y.Match)
 	r.shape = c.banKey(at, y, &r.match)
 	c.fits(at, &r.match, y.Then)
+	r.when = c.when(at+".when", y.When)
 	if y.Then != nil {
 		r.verdict, r.status, r.flag = y.Then.verdict, y.Then.status, y.Then.flag
 		r.act, r.last = y.Then.act, y.Then.last
@@ -43,11 +44,7 @@ func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
 	if why == "" {
 		why = "rule " + y.ID
 	}
-	t, err := parseTemplate(why)
-	if err != nil {
-		c.problem(at+".why", "", "%v", err)
-	}
-	r.why, r.told = t, told(y.Owner, y.Ticket, y.Expires)
+	r.why, r.told = c.template(at+".why", why), told(y.Owner, y.Ticket, y.Expires)
 	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}

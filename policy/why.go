@@ -1,12 +1,9 @@
 package policy
 
 import (
-	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
-	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/when"
 )
 
 // template is a `why:` with its {placeholders} found.
@@ -14,29 +11,11 @@ type template []piece
 
 type piece struct {
 	text  string
-	value func(*call.Attempt) string // nil: text
+	value func(*when.Facts) when.Value // nil: text
 }
 
-// placeholders of `why:`, named like the variables of conditions.
-var placeholders = map[string]func(*call.Attempt) string{
-	"request.method":     func(a *call.Attempt) string { return a.Method },
-	"request.user_agent": func(a *call.Attempt) string { return a.UserAgent },
-	"request.uri":        func(a *call.Attempt) string { return a.RequestURI },
-	"source.ip":          func(a *call.Attempt) string { return a.Source.Addr.Addr().Unmap().String() },
-	"source.country":     func(a *call.Attempt) string { return a.Source.Country },
-	"source.transport":   func(a *call.Attempt) string { return a.Source.Transport },
-	"peer.name":          func(a *call.Attempt) string { return a.Peer },
-	"call.direction":     func(a *call.Attempt) string { return a.Direction.String() },
-	"call.from.user":     func(a *call.Attempt) string { return a.From.User },
-	"call.from.e164":     func(a *call.Attempt) string { return a.From.E164() },
-	"call.from.country":  func(a *call.Attempt) string { return a.From.Country },
-	"call.to.user":       func(a *call.Attempt) string { return a.To.User },
-	"call.to.e164":       func(a *call.Attempt) string { return a.To.E164() },
-	"call.to.country":    func(a *call.Attempt) string { return a.To.Country },
-	"call.to.class":      func(a *call.Attempt) string { return a.To.Class },
-}
-
-func parseTemplate(text string) (template, error) {
+// template reads a `why:`. Placeholders are the variables of conditions.
+func (c *compiler) template(at, text string) template {
 	var t template
 	for text != "" {
 		head, rest, found := strings.Cut(text, "{")
@@ -47,17 +26,18 @@ func parseTemplate(text string) (template, error) {
 			break
 		}
 		name, tail, closed := strings.Cut(rest, "}")
-		value := placeholders[name]
+		value, hint := c.placeholder(name)
 		if !closed || value == nil {
-			return nil, fmt.Errorf("unknown placeholder {%s}; known: %s", name, strings.Join(slices.Sorted(maps.Keys(placeholders)), ", "))
+			c.problem(at, hint, "unknown placeholder {%s}", name)
+			return t
 		}
 		t = append(t, piece{value: value})
 		text = tail
 	}
-	return t, nil
+	return t
 }
 
-func (t template) fill(a *call.Attempt) string {
+func (t template) fill(f when.Facts) string {
 	if len(t) == 1 && t[0].value == nil {
 		return t[0].text
 	}
@@ -69,11 +49,7 @@ func (t template) fill(a *call.Attempt) string {
 		}
 		// Placeholders hold what an attacker wrote: bounded here, escaped by
 		// whoever writes it out.
-		v := p.value(a)
-		if len(v) > 128 {
-			v = strings.ToValidUTF8(v[:128], "") + "…"
-		}
-		b.WriteString(v)
+		b.WriteString(clip(p.value(&f).String()))
 	}
 	return b.String()
 }

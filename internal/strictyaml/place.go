@@ -201,3 +201,6 @@ func (w *walker) take(r rune) bool {
 	w.col++
 	return got == r
 }
+
+// YAMLShape implements [Shaper].
+func (Text) YAMLShape() Shape { return Shape{"type": "string"} }

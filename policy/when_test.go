@@ -1,0 +1,97 @@
+package policy_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+func TestWhen(t *testing.T) {
+	s := compile(t, file("a.yaml", `version: 1
+countries: {default: allow, deny: [JM, "+4470"]}
+lists: {premium_like: {values: ["+4487"], kind: prefixes}, day: ["1003"]}
+rules:
+  - {id: a/flag, on: invite, when: 'call.hops / (call.pass - 1) > 3', then: flag}
+  - {id: a/night, on: invite, match: {direction: outbound}, when: 'clock.zone("Europe/Paris").hour >= 22 && !(call.user in ["1002"])', then: reject 480, why: "{call.user} at {clock.time}: {request.headers[\"X-Tenant\"]}"}
+  - {id: a/tenant, on: invite, when: 'request.headers["x-tenant"] == "red"', then: reject 403}
+  - {id: a/denied, on: invite, when: 'call.to.country in countries.deny || call.to.e164 in countries.deny', then: flag}
+  - {id: a/broken, on: options, when: '100 / request.size > 5', then: reject 488}
+  - {id: a/list, on: invite, when: 'call.to.e164 in lists.premium_like || call.user in lists["day"]', then: reject 486}
+limits:
+  - {id: a/calls, on: invite, when: 'call.to.class != "mobile"', key: user, concurrent: 2, then: reject 486}
+  - {id: a/more, on: invite, when: 'counters["a/calls"] > 1', rate: 1/s, then: reject 486}
+`))
+	if got := strings.Join(s.Headers(), " "); got != "x-tenant" {
+		t.Error(got)
+	}
+	a := invite(s, "+4930123456")
+	a.Pass = 2
+	if d := s.Judge(a); show(d) != "abstain" {
+		t.Error(show(d))
+	}
+	a.Headers = []call.Header{{Name: "X-Tenant", Value: "red"}}
+	d := s.Judge(a)
+	if show(d) != "reject 403 a/tenant" || len(d.Evidence) != 1 || d.Evidence[0].Name != `request.headers["x-tenant"]` || d.Evidence[0].Value != "red" {
+		t.Errorf("%s %+v", show(d), d.Evidence)
+	}
+	a.At = noon.Add(9*60*60*1e9 + 5*60*1e9) // 22:05 in Paris
+	if d := s.Judge(a); show(d) != "reject 480 a/night" || d.Reason != "1001 at 21:05: red" {
+		t.Errorf("%s %q", show(d), d.Reason)
+	}
+	a.User, a.Headers = "1002", nil
+	if d := s.Judge(a); show(d) != "abstain" {
+		t.Error(show(d))
+	}
+	a.Pass = 1 // a flag whose condition fails does not match, and says so
+	if d := s.Judge(a); show(d) != "abstain + policy/condition-failed" || !strings.Contains(d.Also[0].Reason, "division by zero") {
+		t.Errorf("%s %+v", show(d), d.Also)
+	}
+	a.Pass = 2
+	b := invite(s, "+447012345678")
+	b.Pass = 1
+	if d := s.Judge(b); show(d) != "reject 403 countries/denied + policy/condition-failed + a/denied" {
+		t.Errorf("%s", show(d))
+	}
+	// A refusal whose condition fails refuses.
+	a = invite(s, "1")
+	a.Method = "OPTIONS"
+	if d := s.Judge(a); show(d) != "reject 488 a/broken" || d.Reason != "rule a/broken (condition: division by zero)" {
+		t.Errorf("%s %q", show(d), d.Reason)
+	}
+	if s.Failed() == 0 {
+		t.Error("failures are not counted")
+	}
+
+	a = invite(s, "+448712345678")
+	a.Pass = 2
+	if d := s.Judge(a); show(d) != "reject 486 a/list" {
+		t.Error(show(d))
+	}
+
+	l := s.Limits()
+	a = invite(s, "+4930123456")
+	if !l[0].Match(a) {
+		t.Error("not counted")
+	}
+	if a.To.Class = "mobile"; l[0].Match(a) {
+		t.Error("counted although its condition does not hold")
+	}
+	if !l[1].Match(a) {
+		t.Error("a limit whose condition fails is counted")
+	}
+	s.Count(counter(1))
+	if l[1].Match(a) {
+		t.Error("1 > 1")
+	}
+	s.Count(counter(2))
+	if !l[1].Match(a) {
+		t.Error("2 > 1")
+	}
+}
+
+type counter int64
+
+func (c counter) Counter(limit string, _ *call.Attempt) (int64, bool) {
+	return int64(c), limit == "a/calls"
+}
