@@ -16,7 +16,7 @@ var transports = []string{"tls", "udp", "tcp"}
 
 // packs are the shipped rule packs by whether this version has them.
 var packs = map[string]bool{"base": true, "countries": true, "scanners": true,
-	"toll-fraud": false, "ping-call": false, "messages": true, "callers": true}
+	"toll-fraud": true, "ping-call": true, "messages": true, "callers": true}
 
 // HasPack reports whether a shipped rule pack of that name may be used.
 func HasPack(name string) bool { return packs[name] }
