@@ -98,7 +98,7 @@ func TestMinimal(t *testing.T) {
 		Phones:     Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
 		Home: Home{Country: "FR", International: []string{"00"}, National: &zero,
 			Emergency: []string{"112", "114", "115", "119", "15", "17", "18", "191", "196"}},
-		Policy: Policy{Use: []string{"base", "countries", "scanners"}, Files: []string{"policy/*.yaml"}, Watch: true},
+		Policy: Policy{Use: []string{"base", "countries", "scanners", "toll-fraud", "ping-call", "messages", "callers"}, Files: []string{"policy/*.yaml"}, Watch: true},
 		Store:  Store{Kind: "memory", Path: "/etc/rampart/rampart-state"},
 		State:  "/etc/rampart/rampart-state",
 		Alerts: []Sink{{"/etc/rampart/rampart-state/alerts.jsonl"}},

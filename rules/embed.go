@@ -15,7 +15,9 @@ import "embed"
 var packs embed.FS
 
 // Names lists the packs in the order in which they are best used.
-func Names() []string { return []string{"base", "countries", "scanners", "toll-fraud", "ping-call", "messages", "callers"} }
+func Names() []string {
+	return []string{"base", "countries", "scanners", "toll-fraud", "ping-call", "messages", "callers"}
+}
 
 // Pack returns the text of a pack.
 func Pack(name string) ([]byte, bool) {
