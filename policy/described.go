@@ -1,7 +1,10 @@
 package policy
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"strconv"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -24,7 +27,8 @@ type Described struct {
 	User       string // the authenticated user; empty: the user of From
 	Account    string // the PBX it belongs to
 
-	Source      netip.Addr // invalid: 192.0.2.1
+	Source      netip.Addr   // invalid: 192.0.2.1
+	Net         netip.Prefix // repetitions come from one address of it after the other
 	Port        uint16
 	Country     string // of the source, where no GeoIP data says it
 	ASN         uint
@@ -45,4 +49,37 @@ type Described struct {
 	Own         bool   // the caller claims one of our own numbers
 	Route       string // the peer that the call is to go to
 	Call        string // a name: requests of one name are passes of one call
+}
+
+// Nth is the n-th repetition of a description, from 1: {n} in its texts is the
+// number, and its source the n-th address of Net.
+func (d *Described) Nth(n int) Described {
+	out := *d
+	if d.Net.IsValid() {
+		out.Source = nth(d.Net, n-1)
+	}
+	for _, text := range []*string{&out.From, &out.To, &out.User, &out.AuthUser, &out.UserAgent, &out.Call, &out.Diverted} {
+		if strings.Contains(*text, "{n}") {
+			*text = strings.ReplaceAll(*text, "{n}", strconv.Itoa(n))
+		}
+	}
+	return out
+}
+
+// nth is an address of a network; behind the last one comes the first.
+func nth(p netip.Prefix, n int) netip.Addr {
+	first := p.Masked().Addr()
+	host := first.BitLen() - p.Bits()
+	add := uint64(n)
+	if host < 64 {
+		add &= 1<<host - 1
+	}
+	if first.Is4() {
+		b := first.As4()
+		binary.BigEndian.PutUint32(b[:], binary.BigEndian.Uint32(b[:])+uint32(add))
+		return netip.AddrFrom4(b)
+	}
+	b := first.As16()
+	binary.BigEndian.PutUint64(b[8:], binary.BigEndian.Uint64(b[8:])+add)
+	return netip.AddrFrom16(b)
 }

@@ -24,6 +24,7 @@ type Test struct {
 type TestRequest struct {
 	After   time.Duration // from the test's begin
 	Request *Described
+	N       int     // which repetition of its event, from 1; see Described.Nth
 	Expect  *Expect // nil: it prepares the others
 
 	Code   int           // the final answer to what was permitted; 0: 200
@@ -42,6 +43,7 @@ type Expect struct {
 	// Alerts are the actions of all alerts; Flags the rules that flagged;
 	// Shadow the rules that would have refused. Nil: not asked; empty: none.
 	Alerts, Flags, Shadow []string
+	Effects               []string // acts that are carried out: ban, hold, hangup
 	NotAlert              []string
 }
 

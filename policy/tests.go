@@ -77,7 +77,7 @@ func (c *compiler) test(at string, y *testYAML, known []string) (Test, bool) {
 	case len(single) == 0:
 		c.problem(at, "add for example invite: {from: \"1001\", to: \"+442079460000\"}", "a test has a request or events")
 	default:
-		t.Requests = []TestRequest{{Request: c.described(at, single[0])}}
+		t.Requests = []TestRequest{{Request: c.described(at, single[0]), N: 1}}
 	}
 	slices.SortStableFunc(t.Requests, func(a, b TestRequest) int { return cmp.Compare(a.After, b.After) })
 	c.expectations(at, y, &t)
@@ -132,7 +132,7 @@ func (c *compiler) events(at string, y *testYAML, t *Test) {
 		expects := c.perRequest(at, &e.Expect, times)
 		for n := range times {
 			r.After = after + time.Duration(n)*e.Every
-			r.Expect = nil
+			r.N, r.Expect = n+1, nil
 			if expects != nil {
 				r.Expect = expects[n]
 			}

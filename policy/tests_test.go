@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,21 @@ tests:
 	}
 	if e := all[0].Requests[4].Expect; e.Alerts == nil || e.Rule != policy.RuleNone {
 		t.Errorf("an empty list of alerts expects none: %+v", e)
+	}
+}
+
+func TestRepetitions(t *testing.T) {
+	d := policy.Described{From: "10{n}", To: "+44{n}{n}", Net: netip.MustParsePrefix("198.51.100.6/31")}
+	for n, want := range map[int]string{1: "101 +4411 198.51.100.6", 2: "102 +4422 198.51.100.7", 3: "103 +4433 198.51.100.6", 10: "1010 +441010 198.51.100.7"} {
+		if r := d.Nth(n); fmt.Sprint(r.From, " ", r.To, " ", r.Source) != want {
+			t.Errorf("%d: %s %s %s, want %s", n, r.From, r.To, r.Source, want)
+		}
+	}
+	for net, want := range map[string]string{"2001:db8::/32": "2001:db8::270f", "2001:db8::/126": "2001:db8::3", "0.0.0.0/0": "0.0.39.15", "192.0.2.9/32": "192.0.2.9"} {
+		d.Net = netip.MustParsePrefix(net)
+		if got := d.Nth(10_000).Source.String(); got != want {
+			t.Errorf("%s: %s, want %s", net, got, want)
+		}
 	}
 }
 

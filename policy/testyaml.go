@@ -119,7 +119,7 @@ func (c *compiler) described(at string, m methodYAML) *Described {
 	}
 	d := &Described{Method: strings.ToUpper(m.method), From: y.From, To: y.To, Display: y.Display, Peer: y.Peer, PBX: y.PBX,
 		Stranger: y.Stranger, Registered: y.Registered, User: y.User, Account: y.Account,
-		Source: y.Source.addr, Port: y.Source.port, Country: y.Source.country, ASN: y.Source.asn,
+		Source: y.Source.addr, Net: y.Source.net, Port: y.Source.port, Country: y.Source.country, ASN: y.Source.asn,
 		Transport: y.Transport, TLSVersion: y.TLSVersion, TLSSubject: y.TLSSubject, UserAgent: y.UserAgent, Size: y.Size, Hops: y.Hops,
 		Profile: y.Profile, SRTP: y.SRTP, Diverted: y.Diverted, Transferred: y.Transferred, AuthUser: y.AuthUser, Expires: -1,
 		Route: y.Route, Call: y.Call}
@@ -138,6 +138,7 @@ func (c *compiler) described(at string, m methodYAML) *Described {
 // testSourceYAML is an address, or a mapping with what is known of it.
 type testSourceYAML struct {
 	addr    netip.Addr
+	net     netip.Prefix
 	port    uint16
 	country string
 	asn     uint
@@ -146,13 +147,17 @@ type testSourceYAML struct {
 func (s *testSourceYAML) UnmarshalNode(n strictyaml.Node) {
 	if n.Kind() != strictyaml.Scalar {
 		var y struct {
-			IP      netip.Addr `yaml:"ip"`
-			Port    uint16     `yaml:"port"`
-			Country string     `yaml:"country"`
-			ASN     uint       `yaml:"asn"`
+			IP      netip.Addr   `yaml:"ip"`
+			Net     netip.Prefix `yaml:"net"`
+			Port    uint16       `yaml:"port"`
+			Country string       `yaml:"country"`
+			ASN     uint         `yaml:"asn"`
 		}
 		n.Decode(&y)
-		*s = testSourceYAML{y.IP, y.Port, y.Country, y.ASN}
+		if y.IP.IsValid() && y.Net.IsValid() {
+			n.Problem("keep one of them", "the source is one address, or one of a network after the other")
+		}
+		*s = testSourceYAML{y.IP, y.Net, y.Port, y.Country, y.ASN}
 		return
 	}
 	text, _ := n.Text()
@@ -220,6 +225,7 @@ type expectYAML struct {
 	NotAlert []string  `yaml:"not_alert,single"`
 	Flags    *[]string `yaml:"flags,single"`
 	Shadow   *[]string `yaml:"shadow,single"`
+	Effects  *[]string `yaml:"effects,single"`
 	Times    int       `yaml:"times"`
 }
 
@@ -244,6 +250,9 @@ func (e *expectItem) UnmarshalNode(n strictyaml.Node) {
 
 var verdictWords = map[string]call.Verdict{"allow": call.Allow, "challenge": call.Challenge, "reject": call.Reject, "drop": call.Drop}
 
+// effectNames are what a decision can ask for beside its verdict.
+var effectNames = []string{call.ActBan.String(), call.ActHold.String(), call.ActHangup.String()}
+
 // expect compiles one expectation.
 func (c *compiler) expect(at string, i *expectItem) *Expect {
 	y := &i.y
@@ -264,7 +273,12 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		}
 		return *ids
 	}
-	e.Alerts, e.Flags, e.Shadow = given(y.Alerts), given(y.Flags), given(y.Shadow)
+	e.Alerts, e.Flags, e.Shadow, e.Effects = given(y.Alerts), given(y.Flags), given(y.Shadow), given(y.Effects)
+	for i, act := range e.Effects {
+		if !slices.Contains(effectNames, act) {
+			c.unknown(at+item(".effects", i), "effect", act, effectNames)
+		}
+	}
 	switch {
 	case i.times < 0 || i.times > maxTestRequests:
 		c.problem(at+".times", "", "times is 1 to %d", maxTestRequests)
@@ -272,7 +286,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		c.problem(at, "", "a refusal has a status of 400 to 699, not %d", e.Status)
 	case e.Status != 0 && e.Verdict != 0 && e.Verdict != call.Reject:
 		c.problem(at, "leave the status out", "only a reject has a status")
-	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil:
+	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil:
 		c.problem(at, "write allow, or {verdict: reject, rule: …}", "nothing is expected")
 	}
 	return e

@@ -47,6 +47,9 @@ func actual(d call.Decision) string {
 	if len(shadow) > 0 {
 		text += ", shadow refusals " + list(shadow)
 	}
+	if effects := Effects(d); len(effects) > 0 {
+		text += ", effects " + list(effects)
+	}
 	return text
 }
 

@@ -57,7 +57,7 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		q := &t.Requests[i]
 		now := t.At.Add(q.After)
 		up.end(b, now)
-		a, d, err := b.Judge(now, *q.Request)
+		a, d, err := b.Judge(now, q.Request.Nth(q.N))
 		r.Requests++
 		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Decision: d}
 		switch {
@@ -167,6 +167,9 @@ func compare(e *policy.Expect, d call.Decision) (wrong []string) {
 	if e.Shadow != nil && !same(e.Shadow, shadow) {
 		differs("shadow refusals", list(e.Shadow), list(shadow))
 	}
+	if effects := Effects(d); e.Effects != nil && !same(e.Effects, effects) {
+		differs("effects", list(e.Effects), list(effects))
+	}
 	return wrong
 }
 
@@ -208,6 +211,16 @@ func Alerts(d call.Decision) (out []string) {
 	}
 	if d.Action != "" {
 		out = append(out, string(d.Action))
+	}
+	return out
+}
+
+// Effects are what a decision asks for beside its verdict, each once.
+func Effects(d call.Decision) (out []string) {
+	for _, e := range d.Effects {
+		if act := e.Act.String(); !slices.Contains(out, act) {
+			out = append(out, act)
+		}
 	}
 	return out
 }
@@ -272,5 +285,6 @@ func Expected(e *policy.Expect) string {
 	say("no alert", e.NotAlert, e.NotAlert != nil)
 	say("flags", e.Flags, e.Flags != nil)
 	say("shadow refusals", e.Shadow, e.Shadow != nil)
+	say("effects", e.Effects, e.Effects != nil)
 	return strings.Join(parts, ", ")
 }

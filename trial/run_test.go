@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,13 @@ func TestRuns(t *testing.T) {
   - name: shadow
     invite: {from: "1001", to: "+3225123456"}
     expect: {verdict: allow, flags: [], shadow: [site/soon], alerts: [call-would-reject]}
+  - name: repetitions have a number
+    events:
+      - {times: 5, invite: {from: "100{n}", to: "+44207946000{n}"}, expect: allow}
+      - {times: 4, invite: {from: "1001", to: "+442079460000"}, expect: [allow, allow, allow, {rule: site/calls}]}
+      - {times: 4, code: 404, register: {to: "1001", source: {net: "2001:db8::/32"}}}
+      - {times: 4, code: 404, register: {to: "1001", source: {net: 198.51.100.0/30}}}
+      - {register: {to: "1001", source: 198.51.100.3}, expect: allow}
   - name: strangers
     events:
       - {invite: {stranger: true, from: "1001", to: "+442079460000"}, expect: {verdict: reject, rule: base/stranger}}
@@ -258,14 +266,9 @@ func TestSmallTablesForgetNobody(t *testing.T) {
 limits: [{id: site/rate, on: options, match: {stranger: true}, key: [source.ip], rate: 1/h, burst: 1, then: drop}]
 `)
 	test := policy.Test{At: noon}
-	for range 2 {
-		for i := range 250 {
-			r := &policy.Described{Method: "OPTIONS", Stranger: true, Source: noAddr.Next()}
-			for range i {
-				r.Source = r.Source.Next()
-			}
-			test.Requests = append(test.Requests, policy.TestRequest{Request: r, Expect: &policy.Expect{}})
-		}
+	r := &policy.Described{Method: "OPTIONS", Stranger: true, Net: netip.MustParsePrefix("198.18.0.0/15")}
+	for i := range 500 {
+		test.Requests = append(test.Requests, policy.TestRequest{Request: r, N: i%250 + 1, Expect: &policy.Expect{}})
 	}
 	for i := range test.Requests {
 		test.Requests[i].Expect.Rule = "base/stranger"

@@ -13,7 +13,6 @@ import (
 )
 
 var noon = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
-var noAddr = netip.MustParseAddr("198.18.0.0")
 
 func set(t testing.TB, text string) *policy.Set {
 	t.Helper()

@@ -11,12 +11,13 @@ import (
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/trial"
 )
 
 var block = regexp.MustCompile("(?s)```yaml\n(.*?)```")
 
 // TestDocExamples: every YAML block in the pages for people is a policy file
-// that compiles, or, put under a domain and a PBX, a configuration that loads.
+// that compiles and whose tests pass, or, put under a domain and a PBX, a configuration that loads.
 func TestDocExamples(t *testing.T) {
 	plan, err := number.Compile(number.Home{Country: "FR"}, number.Builtin())
 	if err != nil {
@@ -37,8 +38,16 @@ func TestDocExamples(t *testing.T) {
 			n++
 			src := m[1]
 			if bytes.HasPrefix(src, []byte("version: 1")) {
-				if _, ps := policy.Compile([]policy.Source{{Name: page, Data: src}}, policy.Options{Plan: plan}); len(ps) > 0 {
+				set, ps := policy.Compile([]policy.Source{{Name: page, Data: src}}, policy.Options{Plan: plan})
+				if len(ps) > 0 {
 					t.Errorf("%s: a policy example does not compile:\n%s\n%s", page, ps, src)
+					continue
+				}
+				report := trial.RunAll(trial.Options{Set: set}, set.Tests(), nil)
+				for i := range report.Results {
+					if r := &report.Results[i]; !r.Passed() {
+						t.Errorf("%s: a test of an example fails: %s", page, r.Problem())
+					}
 				}
 				continue
 			}

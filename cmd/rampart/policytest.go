@@ -23,7 +23,7 @@ type policyTestCmd struct {
 	Files    []string `arg:"" optional:"" name:"file" help:"Rule files, judged together." type:"path"`
 	Config   string   `short:"c" help:"Configuration file: its packs, files, dialling plan and peers' limits." placeholder:"FILE"`
 	Use      []string `help:"Packs that the files are judged with, where there is no configuration." placeholder:"PACK"`
-	Home     string   `help:"Home country, where neither a file nor a configuration has one." placeholder:"CC"`
+	Home     string   `help:"Home country, where neither a file nor a configuration has one. Packs alone: FR." placeholder:"CC"`
 	Name     string   `name:"run" help:"Run tests whose name contains this text." placeholder:"NAME"`
 	Coverage bool     `help:"List rules, limits and sections of countries: that no test reached."`
 	JUnit    string   `name:"junit" help:"Write JUnit XML for CI." placeholder:"FILE"`
@@ -122,14 +122,21 @@ func (c *policyTestCmd) load(a *app) (set *policy.Set, o trial.Options, ps stric
 		sources = append(sources, policy.Source{Name: shortPath(name), Data: data})
 	}
 	opts := policy.Options{Now: time.Now(), ReadFile: a.host.ReadFile}
-	if c.Home != "" {
-		if opts.Plan, err = number.Compile(number.Home{Country: c.Home}, number.Builtin()); err != nil {
+	home := c.Home
+	if home == "" && len(c.Files) == 0 {
+		home = packHome
+	}
+	if home != "" {
+		if opts.Plan, err = number.Compile(number.Home{Country: home}, number.Builtin()); err != nil {
 			return nil, o, nil, usageError{fmt.Errorf("--home: %w", err)}
 		}
 	}
 	set, ps = policy.Compile(sources, opts)
 	return set, trial.Options{Set: set}, ps, nil
 }
+
+// packHome is where the tests of packs are at home, when nobody says where.
+const packHome = "FR"
 
 // trialOptions puts a policy on trial as the configuration would run it.
 func trialOptions(cfg *config.Config, set *policy.Set) trial.Options {

@@ -1,0 +1,50 @@
+package trial_test
+
+import (
+	"testing"
+
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/rules"
+	"github.com/rampart-sbc/rampart/trial"
+)
+
+// Every shipped pack carries tests that pass, with it alone and beside all
+// others, and that reach each of its entries.
+func TestPacks(t *testing.T) {
+	plan, err := number.Compile(number.Home{Country: "FR"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := func(names ...string) *trial.Report {
+		t.Helper()
+		var sources []policy.Source
+		for _, name := range names {
+			data, _ := rules.Pack(name)
+			sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
+		}
+		s, ps := policy.Compile(sources, policy.Options{Plan: plan, Now: noon})
+		if s == nil || len(ps) > 0 {
+			t.Fatalf("%v: %s", names, ps)
+		}
+		r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
+		for i := range r.Results {
+			if res := &r.Results[i]; !res.Passed() {
+				t.Errorf("%v: %s:%d: %s\n%s", names, res.Test.File, res.Test.Pos.Line, res.Test.Name, res.Failures[0].Text(s))
+			}
+		}
+		return r
+	}
+	for _, name := range rules.Names() {
+		r := try(name)
+		if len(r.Results) == 0 {
+			t.Errorf("pack %s has no tests", name)
+		}
+		for _, e := range r.Coverage.Entries() {
+			if e.Hits == 0 {
+				t.Errorf("no test of the pack reaches %s", e)
+			}
+		}
+	}
+	try(rules.Names()...)
+}
