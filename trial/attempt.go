@@ -142,6 +142,10 @@ func (b *Bench) parties(a *call.Attempt, r *Request) {
 			a.User = a.From.User
 		}
 	}
+	if a.PeerKind == call.Carrier && a.From.E164() == "" {
+		u := a.From.User
+		a.From.Withheld = u == "" || strings.EqualFold(u, "anonymous") || strings.EqualFold(a.From.Host, "anonymous.invalid")
+	}
 	a.From.Own = r.Own
 	for _, p := range b.o.Own {
 		if a.PeerKind == call.Carrier && a.From.E164() != "" && strings.HasPrefix(a.From.E164(), p) {
