@@ -227,6 +227,13 @@ type Ban struct {
 	Known    bool       `json:"known"`  // about somebody identified; a stranger's never takes its place
 }
 
+// Enacted is a ban or hold that came into force, or was renewed.
+type Enacted struct {
+	Ban
+	Severity Severity // of the rule that asked
+	Again    bool     // it was in force already
+}
+
 // Costly reports whether a call to the party may run up a bill: every public
 // number outside the home country, and at home what is not charged like a plain
 // call: premium rate, shared cost, satellite, personal numbers, pagers, and

@@ -53,6 +53,7 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if f.TLS != nil {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
 	}
+	a.Source.Configured = f.Side == call.Public && g.peers.knownAddr(f.Remote.Addr())
 	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.bindings.from(f.Remote.Addr())
 	if g.deps.Geo != nil && f.Side == call.Public {
 		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(f.Remote.Addr())
@@ -83,7 +84,9 @@ func (g *Gateway) admit(a *call.Attempt) call.Decision {
 func (g *Gateway) decide(a *call.Attempt) call.Decision {
 	p := g.policy.Load() // once: a reload meanwhile does not mix two policies
 	a.Policy = p.Revision
-	return admission.Decide(p.Guards, a)
+	d := admission.Decide(p.Guards, a)
+	g.enact(a, &d, p.Guards)
+	return d
 }
 
 // outcome tells the guards that count failures how an attempt ended.

@@ -153,6 +153,7 @@ type Deps struct {
 	Guards   []Guard // with Revision: the policy at the start, see [Policy]
 	Revision string
 	Gate     Gate
+	Bans     Bans // may be nil
 	Plan     *number.Plan
 	Reporter Reporter
 	Geo      Geo // may be nil
@@ -179,6 +180,7 @@ type Gateway struct {
 	registrars sync.WaitGroup    // they end before the registrations are taken back
 	turns      turns
 	flood      flood
+	carriers   carriers
 	pacer      pacer
 	brief      brief
 	subs       subscriptions
@@ -254,6 +256,9 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 // meets the new one, and none meets parts of both.
 func (g *Gateway) SetPolicy(p Policy) {
 	g.plans(&p)
+	if g.deps.Bans != nil {
+		p.Guards = append([]Guard{g.deps.Bans}, p.Guards...)
+	}
 	g.policy.Store(&p)
 }
 
@@ -347,6 +352,9 @@ func (g *Gateway) janitor() {
 			g.calls.expire(now)
 			g.subs.expire(now)
 			g.relays.expire(now)
+			if g.deps.Bans != nil {
+				g.deps.Bans.Expire(now)
+			}
 			g.unanswered(now.Add(-g.cfg.RetryTimeout))
 		}
 	}
@@ -354,10 +362,15 @@ func (g *Gateway) janitor() {
 
 // AdmitPacket implements sipx.Handler.
 func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
-	if side == call.Inside || g.deps.Gate == nil {
+	if side == call.Inside {
 		return true
 	}
-	if g.deps.Gate.Allow(src, time.Now(), n, g.knownAddr(src)) {
+	now, known := time.Now(), g.knownAddr(src)
+	if !known && g.deps.Bans != nil && g.deps.Bans.Shut(src, now) {
+		g.refused("banned")
+		return false
+	}
+	if g.deps.Gate == nil || g.deps.Gate.Allow(src, now, n, known) {
 		return true
 	}
 	g.flood.drop(src)

@@ -171,6 +171,9 @@ func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
 	}
 	if id.kind != call.Stranger {
 		f.MarkKnown(true)
+		if id.kind == call.Carrier {
+			g.carriers.saw(f.Remote.Addr(), r.At)
+		}
 		return true
 	}
 	if !f.Secure() {
