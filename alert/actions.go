@@ -32,7 +32,9 @@ var (
 
 // actions is the closed set, sorted by name.
 var actions = []ActionInfo{
+	{Action: call.AccountHeld, Meaning: "the costly calls of a user, peer or account are held for a while; told once for each hold", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking"},
 	{Action: call.AdminChange, Meaning: "an administrator changed something through the API", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", single: true},
+	{Action: call.CallEnded, Meaning: "a rule ended a call that was up", Kind: "alert", Category: network},
 	{Action: call.CallFailed, Meaning: "the gateway itself failed in one call and released it", Kind: "event", Category: process, outcome: "failure"},
 	{Action: call.CallForwardFraud, Meaning: "diverted calls run up cost for the one who diverted", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking"},
 	{Action: call.CallRejected, Meaning: "a call was refused by a rule", Kind: "alert", Category: network},
@@ -64,7 +66,7 @@ var actions = []ActionInfo{
 	{Action: call.RuleFlagged, Meaning: "a rule wanted this request to be told, and nothing more", Kind: "alert", Category: network},
 	{Action: call.ScannerDetected, Meaning: "a known scanning tool", Kind: "alert", Category: intrusion, Technique: "T1595", TechniqueName: "Active Scanning"},
 	{Action: call.SinkDegraded, Meaning: "an alert, CDR or event sink lost lines or cannot write; outcome success: it works again", Kind: "event", Category: process, outcome: "failure"},
-	{Action: "source-banned", Meaning: "a key was banned for a while", Kind: "alert", Category: intrusion, Reserved: true},
+	{Action: call.SourceBanned, Meaning: "an address, a user or a pair of them was banned for a while; told once for each ban", Kind: "alert", Category: intrusion},
 	{Action: call.SRTPRefused, Meaning: "media without SRTP was offered where SRTP is required", Kind: "alert", Category: network},
 	{Action: call.TollFraud, Meaning: "costly calls that do not fit the caller", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking"},
 	{Action: "tollfree-pumping", Meaning: "calls to free numbers that only make money for who carries them", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking", Reserved: true},

@@ -74,7 +74,6 @@ const (
 	PeerIdentity           Action = "peer-identity-mismatch" // a certificate or address that does not fit its claim
 	IdentityForged         Action = "identity-forged"        // From is not the registered identity
 	SourceBanned           Action = "source-banned"          // a key is shut out for a while
-	BanLifted              Action = "ban-lifted"             // before its time
 	AccountHeld            Action = "account-held"           // an account may make no costly calls for a while
 	CallEnded              Action = "call-ended"             // a rule ended a call that was up
 	EmergencyCall          Action = "emergency-call"

@@ -67,6 +67,10 @@ func (g *Gateway) inUse(p netip.Prefix) bool {
 	return g.peers.within(p) || g.bindings.within(p) || g.carriers.within(p)
 }
 
+// InUse reports whether an address of the network belongs to a PBX, a peer or a
+// registered phone.
+func (g *Gateway) InUse(p netip.Prefix) bool { return g.inUse(p) }
+
 // within: a peer's entry lists an address of the network, or its name leads
 // to one.
 func (d *directory) within(p netip.Prefix) bool {

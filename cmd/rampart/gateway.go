@@ -47,6 +47,7 @@ type gateway struct {
 	event  *alert.Stream
 	rep    *reporter
 	counts *ratelimit.Engine
+	bans   *ratelimit.Bans
 	roots  []*roots // of PBXs and peers with a CA of their own; set at start
 
 	allowFailing bool // load rules whose tests fail
@@ -107,7 +108,9 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
 	first := admission(g.counts, rules)
-	deps := sbc.Deps{Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
+	g.bans = ratelimit.NewBans(ratelimit.BanCaps{})
+	g.loadBans(time.Now())
+	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
 		deps.Geo = g.geo
@@ -131,6 +134,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	g.wg.Go(func() { g.watchCertificates(ctx) })
 	g.wg.Go(func() { g.heartbeat(ctx) })
 	g.wg.Go(func() { g.watchPolicy(ctx) })
+	g.wg.Go(func() { g.keepBans(ctx) })
 	return g, nil
 }
 
@@ -184,7 +188,7 @@ func (g *gateway) openReports(rules *policy.Set) error {
 	g.bus = alert.NewBus(alert.Options{Meta: meta, Log: g.log}, alerts...)
 	g.cdr = alert.NewCDR(alert.CDROptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, cdrs...)
 	g.event = alert.NewStream(alert.StreamOptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, events...)
-	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake")}
+	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake", "banned")}
 	g.rep.meta.Store(&meta)
 	return nil
 }
