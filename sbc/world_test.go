@@ -222,6 +222,15 @@ var passwords = map[string]string{"1001": "one", "1002": "two", "1003": "three"}
 // phone is a telephone on the public side over TLS with SRTP; not registered.
 func (w *world) phone(user string, change ...func(*siptest.PhoneConfig)) *siptest.Phone {
 	w.t.Helper()
+	p, err := siptest.NewPhone(w.ctx, w.phoneConfig(user, change...))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(p.Close)
+	return p
+}
+
+func (w *world) phoneConfig(user string, change ...func(*siptest.PhoneConfig)) siptest.PhoneConfig {
 	c := siptest.PhoneConfig{User: user, Password: passwords[user], Domain: domain, Server: w.tlsAddr, Transport: "tls",
 		TLS:   &cryptotls.Config{RootCAs: w.roots, ServerName: domain},
 		Local: netip.MustParseAddr(publicNet + "1" + user[len(user)-2:]), SRTP: []string{siptest.SuiteGCM, siptest.SuiteCM80},
@@ -229,12 +238,7 @@ func (w *world) phone(user string, change ...func(*siptest.PhoneConfig)) *siptes
 	for _, f := range change {
 		f(&c)
 	}
-	p, err := siptest.NewPhone(w.ctx, c)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(p.Close)
-	return p
+	return c
 }
 
 func (w *world) registered(user string, change ...func(*siptest.PhoneConfig)) *siptest.Phone {
