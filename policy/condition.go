@@ -18,7 +18,7 @@ type condition struct{ prog *when.Program }
 
 // asked is what Sets that differ in nothing but their lists have together.
 type asked struct {
-	counters when.Counters // set before the Set is used; may be nil
+	counters atomic.Pointer[when.Counters]
 	failed   atomic.Uint64 // conditions that could not be evaluated
 }
 
@@ -27,8 +27,16 @@ type asked struct {
 const RuleCondition = "policy/condition-failed"
 
 // Count tells the Set who counts its limits, for conditions that read
-// counters. It is called before the Set is used.
-func (s *Set) Count(c when.Counters) { s.asked.counters = c }
+// counters. Until then they cannot be evaluated.
+func (s *Set) Count(c when.Counters) { s.asked.counters.Store(&c) }
+
+// Fresh is the same policy for somebody else who counts for himself.
+func (s *Set) Fresh() *Set {
+	next := *s
+	next.asked = new(asked)
+	next.bind()
+	return &next
+}
 
 // Headers are the header fields that conditions read, in lower case and
 // without compact forms: the facts of an attempt need no others.
@@ -39,7 +47,11 @@ func (s *Set) Failed() uint64 { return s.asked.failed.Load() }
 
 // facts are what conditions and `why:` are about.
 func (s *Set) facts(a *call.Attempt) when.Facts {
-	return when.Facts{Attempt: a, Counters: s.asked.counters, Lists: s}
+	f := when.Facts{Attempt: a, Lists: s}
+	if c := s.asked.counters.Load(); c != nil {
+		f.Counters = *c
+	}
+	return f
 }
 
 // List implements when.Lists.
@@ -58,6 +70,15 @@ func (w *condition) holds(a *call.Attempt, s *Set) (bool, error) {
 func (w *condition) counts(a *call.Attempt, s *Set) bool {
 	ok, err := w.holds(a, s)
 	return ok || err != nil
+}
+
+// opens is holds for exceptions: what cannot be evaluated opens nothing.
+func (w *condition) opens(a *call.Attempt, s *Set) bool {
+	if w == nil {
+		return true
+	}
+	ok, err := w.holds(a, s)
+	return ok && err == nil
 }
 
 // asked asks the condition of a rule whose keys matched. One that cannot be

@@ -35,30 +35,30 @@ type places struct {
 // `allow:` opens them: a prefix is opened for its cheap numbers, not for the
 // premium ones among them. Then the longest prefix, then the country, then
 // home, then the default. An exception to a class leaves the rest to be asked.
-func (p *places) judge(a *call.Attempt, on methods, ls []*List, o *opinion) {
+func (p *places) judge(a *call.Attempt, on methods, s *Set, o *opinion) {
 	if !p.set || a.Direction != call.Outbound || on&(onInvite|onMessage|onRefer) == 0 || a.To.Kind == call.Emergency {
 		return
 	}
 	if a.To.E164() == "" {
 		// Carriers know short numbers (116 117, directory services) that are
 		// public in no plan. Each is opened by itself, spelt as it is sent.
-		if !p.short[a.To.Number] && !p.short[a.To.User] && !o.past(p.invalid, a, ls) {
+		if !p.short[a.To.Number] && !p.short[a.To.User] && !o.past(p.invalid, a, s) {
 			o.refused(p.refuse(a, RuleInvalidNumber, "what was dialled is no public number", "call.to.kind", a.To.Kind.String(), nil))
 		}
 		return
 	}
-	if slices.Contains(p.classes, a.To.Class) && !o.past(p.classDenied, a, ls) {
+	if slices.Contains(p.classes, a.To.Class) && !o.past(p.classDenied, a, s) {
 		o.refused(p.refuse(a, RuleClassDenied, "numbers of class "+a.To.Class+" are denied", "call.to.class", a.To.Class, a.To.Class))
 		return
 	}
-	if p.shut(a) && !o.past(p.denied, a, ls) {
+	if p.shut(a) && !o.past(p.denied, a, s) {
 		o.refused(p.refusePlace(a))
 	}
 }
 
 // past reports an exception, and notes it.
-func (o *opinion) past(x *exceptions, a *call.Attempt, ls []*List) bool {
-	e := x.find(a, ls)
+func (o *opinion) past(x *exceptions, a *call.Attempt, s *Set) bool {
+	e := x.find(a, s)
 	if e != nil {
 		o.excepted(e)
 	}

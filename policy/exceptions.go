@@ -12,13 +12,13 @@ import (
 const maxExceptions = 10_000
 
 type exceptionYAML struct {
-	Pos     strictyaml.Pos      `yaml:"-"`
-	Rule    string              `yaml:"rule,required"`
-	Match   matchYAML           `yaml:"match"`
-	When    strictyaml.Reserved `yaml:"when" hint:"use match:"`
-	Owner   string              `yaml:"owner"`
-	Ticket  string              `yaml:"ticket"`
-	Expires time.Time           `yaml:"expires"`
+	Pos     strictyaml.Pos  `yaml:"-"`
+	Rule    string          `yaml:"rule,required"`
+	Match   matchYAML       `yaml:"match"`
+	When    strictyaml.Text `yaml:"when"`
+	Owner   string          `yaml:"owner"`
+	Ticket  string          `yaml:"ticket"`
+	Expires time.Time       `yaml:"expires"`
 }
 
 // exception lets what it matches go past one rule, one limit or one part of
@@ -26,6 +26,7 @@ type exceptionYAML struct {
 type exception struct {
 	ExceptionInfo
 	match matcher
+	when  *condition // nil: none
 }
 
 // ExceptionInfo describes an exception to people.
@@ -50,22 +51,23 @@ type exceptions struct {
 	index *index // over all, where they are many
 }
 
-// find returns the first exception that holds.
-func (x *exceptions) find(a *call.Attempt, ls []*List) *exception {
+// find returns the first exception that holds. A condition that cannot be
+// evaluated opens nothing.
+func (x *exceptions) find(a *call.Attempt, s *Set) *exception {
 	if x == nil {
 		return nil
 	}
 	if x.index != nil {
 		var buf [16]int32
-		for _, i := range x.index.held(a, ls, buf[:0]) {
-			if e := x.all[i]; e.inForce(a) {
+		for _, i := range x.index.held(a, s.lists, buf[:0]) {
+			if e := x.all[i]; e.inForce(a) && e.when.opens(a, s) {
 				return e
 			}
 		}
 		return nil
 	}
 	for _, e := range x.all {
-		if e.match.holds(a, ls) && e.inForce(a) {
+		if e.match.holds(a, s.lists) && e.inForce(a) && e.when.opens(a, s) {
 			return e
 		}
 	}
@@ -128,7 +130,7 @@ func (c *compiler) exceptions() {
 			}
 			c.excepts(at, y, known)
 			e := &exception{ExceptionInfo: ExceptionInfo{Rule: y.Rule, File: s.Name, Line: y.Pos.Line, Owner: y.Owner, Ticket: y.Ticket, Expires: y.Expires},
-				match: c.matcher(at, []string{"any"}, &y.Match)}
+				match: c.matcher(at, []string{"any"}, &y.Match), when: c.when(at+".when", y.When)}
 			if by[y.Rule] == nil {
 				by[y.Rule] = &exceptions{}
 			}
@@ -181,8 +183,8 @@ func (c *compiler) excepts(at string, y *exceptionYAML, known []string) {
 	case e.rule != nil && e.rule.Mode.off || e.limit != nil && e.limit.Mode.off:
 		c.warn(at+".rule", "remove the exception", "%s is switched off", y.Rule)
 	}
-	if !c.cur.pos.Has(at + ".match") {
-		c.problem(at, "write match:, or switch the rule off: an entry with its id and mode: off", "the exception does not say for whom")
+	if !c.cur.pos.Has(at+".match") && !c.cur.pos.Has(at+".when") {
+		c.problem(at, "write match: or when:, or switch the rule off: an entry with its id and mode: off", "the exception does not say for whom")
 	}
 	if y.Owner == "" {
 		c.warn(at, "add owner:", "nobody owns the exception")

@@ -17,7 +17,7 @@ import (
 // scan is judge as its definition says it: each rule of each file, in order.
 func (s *Set) scan(a *call.Attempt) call.Decision {
 	var o opinion
-	s.places.judge(a, bitOf(a), s.lists, &o)
+	s.places.judge(a, bitOf(a), s, &o)
 	for _, f := range s.files {
 		for _, r := range f.rules {
 			if r.match.holds(a, s.lists) && r.inForce(a) && o.take(r, a, s) {
@@ -28,7 +28,7 @@ func (s *Set) scan(a *call.Attempt) call.Decision {
 	for _, i := range s.opened {
 		l := &s.counted[i]
 		if l.match.holds(a, s.lists) && l.inForce(a) {
-			if e := l.except.find(a, s.lists); e != nil {
+			if e := l.except.find(a, s); e != nil {
 				o.excepted(e)
 			}
 		}

@@ -55,7 +55,7 @@ type counted struct {
 
 // holds reports whether the limit counts a request.
 func (l *counted) holds(a *call.Attempt, s *Set) bool {
-	return l.applies(a, s) && l.except.find(a, s.lists) == nil
+	return l.applies(a, s) && l.except.find(a, s) == nil
 }
 
 // applies is holds without the exceptions.

@@ -133,7 +133,7 @@ func (s *Set) Judge(a *call.Attempt) call.Decision {
 
 func (s *Set) judge(a *call.Attempt) call.Decision {
 	var o opinion
-	s.places.judge(a, bitOf(a), s.lists, &o)
+	s.places.judge(a, bitOf(a), s, &o)
 	var buf [32]int32
 	decided := -1 // the file that has had its say
 	for _, i := range s.index.held(a, s.lists, buf[:0]) {
@@ -144,7 +144,7 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 	for _, i := range s.opened {
 		l := &s.counted[i]
 		if l.applies(a, s) {
-			if e := l.except.find(a, s.lists); e != nil {
+			if e := l.except.find(a, s); e != nil {
 				o.excepted(e)
 			}
 		}
@@ -172,7 +172,7 @@ func (o *opinion) take(r *rule, a *call.Attempt, s *Set) (done bool) {
 			return false
 		}
 	}
-	if e := r.except.find(a, s.lists); e != nil {
+	if e := r.except.find(a, s); e != nil {
 		o.excepted(e)
 		return false
 	}

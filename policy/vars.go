@@ -46,6 +46,7 @@ func (c *compiler) variables() ([]Variable, []Family) {
 	truth := func(name, doc, example string, get func(*when.Facts) bool) Variable {
 		return Variable{when.Var{Name: name, Kind: when.Truth, Get: func(f *when.Facts) when.Value { return when.Bool(get(f)) }}, doc, example}
 	}
+	home := c.zone()
 	vars := []Variable{
 		{when.Var{Name: "source.ip", Kind: when.Text, Max: maxWord, Get: func(f *when.Facts) when.Value { return when.Addr(f.Source.Addr.Addr()) }},
 			"The address that the request came from.", `source.ip.startsWith("192.0.2.")`},
@@ -84,11 +85,11 @@ func (c *compiler) variables() ([]Variable, []Family) {
 		text("register.auth_user", maxUser, "The user name in the credentials of a REGISTER or another request; empty without any.", `register.auth_user != "" && register.auth_user != register.user`, func(f *when.Facts) string { return f.AuthUser }),
 		number("register.expires", "The seconds that a REGISTER asks for; 0 unregisters, -1 when it does not say.", `register.expires > 7200`, func(f *when.Facts) int { return f.Expires }),
 
-		number("clock.hour", "The hour in UTC, 0 to 23.", `clock.hour >= 22 || clock.hour < 6`, func(f *when.Facts) int { return f.At.UTC().Hour() }),
-		number("clock.minute", "The minute, 0 to 59.", `clock.minute < 30`, func(f *when.Facts) int { return f.At.UTC().Minute() }),
-		text("clock.weekday", maxWord, "The day of the week in UTC: mon, tue, wed, thu, fri, sat, sun.", `clock.weekday in ["sat", "sun"]`, func(f *when.Facts) string { return weekdays[f.At.UTC().Weekday()] }),
-		text("clock.time", maxWord, "The time in UTC, such as 08:30; texts of this form compare like times.", `clock.time >= "08:30" && clock.time < "17:00"`, func(f *when.Facts) string { return f.At.UTC().Format("15:04") }),
-		text("clock.date", maxWord, "The date in UTC, such as 2026-12-24.", `clock.date == "2026-12-24"`, func(f *when.Facts) string { return f.At.UTC().Format(time.DateOnly) }),
+		number("clock.hour", "The hour at home (the time zone of `home:`, else UTC), 0 to 23.", `clock.hour >= 22 || clock.hour < 6`, func(f *when.Facts) int { return f.At.In(home).Hour() }),
+		number("clock.minute", "The minute at home, 0 to 59.", `clock.minute < 30`, func(f *when.Facts) int { return f.At.In(home).Minute() }),
+		text("clock.weekday", maxWord, "The day of the week at home: mon, tue, wed, thu, fri, sat, sun.", `clock.weekday in ["sat", "sun"]`, func(f *when.Facts) string { return weekdays[f.At.In(home).Weekday()] }),
+		text("clock.time", maxWord, "The time at home, such as 08:30; texts of this form compare like times.", `clock.time >= "08:30" && clock.time < "17:00"`, func(f *when.Facts) string { return f.At.In(home).Format("15:04") }),
+		text("clock.date", maxWord, "The date at home, such as 2026-12-24.", `clock.date == "2026-12-24"`, func(f *when.Facts) string { return f.At.In(home).Format(time.DateOnly) }),
 
 		c.placesVar("countries.allow", false, "What `countries:` allows by name: ISO codes and prefixes. Ask it with a code or a public number; of prefixes the longest counts.", `call.to.country in countries.allow`),
 		c.placesVar("countries.deny", true, "What `countries:` denies by name.", `call.from.e164 in countries.deny`),
@@ -185,6 +186,9 @@ func header(a *call.Attempt, key string) string {
 	for _, h := range a.Headers {
 		if !strings.EqualFold(h.Name, key) {
 			continue
+		}
+		if len(out) > maxHeader {
+			break // too long already, which is an error
 		}
 		if found {
 			out += ", " + h.Value

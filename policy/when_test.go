@@ -80,6 +80,9 @@ limits:
 	if !l[1].Match(a) {
 		t.Error("a limit whose condition fails is counted")
 	}
+	if s.Fresh().Count(counter(2)); !l[1].Match(a) {
+		t.Error("somebody else's counts are not ours")
+	}
 	s.Count(counter(1))
 	if l[1].Match(a) {
 		t.Error("1 > 1")
@@ -94,4 +97,28 @@ type counter int64
 
 func (c counter) Counter(limit string, _ *call.Attempt) (int64, bool) {
 	return int64(c), limit == "a/calls"
+}
+
+// An exception opens for whom its condition holds, and for nobody when it
+// cannot be evaluated.
+func TestExceptionsWithConditions(t *testing.T) {
+	s := compile(t, file("a.yaml", `version: 1
+rules:
+  - {id: a/no, on: invite, match: {to: {country: JM}}, then: reject 403}
+exceptions:
+  - {rule: a/no, when: 'call.user == "1042" && 70 / call.hops == 1', owner: alice, expires: 2027-01-31}
+`))
+	for _, c := range []struct {
+		user string
+		hops int
+		want string
+	}{
+		{"1042", 70, "abstain"}, {"1042", 10, "reject 403 a/no"}, {"1042", 0, "reject 403 a/no"}, {"1001", 70, "reject 403 a/no"},
+	} {
+		a := invite(s, "+18765550100")
+		a.User, a.Hops = c.user, c.hops
+		if d := s.Judge(a); show(d) != c.want {
+			t.Errorf("%s, %d: %s, want %s", c.user, c.hops, show(d), c.want)
+		}
+	}
 }

@@ -64,6 +64,7 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if a.Method == "INVITE" {
 		a.Transferred = transferred(r)
 	}
+	a.Headers = r.Fields(g.policy.Load().Headers)
 	if from := aorOf(r.From().URI); id.has(from) {
 		a.User = from.user
 	}

@@ -41,6 +41,7 @@ type Policy struct {
 	Revision string // names it in all that is told of its decisions
 	Guards   []Guard
 	Plan     *number.Plan // how numbers are read from now on; nil: Deps.Plan
+	Headers  []string     // header fields that the guards read, in lower case
 
 	peers map[string]*number.Plan // with the tech prefixes of a peer
 }

@@ -75,6 +75,8 @@ func New(o Options) (*Bench, error) {
 	if b.o.Domain == "" {
 		b.o.Domain = "sip.example.com"
 	}
+	b.o.Set = o.Set.Fresh() // whoever uses the same policy counts for himself
+	o.Set = b.o.Set
 	limits := make([]ratelimit.Limit, 0, len(o.Limits)+len(o.Set.Limits()))
 	for _, l := range o.Set.Limits() {
 		limits = append(limits, ratelimit.Limit(l))
@@ -83,6 +85,7 @@ func New(o Options) (*Bench, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trial: %w", err)
 	}
+	o.Set.Count(engine)
 	b.engine, b.guards = engine, []admission.Guard{engine, o.Set}
 	return b, nil
 }

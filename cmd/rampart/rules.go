@@ -149,7 +149,8 @@ func kept(e history.Entry) (material, func(string) ([]byte, error)) {
 // admission is what judges requests from one policy on: its limits, then its
 // rules, as one thing that is put in force at once.
 func admission(counts *ratelimit.Engine, set *policy.Set) sbc.Policy {
-	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: set.Plan()}
+	set.Count(counts)
+	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: set.Plan(), Headers: set.Headers()}
 }
 
 // limits are those of the rules and of the peers' entries.

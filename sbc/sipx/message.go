@@ -247,6 +247,12 @@ func compactName(name string) string {
 		return "b"
 	case "Identity": // RFC 8224 §4
 		return "y"
+	case "Accept-Contact": // RFC 3841 §9
+		return "a"
+	case "Reject-Contact":
+		return "j"
+	case "Request-Disposition":
+		return "d"
 	}
 	return ""
 }
