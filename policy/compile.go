@@ -81,6 +81,7 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.sections()
 	c.tests()
 	c.exceptions()
+	c.unreachable(c.made)
 	c.set.lay()
 	digest := sha256.New()
 	for _, f := range files {
@@ -110,6 +111,7 @@ type compiler struct {
 	cur   *source // whose problems are written
 	named map[string]*namedList
 	lang  language
+	made  map[*source][]madeRule // rules by the file they count for
 }
 
 type source struct {
@@ -246,6 +248,7 @@ func (s *Set) lay() {
 // compile makes rules and limits.
 func (c *compiler) compile() {
 	byFile := map[*source]*ruleFile{}
+	c.made = map[*source][]madeRule{}
 	limits := 0
 	for _, e := range c.order {
 		c.cur = e.src
@@ -263,6 +266,7 @@ func (c *compiler) compile() {
 					f = &ruleFile{name: e.in.Name}
 					byFile[e.in] = f
 				}
+				c.made[e.in] = append(c.made[e.in], madeRule{e, r, len(f.rules)})
 				f.rules = append(f.rules, r)
 				f.on |= m.on
 			}

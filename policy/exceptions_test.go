@@ -157,3 +157,32 @@ func TestOwnerInEvidence(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An exception may have a condition; one that cannot be evaluated opens
+// nothing.
+func TestExceptionWhen(t *testing.T) {
+	s := compile(t, file("a.yaml", `
+version: 1
+home: {country: FR}
+countries: {default: deny}
+rules: [{id: a/no, on: invite, then: reject 480}]
+exceptions:
+  - {rule: countries/denied, when: 'call.to.country == "GB"', owner: o, expires: 2027-01-01}
+  - {rule: a/no, match: {user: "1001"}, when: '100 / (int(request.size) - 600) > 0', owner: o, expires: 2027-01-01}
+`))
+	for _, c := range []struct {
+		to   string
+		size int
+		want string
+	}{
+		{"+442079460000", 601, "abstain"},
+		{"+442079460000", 599, "reject 480 a/no"},
+		{"+442079460000", 600, "reject 480 a/no"},
+		{"+34912345678", 601, "reject 403 countries/denied"},
+	} {
+		a := invite(s, c.to)
+		if a.Size = c.size; show(s.Judge(a)) != c.want {
+			t.Errorf("%s, %d bytes: %s, want %s", c.to, c.size, show(s.Judge(a)), c.want)
+		}
+	}
+}

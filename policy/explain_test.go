@@ -41,6 +41,10 @@ func (r chance) match() string {
 	add("source: {%s}", r.one(`cidr: ["192.0.2.0/24"]`, "country: [FR, DE]", `cidr: ["198.51.100.0/24"], country: [FR]`, "asn: [64500]", "list: nets"))
 	add("to: {%s}", r.one("country: [JM, GB]", "class: [mobile, fixed]", `prefix: ["+4420"]`, "international: true", "valid: false", "region: [caribbean]", "list: far"))
 	add("from: {%s}", r.one("country: [FR]", "class: [mobile]", `prefix: ["+33"]`, "own: true"))
+	if text := strings.Join(keys, ", "); strings.Contains(text, "stranger: true") &&
+		(strings.Contains(text, "registered: true") || strings.Contains(text, "peer:") || strings.Contains(text, "user:")) {
+		return r.match() // it could never hold
+	}
 	return "{" + strings.Join(keys, ", ") + "}"
 }
 
@@ -53,8 +57,12 @@ func (r chance) policy(name string) string {
 	}
 	b.WriteString("rules:\n")
 	for i := range 1 + r.IntN(12) {
+		on, match := r.one("invite", "any", "[message, invite]", "register"), r.match()
+		if strings.Contains(match, "to: {") || strings.Contains(match, "from: {") {
+			on = strings.Replace(on, "register", "any", 1) // it is about no number
+		}
 		fmt.Fprintf(&b, "  - id: %s/rule-%d\n    on: %s\n    match: %s\n    then: %s\n    mode: %s\n", name, i,
-			r.one("invite", "any", "[message, invite]", "register"), r.match(), r.one("reject 403", "drop", "allow", "flag", "reject 486"), r.one("enforce", "enforce", "shadow"))
+			on, match, r.one("reject 403", "drop", "allow", "flag", "reject 486"), r.one("enforce", "enforce", "shadow"))
 		if r.IntN(8) == 0 {
 			fmt.Fprintf(&b, "    expires: %s\n", r.one("2026-01-01", "2027-01-01"))
 		}

@@ -101,7 +101,26 @@ func unique(keys []string) (out []string) {
 	return out
 }
 
-func (w writer) match() string {
+// match writes keys that do not contradict each other.
+func (w writer) match(on string) string {
+	for {
+		text := w.keys()
+		_, ps := Compile([]Source{{Name: "m", Data: []byte("version: 1\nhome: {country: FR}\n" + poolLists + "rules: [{id: a/b, on: " + on + ", match: " + text + ", then: drop}]\n")}}, Options{})
+		if ps.Err() == nil {
+			return text
+		}
+	}
+}
+
+const poolLists = `lists:
+  numbers: ["+442079460000", "1042", "0123456789"]
+  prefixes: ["+1876", "+4915"]
+  lands: [GB, JM]
+  nets: [192.0.2.0/24, "2001:db8::/32"]
+  users: [u1, u2, u3]
+`
+
+func (w writer) keys() string {
 	var keys []string
 	for range w.IntN(4) {
 		switch w.IntN(13) {
@@ -137,8 +156,7 @@ func (w writer) policy(name string, n int) Source {
 	var b strings.Builder
 	b.WriteString("version: 1\n")
 	if name == "f0" {
-		b.WriteString("home: {country: FR}\ncountries: {default: deny, allow: [GB, DE, \"+1617\"], classes: {premium_rate: deny}}\nlists:\n" +
-			"  numbers: [\"+442079460000\", \"1042\", \"0123456789\"]\n  prefixes: [\"+1876\", \"+4915\"]\n  lands: [GB, JM]\n  nets: [192.0.2.0/24, 2001:db8::/32]\n  users: [u1, u2, u3]\n")
+		b.WriteString("home: {country: FR}\ncountries: {default: deny, allow: [GB, DE, \"+1617\"], classes: {premium_rate: deny}}\n" + poolLists)
 	}
 	b.WriteString("rules:\n")
 	closing := []string{name + "/limit"} // what exceptions can open
@@ -148,7 +166,7 @@ func (w writer) policy(name string, n int) Source {
 			closing = append(closing, fmt.Sprintf("%s/r%d", name, i))
 		}
 		on := []string{"invite", "any", "[message, invite]", "register"}[w.IntN(4)]
-		fmt.Fprintf(&b, "  - {id: %s/r%d, on: %s, match: %s, then: %s}\n", name, i, on, w.match(), then)
+		fmt.Fprintf(&b, "  - {id: %s/r%d, on: %s, match: %s, then: %s}\n", name, i, on, w.match(on), then)
 	}
 	b.WriteString("limits: [{id: " + name + "/limit, on: any, rate: 5/s, then: reject 480}]\nexceptions:\n")
 	for i := range max(n/4, 1) {
@@ -159,7 +177,7 @@ func (w writer) policy(name string, n int) Source {
 		case i%3 == 0 && name == "f0":
 			rule = []string{RuleDenied, RuleClassDenied, RuleInvalidNumber}[w.IntN(3)]
 		}
-		fmt.Fprintf(&b, "  - {rule: %s, match: %s, owner: o, expires: 2026-12-01}\n", rule, w.match())
+		fmt.Fprintf(&b, "  - {rule: %s, match: %s, owner: o, expires: 2026-12-01}\n", rule, w.match("any"))
 	}
 	return Source{Name: name, Data: []byte(b.String())}
 }

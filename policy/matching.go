@@ -86,6 +86,7 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 	if s := y.Source; s != nil {
 		c.noneEmpty(at+".source", map[string]int{"cidr": lenOf(s.CIDR), "country": lenOf(s.Country), "asn": lenOf(s.ASN), "list": lenOf(s.List)})
 	}
+	c.contradiction(at, &m)
 	return m
 }
 

@@ -152,6 +152,9 @@ func (s *Set) judge(a *call.Attempt) call.Decision {
 	return o.decision()
 }
 
+// always: no condition beside the match.
+func (r *rule) always() bool { return r.when == nil }
+
 func (r *rule) inForce(a *call.Attempt) bool { return r.expires.IsZero() || a.At.Before(r.expires) }
 
 // opinion is a decision in the making. Its zero value abstains.

@@ -2,6 +2,7 @@ package policy_test
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -345,7 +346,7 @@ func benchRules(n int) string {
 	b.WriteString("version: 1\nrules:\n")
 	for i := range n {
 		id := string('a'+rune(i/26%26)) + string('a'+rune(i%26))
-		b.WriteString("  - {id: bench/" + id + ", on: invite, match: {direction: outbound, to: {prefix: [\"+1809\", \"+37" + string('0'+rune(i%10)) + "\"]}, source: {cidr: 192.0.2.0/24}}, then: reject 403}\n")
+		b.WriteString("  - {id: bench/" + id + ", on: invite, match: {direction: outbound, to: {prefix: [\"+3" + strconv.Itoa(100+i) + "\"]}, source: {cidr: 192.0.2.0/24}}, then: reject 403}\n")
 	}
 	b.WriteString("  - {id: bench/scanner, on: any, match: {user_agent: [friendly-scanner, sipvicious, pplsip]}, then: drop}\n")
 	return b.String()

@@ -1,5 +1,10 @@
 package number
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Prefix reads the beginning of public numbers as people write it: "+1876",
 // "00 1876" or "0899" after the trunk prefix of home, with separators or
 // without. bare says what digits without any of these are: the country code
@@ -33,4 +38,13 @@ func (p *Plan) Prefix(text string, bare bool) (canonical string, ok bool) {
 		return "", false
 	}
 	return "+" + string(d), true
+}
+
+// MayBegin reports whether public numbers of a country can begin with a prefix
+// ("+" and digits), by the country code alone: those behind a shared code are
+// not told apart.
+func (d *Data) MayBegin(country, prefix string) bool {
+	h, ok := d.homes[country]
+	code := fmt.Sprint("+", h.code)
+	return ok && (strings.HasPrefix(prefix, code) || strings.HasPrefix(code, prefix))
 }
