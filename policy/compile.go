@@ -253,7 +253,7 @@ func (c *compiler) compile() {
 	for _, e := range c.order {
 		c.cur = e.src
 		info := RuleInfo{ID: e.id, File: e.src.Name, Line: e.pos.Line, Mode: "enforce"}
-		mode := modeYAML{}
+		mode, needs := modeYAML{}, len(c.set.needs)
 		if e.rule != nil {
 			mode = e.rule.Mode
 			info.Owner, info.Ticket, info.Expires = e.rule.Owner, e.rule.Ticket, e.rule.Expires
@@ -282,6 +282,7 @@ func (c *compiler) compile() {
 				c.problem(e.path, "", "more than %d limits", maxLimits)
 			}
 		}
+		c.needed(needs, e.id, mode.off)
 		switch {
 		case mode.off:
 			info.Mode = "off"

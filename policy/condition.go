@@ -178,6 +178,9 @@ func (c *compiler) when(at string, text strictyaml.Text) *condition {
 	if prog == nil {
 		return nil
 	}
+	for _, v := range prog.Reads() {
+		c.need(at, v.Name)
+	}
 	return &condition{prog}
 }
 

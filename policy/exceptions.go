@@ -129,8 +129,10 @@ func (c *compiler) exceptions() {
 				slices.Sort(known)
 			}
 			c.excepts(at, y, known)
+			needs := len(c.set.needs)
 			e := &exception{ExceptionInfo: ExceptionInfo{Rule: y.Rule, File: s.Name, Line: y.Pos.Line, Owner: y.Owner, Ticket: y.Ticket, Expires: y.Expires},
 				match: c.matcher(at, []string{"any"}, &y.Match), when: c.when(at+".when", y.When)}
+			c.needed(needs, "the exception to "+y.Rule, false)
 			if by[y.Rule] == nil {
 				by[y.Rule] = &exceptions{}
 			}

@@ -86,6 +86,8 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		switch {
 		case !slices.Contains(keyNames, k):
 			c.unknown(at+item(".key", i), "key", k, keyNames)
+		case k == "source.country":
+			c.need(at+item(".key", i), k)
 		case slices.Contains(y.Key[:i], k):
 			c.problem(at+item(".key", i), "", "key %s stands there twice", k)
 		case k == "register.user" && m.on&^onRegister != 0:

@@ -62,6 +62,12 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 			}
 		}
 		m.asn = y.Source.ASN
+		if m.country != nil {
+			c.need(at+".source.country", "source.country")
+		}
+		if m.asn != nil {
+			c.need(at+".source.asn", "source.asn")
+		}
 		m.sourceLists = c.uses(at+".source.list", y.Source.List, CIDRs, Countries)
 	}
 	m.users, m.userLists = c.names(at+".user", y.User)

@@ -44,6 +44,7 @@ type Set struct {
 	flat     []*rule // of all files, in their order
 	index    *index  // of flat
 	rules    []RuleInfo
+	needs    []Need
 	sections []RuleInfo // of `countries:`
 	tests    []Test
 	lists    []*List // by name

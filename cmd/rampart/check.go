@@ -94,6 +94,7 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	if set != nil && plan != nil {
 		in.ps = append(in.ps, runTests(cfg, set)...)
 	}
+	in.ps = append(in.ps, withoutGeo(cfg, set)...)
 	in.ps.Sort()
 	return in.ps
 }

@@ -1,13 +1,15 @@
 // Package geo answers one question: where is an address registered, by country
 // and autonomous system? It reads MaxMind databases (GeoLite2, GeoIP2, DB-IP in
-// the same schema) that the operator provides; none can be shipped.
+// the same schema) and flat ones in the same format, whose records have
+// country_code or asn at the top. The operator provides them; none is shipped.
 //
 // It does not guess: private and loopback addresses, addresses that are not in the
 // data, and a gateway without data all give an empty answer. It does not look
 // up numbers (policy/number does).
 //
-// A DB owns the data it has read. It reads no clock. When a file cannot be
-// read at start, Open fails; when Reload fails, the data in use stays.
+// A DB owns the data it has read. It reads no clock and watches nothing: Changed
+// tells who asks now and then. When a file cannot be read at start, Open fails;
+// when Reload fails, the data in use stays.
 //
 // Start reading at [Open].
 package geo
@@ -17,16 +19,18 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
-
-	"github.com/oschwald/geoip2-golang/v2"
+	"time"
 )
 
 // DB is a country and an ASN database, either of which may be missing. A nil
 // *DB is valid and empty. It may be used from any goroutine, also while it is
 // loaded again.
 type DB struct {
-	country, asn file
+	mu           sync.Mutex // one Reload or Changed at a time
+	files        [2]file    // by half
+	seen, before [2]stamp   // what the files were when last read, when last looked at
 }
 
 // file is one database. It is held in memory and not mapped: a file that is
@@ -34,11 +38,20 @@ type DB struct {
 // can be replaced without knowing who still uses it.
 type file struct {
 	path string
-	r    atomic.Pointer[geoip2.Reader]
+	t    atomic.Pointer[table]
+}
+
+// stamp tells one content of a file from another.
+type stamp struct {
+	size int64
+	time time.Time
 }
 
 // probe is looked up once to see whether a file is of the right kind.
 var probe = netip.AddrFrom4([4]byte{192, 0, 2, 1})
+
+// maxFile caps what is taken into memory.
+const maxFile = 512 << 20
 
 // Open reads the files. An empty name leaves that half of the answers empty; with
 // two empty names the DB is nil.
@@ -47,11 +60,24 @@ func Open(countryFile, asnFile string) (*DB, error) {
 		return nil, nil
 	}
 	db := &DB{}
-	db.country.path, db.asn.path = countryFile, asnFile
+	db.files[countries].path, db.files[networks].path = countryFile, asnFile
 	if err := db.Reload(); err != nil {
 		return nil, err
 	}
 	return db, nil
+}
+
+// Files are the names of the files.
+func (db *DB) Files() (out []string) {
+	if db == nil {
+		return nil
+	}
+	for i := range db.files {
+		if p := db.files[i].path; p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // Reload reads both files again. Nothing changes unless all of them are good.
@@ -59,32 +85,76 @@ func (db *DB) Reload() error {
 	if db == nil {
 		return nil
 	}
-	country, err1 := db.country.read(func(r *geoip2.Reader) error { _, err := r.Country(probe); return err })
-	asn, err2 := db.asn.read(func(r *geoip2.Reader) error { _, err := r.ASN(probe); return err })
-	if err := errors.Join(err1, err2); err != nil {
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	var next [2]table
+	var errs []error
+	db.seen = db.look()
+	db.before = db.seen
+	for i := range db.files {
+		t, err := db.files[i].read(half(i))
+		next[i], errs = t, append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	db.country.r.Store(country)
-	db.asn.r.Store(asn)
+	for i := range db.files {
+		if next[i] != nil {
+			db.files[i].t.Store(&next[i])
+		}
+	}
 	return nil
 }
 
-func (f *file) read(try func(*geoip2.Reader) error) (*geoip2.Reader, error) {
+// Changed reports that a file is another than the one that Reload read last,
+// and has been so since Changed was asked before: it is not being written. A
+// file that is missing has not changed.
+func (db *DB) Changed() bool {
+	if db == nil {
+		return false
+	}
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	now := db.look()
+	was := db.before
+	db.before = now
+	for i := range now {
+		if now[i] != (stamp{}) && now[i] != db.seen[i] && now[i] == was[i] {
+			return true
+		}
+	}
+	return false
+}
+
+func (db *DB) look() (out [2]stamp) {
+	for i := range db.files {
+		if fi, err := os.Stat(db.files[i].path); err == nil && db.files[i].path != "" {
+			out[i] = stamp{fi.Size(), fi.ModTime()}
+		}
+	}
+	return out
+}
+
+func (f *file) read(want half) (table, error) {
 	if f.path == "" {
 		return nil, nil
 	}
-	b, err := os.ReadFile(f.path)
+	fi, err := os.Stat(f.path)
+	if err == nil && fi.Size() > maxFile {
+		err = fmt.Errorf("%s has %d bytes, at most %d are read", f.path, fi.Size(), maxFile)
+	}
+	var b []byte
+	if err == nil {
+		b, err = os.ReadFile(f.path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read GeoIP data: %w", err)
 	}
-	r, err := geoip2.OpenBytes(b)
-	if err == nil {
-		err = try(r)
-	}
+	t, err := read(b, want)
 	if err != nil {
 		return nil, fmt.Errorf("read GeoIP data %s: %w", f.path, err)
 	}
-	return r, nil
+	return t, nil
 }
 
 // Lookup returns the country as ISO 3166-1 alpha-2 in capitals, and the number of
@@ -95,21 +165,13 @@ func (db *DB) Lookup(addr netip.Addr) (country string, asn uint) {
 		return "", 0
 	}
 	addr = addr.Unmap().WithZone("")
-	if r := db.country.r.Load(); r != nil {
-		if rec, err := r.Country(addr); err == nil {
-			country = rec.Country.ISOCode
-			if country == "" {
-				country = rec.RegisteredCountry.ISOCode
-			}
-			if !iso(country) {
-				country = "" // historical codes such as A1 are not countries
-			}
+	if t := db.files[countries].t.Load(); t != nil {
+		if country = (*t).country(addr); !iso(country) {
+			country = "" // historical codes such as A1 are not countries
 		}
 	}
-	if r := db.asn.r.Load(); r != nil {
-		if rec, err := r.ASN(addr); err == nil {
-			asn = rec.AutonomousSystemNumber
-		}
+	if t := db.files[networks].t.Load(); t != nil {
+		asn = (*t).asn(addr)
 	}
 	return country, asn
 }

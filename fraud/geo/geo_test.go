@@ -1,12 +1,14 @@
 package geo
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -123,7 +125,7 @@ func TestOpenErrors(t *testing.T) {
 	if err := os.WriteFile(junk, []byte("not a database"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	write(t, other, "My-Own-Kind", rows{"203.0.113.0/24": in("country", "FR")})
+	write(t, other, "My-Own-Kind", rows{"203.0.113.0/24": {"land": mmdbtype.String("FR")}})
 	for _, c := range []struct{ name, country, asn, want string }{
 		{"missing", filepath.Join(dir, "no.mmdb"), "", "no such file"},
 		{"junk", junk, "", "junk.mmdb"},
@@ -192,5 +194,123 @@ func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		db.Lookup(a)
+	}
+}
+
+// Free databases: the answer stands at the top of the record, in a type that
+// geoip2 has never heard of.
+func TestFlatSchema(t *testing.T) {
+	dir := t.TempDir()
+	text := func(s string) mmdbtype.String { return mmdbtype.String(s) }
+	for _, c := range []struct {
+		name    string
+		record  mmdbtype.Map
+		country string
+		asn     uint
+	}{
+		{"code", mmdbtype.Map{"country_code": text("FR")}, "FR", 0},
+		{"small letters", mmdbtype.Map{"country_code": text("fr")}, "FR", 0},
+		{"camel case", mmdbtype.Map{"countryCode": text("FR")}, "FR", 0},
+		{"country is the code", mmdbtype.Map{"country": text("FR"), "asn": text("AS64500")}, "FR", 64500},
+		{"name beside code", mmdbtype.Map{"country": text("France"), "country_code": text("FR"), "asn": text("as64500")}, "FR", 64500},
+		{"number", mmdbtype.Map{"asn": mmdbtype.Uint32(64500)}, "", 64500},
+		{"number as text", mmdbtype.Map{"as_number": text("64500")}, "", 64500},
+		{"as_number", mmdbtype.Map{"as_number": mmdbtype.Uint32(4200000001)}, "", 4200000001},
+		{"MaxMind's fields", mmdbtype.Map{"country": mmdbtype.Map{"iso_code": text("FR")}, "autonomous_system_number": mmdbtype.Uint32(64500)}, "FR", 64500},
+	} {
+		file := filepath.Join(dir, strings.ReplaceAll(c.name, " ", "-")+".mmdb")
+		write(t, file, "My-Own-Kind", rows{"203.0.113.0/24": c.record, "198.51.100.0/24": {"other": text("x")}})
+		open := func(country, asn string, want bool) *DB {
+			db, err := Open(country, asn)
+			if (err == nil) != want {
+				t.Errorf("%s: opened: %v", c.name, err)
+			}
+			return db
+		}
+		a := netip.MustParseAddr("203.0.113.77")
+		country, _ := open(file, "", c.country != "").Lookup(a)
+		_, asn := open("", file, c.asn != 0).Lookup(a)
+		if country != c.country || asn != c.asn {
+			t.Errorf("%s: %q %d, want %q %d", c.name, country, asn, c.country, c.asn)
+		}
+		if c.country != "" && c.asn != 0 { // one file for both
+			if country, asn := open(file, file, true).Lookup(netip.MustParseAddr("198.51.100.9")); country != "" || asn != 0 {
+				t.Errorf("%s: a record without the fields: %q %d", c.name, country, asn)
+			}
+		}
+	}
+}
+
+// A file counts as changed when it has been the same twice, and once.
+func TestChanged(t *testing.T) {
+	country, asn := files(t)
+	db, err := Open(country, asn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect := func(what string, want bool) {
+		t.Helper()
+		if got := db.Changed(); got != want {
+			t.Errorf("%s: changed is %v", what, got)
+		}
+	}
+	at := time.Unix(1e9, 0)
+	touch := func() {
+		t.Helper()
+		at = at.Add(time.Minute)
+		if err := os.Chtimes(country, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect("nothing happened", false)
+	touch()
+	expect("just written", false)
+	touch()
+	expect("still being written", false)
+	expect("written", true)
+	write(t, country, "GeoLite2-Country", rows{"203.0.113.0/24": in("country", "DE")})
+	touch()
+	if err := db.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	expect("read", false)
+	expect("read, asked again", false)
+	if err := os.Truncate(country, 100); err != nil {
+		t.Fatal(err)
+	}
+	expect("cut", false)
+	expect("cut a while ago", true)
+	if err := db.Reload(); err == nil {
+		t.Error("a cut file was loaded")
+	}
+	expect("a broken file is read once", false)
+	if err := os.Remove(country); err != nil {
+		t.Fatal(err)
+	}
+	expect("gone", false)
+	expect("gone a while ago", false)
+	if c, _ := db.Lookup(netip.MustParseAddr("203.0.113.77")); c != "DE" {
+		t.Errorf("%q is in use", c)
+	}
+	if got := db.Files(); len(got) != 2 {
+		t.Errorf("files %v", got)
+	}
+	var none *DB
+	if none.Changed() || none.Files() != nil {
+		t.Error("no database changed")
+	}
+}
+
+func TestFileIsCapped(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "large.mmdb")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Truncate(maxFile+1), f.Close()); err != nil { // no byte of it is on the disk
+		t.Fatal(err)
+	}
+	if _, err := Open(file, ""); err == nil || !strings.Contains(err.Error(), "at most") {
+		t.Errorf("a file of %d bytes: %v", int64(maxFile+1), err)
 	}
 }

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/config"
+)
+
+// A rule that asks where a source is, and nothing to say so: a warning with its place.
+func TestCheckWarnsWithoutGeo(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("rampart.yaml", "domain: sip.example.com\npbx: \"sip:127.0.0.1:5060\"\nhome: {country: FR}\ninside: {udp: [\"127.0.0.1:5070\"]}\nmedia: {public: [127.0.0.1], inside: [127.0.0.1]}\npolicy: {files: [a.yaml]}\n")
+	write("a.yaml", "version: 1\nrules:\n  - {id: site/abroad, on: register, match: {source: {country: [LV], asn: [64500]}}, then: drop}\n")
+	ps := inspect(filepath.Join(dir, "rampart.yaml"), config.ThisHost(), time.Now())
+	text := ps.String()
+	for _, want := range []string{"a.yaml:3:", "site/abroad asks for source.country, and geoip.country names no database", "site/abroad asks for source.asn, and geoip.asn names no database"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no problem says %q:\n%s", want, text)
+		}
+	}
+	if ps.Err() != nil {
+		t.Errorf("more than warnings:\n%s", text)
+	}
+}
+
+// A GeoIP file that changes is read, a broken one leaves the old data and raises
+// an alert, once.
+func TestChangedGeoIsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	db := filepath.Join(dir, "country.mmdb")
+	at := time.Unix(1e9, 0)
+	put := func(name string) {
+		t.Helper()
+		b := []byte("junk")
+		if name != "" {
+			var err error
+			if b, err = os.ReadFile(filepath.Join("testdata", name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(db, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at = at.Add(time.Minute)
+		if err := os.Chtimes(db, at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("fr.mmdb")
+	s := newSite(t, 32, fmt.Sprintf("geoip: {country: %s}\n", db))
+	is := func(want string) {
+		t.Helper()
+		if got, _ := s.g.geo.Lookup(netip.MustParseAddr("203.0.113.7")); got != want {
+			t.Errorf("country %q, want %q", got, want)
+		}
+	}
+	look := func() {
+		if s.g.geo.Changed() || s.g.geo.Changed() {
+			s.g.reloadGeo()
+		}
+	}
+	is("FR")
+	look()
+	is("FR")
+	put("de-flat.mmdb")
+	look()
+	is("DE")
+	put("")
+	look()
+	look()
+	is("DE")
+	s.waitAlert("geoip/not-loaded", "country.mmdb")
+	if n := strings.Count(s.log.take(), "geoip not loaded"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+}
