@@ -1,34 +1,11 @@
 package main
 
 import (
-	"context"
-	"time"
-
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 )
-
-// geoEvery is how often GeoIP files are looked at; one counts as changed when it
-// has been the same twice.
-const geoEvery = 10 * time.Second
-
-// watchGeo reads GeoIP files again that have changed.
-func (g *gateway) watchGeo(ctx context.Context) {
-	tick := time.NewTicker(geoEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if g.geo.Changed() {
-				g.reloadGeo()
-			}
-		}
-	}
-}
 
 // reloadGeo reads the GeoIP files again; broken ones leave what is in use.
 func (g *gateway) reloadGeo() {

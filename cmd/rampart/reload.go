@@ -23,15 +23,6 @@ func (g *gateway) reload() {
 	}
 }
 
-func (g *gateway) reloadGeo() {
-	if g.geo == nil {
-		return
-	}
-	if err := g.geo.Reload(); err != nil {
-		g.failed(call.PolicyReloaded, "geoip/not-loaded", "geoip not loaded, the old data stays", err)
-	}
-}
-
 // toldReload tells the log and the alerts what a reload led to.
 func (g *gateway) toldReload(out outcome, err error) {
 	if err != nil {

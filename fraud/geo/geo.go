@@ -7,8 +7,8 @@
 // data, and a gateway without data all give an empty answer. It does not look
 // up numbers (policy/number does).
 //
-// A DB owns the data it has read. It reads no clock and watches nothing: Changed
-// tells who asks now and then. When a file cannot be read at start, Open fails;
+// A DB owns the data it has read. It reads no clock and watches nothing: who
+// runs it asks for Reload. When a file cannot be read at start, Open fails;
 // when Reload fails, the data in use stays.
 //
 // Start reading at [Open].
@@ -21,16 +21,14 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // DB is a country and an ASN database, either of which may be missing. A nil
 // *DB is valid and empty. It may be used from any goroutine, also while it is
 // loaded again.
 type DB struct {
-	mu           sync.Mutex // one Reload or Changed at a time
-	files        [2]file    // by half
-	seen, before [2]stamp   // what the files were when last read, when last looked at
+	mu    sync.Mutex // one Reload at a time
+	files [2]file    // by half
 }
 
 // file is one database. It is held in memory and not mapped: a file that is
@@ -39,12 +37,6 @@ type DB struct {
 type file struct {
 	path string
 	t    atomic.Pointer[table]
-}
-
-// stamp tells one content of a file from another.
-type stamp struct {
-	size int64
-	time time.Time
 }
 
 // probe is looked up once to see whether a file is of the right kind.
@@ -89,8 +81,6 @@ func (db *DB) Reload() error {
 	defer db.mu.Unlock()
 	var next [2]table
 	var errs []error
-	db.seen = db.look()
-	db.before = db.seen
 	for i := range db.files {
 		t, err := db.files[i].read(half(i))
 		next[i], errs = t, append(errs, err)
@@ -104,35 +94,6 @@ func (db *DB) Reload() error {
 		}
 	}
 	return nil
-}
-
-// Changed reports that a file is another than the one that Reload read last,
-// and has been so since Changed was asked before: it is not being written. A
-// file that is missing has not changed.
-func (db *DB) Changed() bool {
-	if db == nil {
-		return false
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	now := db.look()
-	was := db.before
-	db.before = now
-	for i := range now {
-		if now[i] != (stamp{}) && now[i] != db.seen[i] && now[i] == was[i] {
-			return true
-		}
-	}
-	return false
-}
-
-func (db *DB) look() (out [2]stamp) {
-	for i := range db.files {
-		if fi, err := os.Stat(db.files[i].path); err == nil && db.files[i].path != "" {
-			out[i] = stamp{fi.Size(), fi.ModTime()}
-		}
-	}
-	return out
 }
 
 func (f *file) read(want half) (table, error) {

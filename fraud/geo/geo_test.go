@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
@@ -238,66 +237,6 @@ func TestFlatSchema(t *testing.T) {
 				t.Errorf("%s: a record without the fields: %q %d", c.name, country, asn)
 			}
 		}
-	}
-}
-
-// A file counts as changed when it has been the same twice, and once.
-func TestChanged(t *testing.T) {
-	country, asn := files(t)
-	db, err := Open(country, asn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	expect := func(what string, want bool) {
-		t.Helper()
-		if got := db.Changed(); got != want {
-			t.Errorf("%s: changed is %v", what, got)
-		}
-	}
-	at := time.Unix(1e9, 0)
-	touch := func() {
-		t.Helper()
-		at = at.Add(time.Minute)
-		if err := os.Chtimes(country, at, at); err != nil {
-			t.Fatal(err)
-		}
-	}
-	expect("nothing happened", false)
-	touch()
-	expect("just written", false)
-	touch()
-	expect("still being written", false)
-	expect("written", true)
-	write(t, country, "GeoLite2-Country", rows{"203.0.113.0/24": in("country", "DE")})
-	touch()
-	if err := db.Reload(); err != nil {
-		t.Fatal(err)
-	}
-	expect("read", false)
-	expect("read, asked again", false)
-	if err := os.Truncate(country, 100); err != nil {
-		t.Fatal(err)
-	}
-	expect("cut", false)
-	expect("cut a while ago", true)
-	if err := db.Reload(); err == nil {
-		t.Error("a cut file was loaded")
-	}
-	expect("a broken file is read once", false)
-	if err := os.Remove(country); err != nil {
-		t.Fatal(err)
-	}
-	expect("gone", false)
-	expect("gone a while ago", false)
-	if c, _ := db.Lookup(netip.MustParseAddr("203.0.113.77")); c != "DE" {
-		t.Errorf("%q is in use", c)
-	}
-	if got := db.Files(); len(got) != 2 {
-		t.Errorf("files %v", got)
-	}
-	var none *DB
-	if none.Changed() || none.Files() != nil {
-		t.Error("no database changed")
 	}
 }
 
