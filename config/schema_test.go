@@ -38,7 +38,7 @@ func described(t *testing.T) map[string]string {
 // The schema is what the structs and the page of keys say.
 func TestSchemaIsCurrent(t *testing.T) {
 	rows := described(t)
-	s := strictyaml.Schema(Config{}, func(path string) string { return rows[strings.ReplaceAll(path, "[]", "")] })
+	s := strictyaml.Schema(Config{}, strictyaml.Notes{Describe: func(path string) string { return rows[strings.ReplaceAll(path, "[]", "")] }})
 	s["$id"], s["title"] = "rampart.json", "rampart.yaml, the configuration of Rampart"
 	want, err := json.MarshalIndent(s, "", " ")
 	if err != nil {

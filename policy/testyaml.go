@@ -135,6 +135,14 @@ func (c *compiler) described(at string, m methodYAML) *Described {
 	return d
 }
 
+type sourceBodyYAML struct {
+	IP      netip.Addr   `yaml:"ip"`
+	Net     netip.Prefix `yaml:"net"`
+	Port    uint16       `yaml:"port"`
+	Country string       `yaml:"country"`
+	ASN     uint         `yaml:"asn"`
+}
+
 // testSourceYAML is an address, or a mapping with what is known of it.
 type testSourceYAML struct {
 	addr    netip.Addr
@@ -146,13 +154,7 @@ type testSourceYAML struct {
 
 func (s *testSourceYAML) UnmarshalNode(n strictyaml.Node) {
 	if n.Kind() != strictyaml.Scalar {
-		var y struct {
-			IP      netip.Addr   `yaml:"ip"`
-			Net     netip.Prefix `yaml:"net"`
-			Port    uint16       `yaml:"port"`
-			Country string       `yaml:"country"`
-			ASN     uint         `yaml:"asn"`
-		}
+		var y sourceBodyYAML
 		n.Decode(&y)
 		if y.IP.IsValid() && y.Net.IsValid() {
 			n.Problem("keep one of them", "the source is one address, or one of a network after the other")

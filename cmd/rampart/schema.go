@@ -5,20 +5,21 @@ import (
 
 	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/policy"
 )
 
 // schemas are the JSON Schemas by name: of the files that people write, and of
 // the lines that the gateway writes.
 func schemas() map[string][]byte {
 	return map[string][]byte{
-		"rampart": config.Schema(),
-		"alert":   alert.Schema("alert"), "cdr": alert.Schema("cdr"), "event": alert.Schema("event"),
+		"rampart": config.Schema(), "policy": policy.Schema(),
+		"alert": alert.Schema("alert"), "cdr": alert.Schema("cdr"), "event": alert.Schema("event"),
 	}
 }
 
 // schemaCmd prints a JSON Schema.
 type schemaCmd struct {
-	Name string `arg:"" enum:"rampart,alert,cdr,event" help:"rampart: the configuration. alert, cdr, event: the lines that are written."`
+	Name string `arg:"" enum:"rampart,policy,alert,cdr,event" help:"rampart: the configuration. policy: rule files. alert, cdr, event: the lines that are written."`
 }
 
 // Help is shown under the flags.

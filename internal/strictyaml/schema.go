@@ -24,23 +24,30 @@ const goType = "\x00type"
 
 const durationPattern = `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h|d))+$|^0$`
 
+// Notes are what a schema says beyond the types. Both are asked by the path of
+// a key, with "[]" for the entries of a list ("peers[].identify.ip") and "*" for
+// any key of a mapping.
+type Notes struct {
+	Describe func(path string) string   // "": no description
+	Words    func(path string) []string // what a text may be; nil: anything
+}
+
 // Schema makes the JSON Schema of what [Decode] reads into a value of v's type.
-// describe gives the text for a key by its path, with "[]" for the entries of a
-// list ("peers[].identify.ip") and "*" for any key of a mapping; "" leaves it
-// out. Keys of type [Reserved] are left out.
+// Keys of type [Reserved] are left out.
 //
 // It panics when a type reads itself and is no [Shaper]: that is a bug of the
 // caller.
-func Schema(v any, describe func(path string) string) Shape {
-	s := schema{describe: describe}
+func Schema(v any, notes Notes) Shape {
+	if notes.Words == nil {
+		notes.Words = func(string) []string { return nil }
+	}
+	s := schema{notes}
 	out := s.of(reflect.TypeOf(v), "", options{})
 	out["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	return out
 }
 
-type schema struct {
-	describe func(string) string
-}
+type schema struct{ Notes }
 
 func (s schema) of(t reflect.Type, path string, o options) Shape {
 	if t.Kind() == reflect.Pointer {
@@ -64,6 +71,9 @@ func (s schema) of(t reflect.Type, path string, o options) Shape {
 	case reflect.Bool:
 		return Shape{"type": "boolean"}
 	case reflect.String:
+		if words := s.Words(path); words != nil {
+			return OneOf(words...)
+		}
 		return Shape{"type": "string"}
 	case reflect.Float32, reflect.Float64:
 		return Shape{"type": "number"}
@@ -118,7 +128,7 @@ func (s schema) members(t reflect.Type, path string, properties Shape, required 
 		}
 		at := join(path, name)
 		each := s.of(f.Type, at, options{single: strings.Contains(opts, ",single,")})
-		if text := s.describe(at); text != "" {
+		if text := s.Describe(at); text != "" {
 			with := Shape{"description": text}
 			for k, v := range each {
 				with[k] = v
