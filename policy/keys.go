@@ -163,6 +163,7 @@ var keys = []Key{
 	{"expect", "not_alert", "Not these alerts.", nil},
 	{"expect", "flags", "Exactly these rules only told.", nil},
 	{"expect", "shadow", "Exactly these rules in shadow mode matched.", nil},
+	{"expect", "effects", "Exactly these effects: ban, hold, hangup; `[]` for none.", nil},
 	{"expect", "times", "How many requests in a row it is for.", nil},
 }
 
