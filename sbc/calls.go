@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -193,8 +194,9 @@ type group struct {
 	inside  []string // keys of calls.inside and calls.sessID
 	sessID  string
 	recent  recentKey
-	attempt *call.Attempt // of the first pass
-	private bool          // its caller asked not to be named; set before anybody shares it
+	attempt *call.Attempt          // of the first pass
+	ended   atomic.Pointer[string] // the rule that ended it
+	private bool                   // its caller asked not to be named; set before anybody shares it
 }
 
 // pass is one way through the gateway, as the record shows it.

@@ -129,6 +129,7 @@ type Config struct {
 	RetryTimeout time.Duration // for the answer to a challenge: 30 s
 	// FailoverAfter is how long a target may be silent while there are others: 2 s.
 	FailoverAfter time.Duration
+	Progress      time.Duration // between two looks of rules at a call that is up: 10 s
 	MinSession    time.Duration // the least session interval, RFC 4028: 90 s
 	MaxCalls      int           // passes at a time; 0 = 20,000
 	MaxBindings   int           // 0 = 50,000
@@ -207,6 +208,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	def(&cfg.SetupTimeout, 3*time.Minute+time.Second)
 	def(&cfg.RetryTimeout, 30*time.Second)
 	def(&cfg.FailoverAfter, 2*time.Second)
+	def(&cfg.Progress, 10*time.Second)
 	def(&cfg.MinSession, 90*time.Second)
 	if cfg.EmergencyNumber == "" {
 		cfg.EmergencyNumber = "112"
@@ -283,6 +285,7 @@ func (g *Gateway) Start() {
 	g.wg.Go(g.janitor)
 	g.wg.Go(g.floodWatch)
 	g.wg.Go(g.pacing)
+	g.wg.Go(g.progressing)
 }
 
 // Addrs lists the bound addresses of a side and transport.

@@ -246,6 +246,8 @@ func (s *session) sendBye(a b2bua.Action, in input) {
 	var hs []sipx.HeaderField
 	if in.req != nil && in.req.Method() == "BYE" {
 		hs = reasons(in.req)
+	} else if a.Cause == causePolicy {
+		hs = append(hs, sipx.HeaderField{Name: "Reason", Value: s.policyReason(x)})
 	} else if a.Cause != "" {
 		hs = append(hs, sipx.HeaderField{Name: "Reason", Value: `SIP;cause=503;text="` + a.Cause + `"`})
 	}

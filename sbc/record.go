@@ -64,6 +64,7 @@ func (s *session) ringing(in input) {
 
 func (s *session) answered() {
 	s.pass.answer = time.Now()
+	s.firstLook(s.pass.answer)
 	s.g.calls.leaves(s, s.caller)
 	s.pass.AnsweredAt = call.At(s.pass.answer)
 	s.g.Counters.Answered.Add(1)
@@ -139,6 +140,9 @@ func (grp *group) record(node string, now time.Time) call.Record {
 		}
 	}
 	r.Code, r.Rule = first.Code, first.Rule
+	if id := grp.ended.Load(); id != nil {
+		r.Rule = *id
+	}
 	if r.Verdict == call.Abstain {
 		r.Verdict = call.Allow
 	}

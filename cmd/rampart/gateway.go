@@ -188,7 +188,7 @@ func (g *gateway) openReports(rules *policy.Set) error {
 	g.bus = alert.NewBus(alert.Options{Meta: meta, Log: g.log}, alerts...)
 	g.cdr = alert.NewCDR(alert.CDROptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, cdrs...)
 	g.event = alert.NewStream(alert.StreamOptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, events...)
-	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake", "banned")}
+	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake", "banned", "connect")}
 	g.rep.meta.Store(&meta)
 	return nil
 }

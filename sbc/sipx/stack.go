@@ -83,6 +83,9 @@ type Handler interface {
 	AdmitPacket(side call.Side, src netip.Addr, n int) bool
 	// AdmitConn is asked for every connection before its handshake.
 	AdmitConn(side call.Side, src netip.Addr) bool
+	// Connected says whether an accepted connection may speak, after its
+	// handshake.
+	Connected(f *Flow) bool
 	// Request gets every new request but ACK and CANCEL. It answers by
 	// Begin and the transaction, by Refuse, or not at all.
 	Request(*Request)

@@ -135,6 +135,12 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
 	}
 	f.stream = newStreamConn(c)
 	f.onKnown, f.idle = free, s.cfg.IdleTimeout
+	if !s.handler.Connected(f) {
+		s.Stats.ConnsRefused.Add(1)
+		f.stream.close()
+		c.Close()
+		return
+	}
 	s.serveFlow(f, c)
 }
 
