@@ -39,9 +39,9 @@ func (h *recorder) Request(r *Request) {
 	}
 	h.requests <- r
 }
-func (h *recorder) Ack(r *Request)                                   { h.acks <- r }
-func (h *recorder) Malformed(*Flow, *Malformed) bool                 { return h.tell }
-func (h *recorder) Connected(*Flow) bool { return true }
+func (h *recorder) Ack(r *Request)                   { h.acks <- r }
+func (h *recorder) Malformed(*Flow, *Malformed) bool { return h.tell }
+func (h *recorder) Connected(*Flow) bool             { return true }
 
 func (h *recorder) HandshakeFailed(call.Side, netip.AddrPort, error) {}
 func (h *recorder) FlowClosed(f *Flow)                               { h.closed <- f }
