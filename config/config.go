@@ -226,10 +226,12 @@ type Match struct {
 	To Callee `yaml:"to"`
 }
 
-// Callee matches the called number; both must match where both are given.
+// Callee matches the called number; both must match where both are given. A
+// route of Emergency is for emergency numbers alone, and goes before all others.
 type Callee struct {
-	Country []string `yaml:"country,single"` // ISO 3166-1 alpha-2
-	Prefix  []string `yaml:"prefix,single"`  // of the canonical number, "+4420"
+	Emergency bool     `yaml:"emergency"`
+	Country   []string `yaml:"country,single"` // ISO 3166-1 alpha-2
+	Prefix    []string `yaml:"prefix,single"`  // of the canonical number, "+4420"
 }
 
 // GeoIP are databases of MaxMind's format.

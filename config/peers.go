@@ -257,6 +257,9 @@ func (k *checker) peerTransport(path string, p *Peer) {
 	}
 }
 
+// all reports a callee that is everybody.
+func (c Callee) all() bool { return !c.Emergency && len(c.Country)+len(c.Prefix) == 0 }
+
 func (k *checker) routes() {
 	names := make([]string, 0, len(k.c.Peers))
 	for _, p := range k.c.Peers {
@@ -290,7 +293,14 @@ func (k *checker) routes() {
 				k.problem(at, `the canonical form, such as "+4420"`, "routes: %q is not a prefix of a number", clip(p))
 			}
 		}
-		if i > 0 && len(k.c.Routes[i-1].Match.To.Country)+len(k.c.Routes[i-1].Match.To.Prefix) == 0 {
+		to := r.Match.To
+		if to.Emergency && len(to.Country)+len(to.Prefix) > 0 {
+			k.problem(path+".match.to", "leave country and prefix out", "routes: an emergency number belongs to no country and has no prefix")
+		}
+		if at := path + ".match.to.emergency"; k.at.Has(at) && !to.Emergency {
+			k.problem(at, "leave it out: a route without emergency: true is for every call", "routes: emergency: false")
+		}
+		if i > 0 && !to.Emergency && k.c.Routes[i-1].Match.To.all() {
 			k.warning(path, "put the route without a match last", "routes: this one is never reached; the one before it matches every call")
 		}
 	}

@@ -82,6 +82,7 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.tests()
 	c.exceptions()
 	c.unreachable(c.made)
+	c.emergencies()
 	c.set.lay()
 	digest := sha256.New()
 	for _, f := range files {

@@ -109,6 +109,7 @@ type Peer struct {
 type Route struct {
 	Countries []string // ISO codes of the callee; empty = every call
 	Prefixes  []string // canonical prefixes, e.g. "+4420"
+	Emergency bool     // emergency calls, and only these
 	Peers     []string
 }
 

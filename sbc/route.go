@@ -72,6 +72,23 @@ func (g *Gateway) route(a, first *call.Attempt, r *sipx.Request, id identity, d 
 	return g.outward(a, first, r, true, d)
 }
 
+// routesFor are the routes in the order in which a call asks them: for an
+// emergency call those that are meant for it come first, wherever they stand.
+func (g *Gateway) routesFor(a *call.Attempt) []Route {
+	if a.To.Kind != call.Emergency {
+		return g.cfg.Routes
+	}
+	var first, rest []Route
+	for _, t := range g.cfg.Routes {
+		if t.Emergency {
+			first = append(first, t)
+		} else {
+			rest = append(rest, t)
+		}
+	}
+	return append(first, rest...)
+}
+
 // outward lists the ways to a number outside: the routes to peers. believed
 // says that the sender of r is trusted with what it says of its caller.
 func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool, d call.Decision) ([]route, call.Decision) {
@@ -86,7 +103,7 @@ func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool
 	}
 	var out []route
 	found := false
-	for _, t := range g.cfg.Routes {
+	for _, t := range g.routesFor(a) {
 		if !t.matches(a) {
 			continue
 		}
@@ -140,6 +157,9 @@ func byAddressAlone(a *call.Attempt) bool {
 }
 
 func (t Route) matches(a *call.Attempt) bool {
+	if t.Emergency && a.To.Kind != call.Emergency {
+		return false
+	}
 	if len(t.Countries) > 0 && !slices.Contains(t.Countries, a.To.Country) {
 		return false
 	}

@@ -93,6 +93,7 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	in.ps = append(in.ps, more...)
 	if set != nil && plan != nil {
 		in.ps = append(in.ps, runTests(cfg, set)...)
+		in.ps = append(in.ps, prove(cfg, set)...)
 	}
 	in.ps = append(in.ps, withoutGeo(cfg, set)...)
 	in.ps.Sort()

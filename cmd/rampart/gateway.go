@@ -107,7 +107,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 		return nil, err
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
-	first := admission(g.counts, rules)
+	first := judges(g.counts, rules)
 	g.bans = ratelimit.NewBans(ratelimit.BanCaps{})
 	g.loadBans(time.Now())
 	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
@@ -446,7 +446,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		c.Peers = append(c.Peers, x)
 	}
 	for _, r := range cfg.Routes {
-		c.Routes = append(c.Routes, sbc.Route{Countries: r.Match.To.Country, Prefixes: r.Match.To.Prefix, Peers: r.Peers})
+		c.Routes = append(c.Routes, sbc.Route{Emergency: r.Match.To.Emergency, Countries: r.Match.To.Country, Prefixes: r.Match.To.Prefix, Peers: r.Peers})
 	}
 	c.TokenKey, err = tokenKey(filepath.Join(cfg.State, "registration.key"))
 	return c, err

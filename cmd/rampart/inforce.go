@@ -78,6 +78,9 @@ func (g *gateway) loadPolicy(cfg *config.Config, by string) (*inForce, error) {
 	if set == nil {
 		return nil, listed("rules", ps)
 	}
+	if ps := prove(cfg, set); len(ps) > 0 {
+		return nil, listed("proof that emergency calls pass", ps)
+	}
 	now := &inForce{set: set, material: m, since: time.Now(), by: by}
 	if last := g.policies.now; last != nil && set.Revision() == last.set.Revision() {
 		now.since, now.by = last.since, last.by
@@ -130,14 +133,23 @@ func (g *gateway) oldPolicy(revision string) (*inForce, error) {
 	if err != nil {
 		return nil, err
 	}
-	plan, err := g.policies.cfg.Plan()
+	m, read := kept(e)
+	return g.makeAgain(m, read, g.policies.cfg)
+}
+
+// makeAgain makes a policy of what was kept of it: a Set of its own, as one in
+// force is not to be changed.
+func (g *gateway) makeAgain(m material, read func(string) ([]byte, error), cfg *config.Config) (*inForce, error) {
+	plan, err := cfg.Plan()
 	if err != nil {
 		return nil, err
 	}
-	m, read := kept(e)
-	set, ps := m.compile(g.policies.cfg, plan, read, time.Now(), nil)
+	set, ps := m.compile(cfg, plan, read, time.Now(), nil)
 	if set == nil {
-		return nil, fmt.Errorf("policy %s cannot be made again: %w", e.Revision, listed("rules", ps))
+		return nil, fmt.Errorf("the old policy cannot be made again: %w", listed("rules", ps))
+	}
+	if ps := prove(cfg, set); len(ps) > 0 {
+		return nil, listed("proof that emergency calls pass", ps)
 	}
 	return &inForce{set: set, material: m, since: time.Now(), by: byRollback}, nil
 }
@@ -167,11 +179,16 @@ func (g *gateway) reloadPolicy(by string, unpin bool) (out outcome, err error) {
 	}
 	cfg, needs := g.cfg.Reloaded(next)
 	out.Needs = needs
-	now := p.now
+	var now *inForce
 	if p.pin == nil || unpin {
 		if now, err = g.loadPolicy(cfg, by); err != nil {
 			return out, err
 		}
+	} else {
+		if now, err = g.makeAgain(material{p.now.material.sources, map[string][]byte{}}, from(p.now.material.lists), cfg); err != nil {
+			return out, err
+		}
+		now.since, now.by = p.now.since, p.now.by
 	}
 	if err := g.putInForce(cfg, now); err != nil {
 		return out, err
@@ -269,7 +286,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	changed := now.set.Revision() != g.policies.now.set.Revision()
 	g.counts = counts
 	g.policies.cfg, g.policies.now = cfg, now
-	g.sbc.SetPolicy(admission(counts, now.set))
+	g.sbc.SetPolicy(judges(counts, now.set))
 	m := *g.rep.meta.Load()
 	m.PolicyRevision, m.NumberData = now.set.Revision(), now.set.Plan().Data().Version()
 	g.rep.meta.Store(&m)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
@@ -138,7 +139,12 @@ func kept(e history.Entry) (material, func(string) ([]byte, error)) {
 		}
 		m.sources = append(m.sources, policy.Source{Name: f.Name, Data: f.Data, Pack: f.Pack, Profile: f.Profile})
 	}
-	return m, func(path string) ([]byte, error) {
+	return m, from(was)
+}
+
+// from reads files that were kept.
+func from(was map[string][]byte) func(path string) ([]byte, error) {
+	return func(path string) ([]byte, error) {
 		if data, ok := was[path]; ok {
 			return data, nil
 		}
@@ -146,11 +152,28 @@ func kept(e history.Entry) (material, func(string) ([]byte, error)) {
 	}
 }
 
-// admission is what judges requests from one policy on: its limits, then its
+// judges is what judges requests from one policy on: its limits, then its
 // rules, as one thing that is put in force at once.
-func admission(counts *ratelimit.Engine, set *policy.Set) sbc.Policy {
+func judges(counts *ratelimit.Engine, set *policy.Set) sbc.Policy {
 	set.Count(counts)
 	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: set.Plan(), Headers: set.Headers()}
+}
+
+// prove says why a policy may not come into force: it could refuse an emergency
+// call. What it asks is counted nowhere.
+func prove(cfg *config.Config, set *policy.Set) (ps strictyaml.Problems) {
+	counts, err := ratelimit.New(limits(cfg, set), ratelimit.Caps{Keys: 64, Peers: 64, Calls: 64})
+	if err != nil {
+		return strictyaml.Problems{strictyaml.At(cfg.File, strictyaml.Pos{}, "limits: %v", err)}
+	}
+	var peers []string
+	for _, p := range cfg.Peers {
+		peers = append(peers, p.Name)
+	}
+	for _, fault := range admission.ProveEmergency([]admission.Guard{counts, set}, set.Plan(), peers) {
+		ps = append(ps, cfg.Problem("home.emergency", "%s", fault).WithHint("emergency calls of phones and peers have to be permitted whatever the policy says"))
+	}
+	return ps[:min(len(ps), 20)]
 }
 
 // limits are those of the rules and of the peers' entries.

@@ -21,6 +21,7 @@ package number
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -226,6 +227,9 @@ func (p *Plan) With(tech []string) (*Plan, error) {
 
 // Country is the home country, or "".
 func (p *Plan) Country() string { return p.country }
+
+// Emergency lists the emergency numbers, sorted.
+func (p *Plan) Emergency() []string { return slices.Sorted(maps.Keys(p.emergency)) }
 
 // Data is the numbering data behind the plan.
 func (p *Plan) Data() *Data { return p.data }
