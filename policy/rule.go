@@ -32,6 +32,7 @@ func (c *compiler) rule(at string, y *ruleYAML) (*rule, *matcher) {
 	r.shape = c.banKey(at, y, &r.match)
 	c.fits(at, &r.match, y.Then)
 	r.when = c.when(at+".when", y.When)
+	c.connectReads(at, r.match.on, r.when)
 	if y.Then != nil {
 		r.verdict, r.status, r.flag = y.Then.verdict, y.Then.status, y.Then.flag
 		r.act, r.last = y.Then.act, y.Then.last

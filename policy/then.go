@@ -79,8 +79,25 @@ func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
 	return nil
 }
 
-// thenNames are the actions as they are written.
-var thenNames = []string{"allow", "reject CODE", "drop", "challenge", "ban [DURATION]", "hangup", "hold DURATION", "flag"}
+// thens are the actions as they are written, and what each does. The reference
+// page is made of it.
+var thens = []struct{ form, doc string }{
+	{"allow", "Lets the request pass what follows in this file. Other files and `countries:` keep their opinion: the strictest wins."},
+	{"reject CODE", "Answers with a SIP code from 400 to 699, 403 when none is written. 401 and 407 are challenges and not refusals."},
+	{"drop", "Stays silent. On TCP and TLS the connection is closed."},
+	{"challenge", "Asks for credentials; the registration or call goes on when the PBX accepts them."},
+	{"ban [DURATION]", "Refuses whoever the `key:` of the rule or limit names, for that time; without one for 5 minutes, doubling with each repetition up to 12 hours. An address is banned only on a transport that proves it, and never while a phone with a good registration is behind it: then the request alone is dropped."},
+	{"hangup", "Ends a call that is up; for rules `on: progress`."},
+	{"hold DURATION", "Locks an account for that time: it can register and call what costs nothing, and makes no costly call."},
+	{"flag", "Tells, and lets the search go on."},
+}
+
+var thenNames = func() (out []string) {
+	for _, t := range thens {
+		out = append(out, t.form)
+	}
+	return out
+}()
 
 func thenWords() (out []string) {
 	for _, n := range thenNames {

@@ -96,7 +96,7 @@ limits:
 type counter int64
 
 func (c counter) Counter(limit string, _ *call.Attempt) (int64, bool) {
-	return int64(c), limit == "a/calls"
+	return int64(c), limit == "a/calls" || limit == "limits/calls-per-user"
 }
 
 // An exception opens for whom its condition holds, and for nobody when it
