@@ -60,6 +60,16 @@ func (s *Set) Reachable() (out []RuleInfo) {
 	return append(out, s.sections...)
 }
 
+// Excepted is the exception to a rule that an attempt falls under.
+func (s *Set) Excepted(a *call.Attempt, rule string) (ExceptionInfo, bool) {
+	for _, e := range s.excepted {
+		if e.Rule == rule && e.match.holds(a, s.lists) && e.inForce(a) {
+			return e.ExceptionInfo, true
+		}
+	}
+	return ExceptionInfo{}, false
+}
+
 // sections notes which sections of `countries:` there are to reach.
 func (c *compiler) sections() {
 	seen := map[string]bool{}

@@ -40,6 +40,7 @@ type Expect struct {
 	Rule    string   // the rule that decided; RuleNone: none did
 	Asked   []string // rules and limits that matched, whatever they decided
 	NotRule []string // those that must not have
+	Except  []string // rules that an exception opened, at least
 	// Alerts are the actions of all alerts; Flags the rules that flagged;
 	// Shadow the rules that would have refused. Nil: not asked; empty: none.
 	Alerts, Flags, Shadow []string

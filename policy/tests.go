@@ -200,7 +200,7 @@ func (c *compiler) knownRules(e *Expect, known []string) {
 		c.ps = append(c.ps, p)
 	}
 	check(e.Rule)
-	for _, ids := range [][]string{e.Asked, e.NotRule, e.Flags, e.Shadow} {
+	for _, ids := range [][]string{e.Asked, e.NotRule, e.Except, e.Flags, e.Shadow} {
 		for _, id := range ids {
 			check(id)
 		}

@@ -223,6 +223,7 @@ type expectYAML struct {
 	Rule     string    `yaml:"rule"`
 	Asked    []string  `yaml:"asked,single"`
 	NotRule  []string  `yaml:"not_rule,single"`
+	Except   []string  `yaml:"excepted,single"`
 	Alerts   *[]string `yaml:"alerts,single"`
 	NotAlert []string  `yaml:"not_alert,single"`
 	Flags    *[]string `yaml:"flags,single"`
@@ -258,7 +259,7 @@ var effectNames = []string{call.ActBan.String(), call.ActHold.String(), call.Act
 // expect compiles one expectation.
 func (c *compiler) expect(at string, i *expectItem) *Expect {
 	y := &i.y
-	e := &Expect{Pos: i.Pos, Status: y.Status, Rule: y.Rule, Asked: y.Asked, NotRule: y.NotRule, NotAlert: y.NotAlert}
+	e := &Expect{Pos: i.Pos, Status: y.Status, Rule: y.Rule, Asked: y.Asked, NotRule: y.NotRule, Except: y.Except, NotAlert: y.NotAlert}
 	if y.Verdict != "" {
 		v, ok := verdictWords[y.Verdict]
 		if !ok {
@@ -288,7 +289,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		c.problem(at, "", "a refusal has a status of 400 to 699, not %d", e.Status)
 	case e.Status != 0 && e.Verdict != 0 && e.Verdict != call.Reject:
 		c.problem(at, "leave the status out", "only a reject has a status")
-	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil:
+	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Except == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil:
 		c.problem(at, "write allow, or {verdict: reject, rule: …}", "nothing is expected")
 	}
 	return e

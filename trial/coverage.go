@@ -2,6 +2,7 @@ package trial
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/policy"
@@ -23,6 +24,13 @@ func (c *Coverage) reached(b *Bench, a *call.Attempt, d call.Decision) {
 	}
 	for _, id := range Matched(d) {
 		c.hits[id]++
+	}
+	for _, id := range d.Trace {
+		if rule, ok := strings.CutPrefix(id, policy.TraceException); ok {
+			if e, found := b.o.Set.Excepted(a, rule); found {
+				c.hits[exceptionKey(e)]++
+			}
+		}
 	}
 	if !a.Emergency() {
 		if section := b.o.Set.Place(a); section != "" {
@@ -47,5 +55,13 @@ func (c *Coverage) Entries() (out []Entry) {
 	for _, r := range c.set.Reachable() {
 		out = append(out, Entry{ID: r.ID, File: r.File, Line: r.Line, Hits: c.hits[r.ID]})
 	}
+	for _, e := range c.set.Exceptions() {
+		out = append(out, Entry{ID: "exception to " + e.Rule, File: e.File, Line: e.Line, Hits: c.hits[exceptionKey(e)]})
+	}
 	return out
+}
+
+// exceptionKey tells exceptions apart: they have no id, only a place.
+func exceptionKey(e policy.ExceptionInfo) string {
+	return fmt.Sprintf("%s:%d %s", e.File, e.Line, e.Rule)
 }

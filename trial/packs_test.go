@@ -1,6 +1,7 @@
 package trial_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/rampart-sbc/rampart/policy"
@@ -9,8 +10,9 @@ import (
 	"github.com/rampart-sbc/rampart/trial"
 )
 
-// Every shipped pack carries tests that pass, with it alone and beside all
-// others, and that reach each of its entries.
+// Every shipped pack carries tests that pass, with it alone and beside the
+// others, and that reach each of its entries. The others are tested with all
+// countries open: where those are shut, nothing else is of interest.
 func TestPacks(t *testing.T) {
 	plan, err := number.Compile(number.Home{Country: "FR"}, nil)
 	if err != nil {
@@ -46,5 +48,5 @@ func TestPacks(t *testing.T) {
 			}
 		}
 	}
-	try(rules.Names()...)
+	try(slices.DeleteFunc(rules.Names(), func(name string) bool { return name == "countries" })...)
 }

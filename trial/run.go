@@ -151,6 +151,11 @@ func compare(e *policy.Expect, d call.Decision) (wrong []string) {
 			differs("no match of", id, "one")
 		}
 	}
+	for _, id := range e.Except {
+		if !slices.Contains(d.Trace, policy.TraceException+id) {
+			differs("an exception to", id, "none")
+		}
+	}
 	alerts := Alerts(d)
 	if e.Alerts != nil && !same(e.Alerts, alerts) {
 		differs("alerts", list(e.Alerts), list(alerts))
@@ -281,6 +286,7 @@ func Expected(e *policy.Expect) string {
 	}
 	say("a match of", e.Asked, e.Asked != nil)
 	say("no match of", e.NotRule, e.NotRule != nil)
+	say("an exception to", e.Except, e.Except != nil)
 	say("alerts", e.Alerts, e.Alerts != nil)
 	say("no alert", e.NotAlert, e.NotAlert != nil)
 	say("flags", e.Flags, e.Flags != nil)

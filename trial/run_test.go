@@ -220,6 +220,78 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+func TestExceptions(t *testing.T) {
+	s := set(t, `version: 1
+home: {country: FR}
+countries: {default: deny}
+limits: [{id: site/calls, on: invite, key: [user], concurrent: 1, then: reject 486}]
+exceptions:
+  - {rule: countries/denied, match: {user: ["1042"], to: {country: [JM]}}, owner: alice, expires: 2026-02-01}
+  - {rule: countries/denied, match: {user: ["1043"]}, owner: alice, expires: 2026-02-01}
+  - {rule: site/calls, match: {user: ["1042"]}, owner: alice, expires: 2026-02-01}
+tests:
+  - name: opened for one
+    events:
+      - {times: 2, invite: {from: "1042", to: "+18765550100"}, expect: {verdict: allow, excepted: [countries/denied, site/calls]}}
+      - {invite: {from: "1001", to: "+18765550100"}, expect: {verdict: reject, rule: countries/denied}}
+  - {name: too late, at: 2026-02-01T00:00:00Z, invite: {from: "1042", to: "+18765550100"}, expect: reject}
+  - {name: wrong, invite: {from: "1001", to: "1002"}, expect: {excepted: countries/denied}}
+`)
+	r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
+	for i := range r.Results {
+		var wrong []string
+		for _, f := range r.Results[i].Failures {
+			wrong = append(wrong, f.Wrong...)
+		}
+		want := ""
+		if r.Results[i].Test.Name == "wrong" {
+			want = "an exception to countries/denied, but got none"
+		}
+		if strings.Join(wrong, "; ") != want {
+			t.Errorf("%s: %s", r.Results[i].Test.Name, wrong)
+		}
+	}
+	var missed []string
+	for _, e := range r.Coverage.Entries() {
+		if e.Hits == 0 {
+			missed = append(missed, e.String())
+		}
+	}
+	if got := strings.Join(missed, " "); got != "site.yaml:4: site/calls site.yaml:7: exception to countries/denied" {
+		t.Error(got)
+	}
+}
+
+func FuzzTests(f *testing.F) {
+	f.Add(site + "  - {name: x, events: [{at: \"+1s\", every: 1s, times: 3, hangup: 2s, code: 486, invite: {from: \"1{n}\", to: \"+4420\", source: {net: 10.0.0.0/8}}}], expect: [{times: 2, verdict: allow}, reject 403]}\n")
+	f.Add(site + "  - {name: x, register: {to: \"a@b\", registered: true, expires: 0}, expect: {alerts: [], flags: [], rule: none}}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		s, _ := policy.Compile([]policy.Source{{Name: "f.yaml", Data: []byte(text)}}, policy.Options{})
+		if s == nil {
+			return
+		}
+		n := 0
+		for _, x := range s.Tests() {
+			n += len(x.Requests)
+		}
+		if n > 2000 {
+			return // allowed, and slow
+		}
+		r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
+		if len(r.Results) != len(s.Tests()) {
+			t.Error("tests were left out")
+		}
+		for i := range r.Results {
+			for j := range r.Results[i].Failures {
+				f := &r.Results[i].Failures[j]
+				if len(f.Wrong) == 0 || !strings.Contains(f.Text(s), "actual:") && f.Attempt != nil {
+					t.Errorf("a failure says nothing: %+v", f)
+				}
+			}
+		}
+	})
+}
+
 func TestJUnit(t *testing.T) {
 	s := set(t, site+`
   - {name: good, invite: {from: "1001", to: "1002"}, expect: allow}
