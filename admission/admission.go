@@ -6,7 +6,8 @@
 // identified senders before anybody is asked, asks the guards in their order,
 // takes the strictest verdict and, when all abstain, the [Fallback]. What
 // guards keep counting (calls in progress, failed attempts) is told by
-// [Outcome], [Done], [MayRoute] and [LeaveRoute].
+// [Outcome], [Done], [MayRoute] and [LeaveRoute]; what decisions ask for beside
+// their verdict is carried out by [Enact].
 //
 // It has no opinion of its own, counts nothing, reports nothing and knows no
 // SIP. It has no state: the guards are given with each question. Time is the
@@ -18,6 +19,7 @@ package admission
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -54,6 +56,33 @@ type RouteGuard interface {
 // Counting is a guard that tells what it compared, beside its opinion.
 type Counting interface {
 	JudgeCounting(a *call.Attempt) (call.Decision, []call.Count)
+}
+
+// Enactor carries out what decisions ask for beside their verdict: bans and
+// holds. inUse says that somebody who is known has an address of a network.
+type Enactor interface {
+	Enact(a *call.Attempt, effects []call.Effect, inUse func(netip.Prefix) bool) []call.Enacted
+}
+
+// Banner is a guard that wants to know which of its bans came into force.
+type Banner interface {
+	Banned(a *call.Attempt, rule string)
+}
+
+// Enact carries out the effects of a decision, and tells the guards of it.
+func Enact(e Enactor, guards []Guard, a *call.Attempt, d *call.Decision, inUse func(netip.Prefix) bool) []call.Enacted {
+	if len(d.Effects) == 0 {
+		return nil
+	}
+	done := e.Enact(a, d.Effects, inUse)
+	for _, x := range done {
+		for _, gd := range guards {
+			if b, ok := gd.(Banner); ok {
+				b.Banned(a, x.Rule)
+			}
+		}
+	}
+	return done
 }
 
 // Decide decides one attempt: emergency first, then the guards, cheapest

@@ -13,8 +13,9 @@ import (
 // `policy explain` are given instead of a SIP message. Package trial makes a
 // call.Attempt of it, as the gateway would of the message.
 type Described struct {
-	Method  string // "INVITE", "REGISTER", …
-	From    string // as spelt: "1001", "+33123456789", "sip:1001@example.com"
+	On      call.Occasion // Progress: the call that Call names is looked at again
+	Method  string        // "INVITE", "REGISTER", …
+	From    string        // as spelt: "1001", "+33123456789", "sip:1001@example.com"
 	To      string
 	Display string // display name of From
 

@@ -46,6 +46,8 @@ type requestsYAML struct {
 	Subscribe *requestYAML `yaml:"subscribe"`
 	Publish   *requestYAML `yaml:"publish"`
 	Refer     *requestYAML `yaml:"refer"`
+	Connect   *requestYAML `yaml:"connect"`
+	Progress  *requestYAML `yaml:"progress"`
 }
 
 type methodYAML struct {
@@ -55,7 +57,8 @@ type methodYAML struct {
 
 func (r *requestsYAML) given() (out []methodYAML) {
 	for _, m := range []methodYAML{{"invite", r.Invite}, {"register", r.Register}, {"message", r.Message}, {"options", r.Options},
-		{"subscribe", r.Subscribe}, {"publish", r.Publish}, {"refer", r.Refer}} {
+		{"subscribe", r.Subscribe}, {"publish", r.Publish}, {"refer", r.Refer},
+		{"connect", r.Connect}, {"progress", r.Progress}} {
 		if m.y != nil {
 			out = append(out, m)
 		}
@@ -96,6 +99,7 @@ type requestYAML struct {
 // described makes a request of what a test says.
 func (c *compiler) described(at string, m methodYAML) *Described {
 	y, at := m.y, at+"."+m.method
+	request := m.method != "connect" && m.method != "progress"
 	kinds := 0
 	for _, set := range []bool{y.Peer != "", y.PBX != "", y.Stranger} {
 		if set {
@@ -105,9 +109,11 @@ func (c *compiler) described(at string, m methodYAML) *Described {
 	switch {
 	case kinds > 1:
 		c.problem(at, "keep one of them; without any it is a registered phone", "a request comes from a peer, a pbx or a stranger")
-	case y.From == "" && y.Peer == "" && y.PBX == "" && !y.Stranger && m.method != "register" && m.method != "options":
+	case m.method == "progress" && y.Call == "":
+		c.problem(at, "add call: a, here and in the invite", "which call is it?")
+	case request && y.From == "" && y.Peer == "" && y.PBX == "" && !y.Stranger && m.method != "register" && m.method != "options":
 		c.problem(at, `add from: "1001"`, "which phone is it?")
-	case y.To == "" && m.method != "options":
+	case request && y.To == "" && m.method != "options":
 		c.problem(at, `add to: "+442079460000"`, "the request goes to nobody")
 	case y.Registered != nil && !*y.Registered && kinds == 0 && m.method != "register":
 		c.problem(at+".registered", "write stranger: true", "a phone that is not registered is a stranger")
@@ -123,6 +129,12 @@ func (c *compiler) described(at string, m methodYAML) *Described {
 		Transport: y.Transport, TLSVersion: y.TLSVersion, TLSSubject: y.TLSSubject, UserAgent: y.UserAgent, Size: y.Size, Hops: y.Hops,
 		Profile: y.Profile, SRTP: y.SRTP, Diverted: y.Diverted, Transferred: y.Transferred, AuthUser: y.AuthUser, Expires: -1,
 		Route: y.Route, Call: y.Call}
+	switch m.method {
+	case "connect":
+		d.Method, d.On = "", call.Connection
+	case "progress":
+		d.On = call.Progress
+	}
 	if y.Expires != nil {
 		d.Expires = *y.Expires
 	}

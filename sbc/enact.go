@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 )
 
@@ -26,22 +27,12 @@ type Bans interface {
 	Expire(now time.Time)
 }
 
-// Banner is a guard that wants to know which of its bans came into force.
-type Banner interface {
-	Banned(a *call.Attempt, rule string)
-}
-
 // enact carries out the effects of a decision.
 func (g *Gateway) enact(a *call.Attempt, d *call.Decision, guards []Guard) {
 	if len(d.Effects) == 0 || g.deps.Bans == nil {
 		return
 	}
-	for _, x := range g.deps.Bans.Enact(a, d.Effects, g.inUse) {
-		for _, gd := range guards {
-			if b, ok := gd.(Banner); ok {
-				b.Banned(a, x.Rule)
-			}
-		}
+	for _, x := range admission.Enact(g.deps.Bans, guards, a, d, g.inUse) {
 		if !x.Again {
 			g.deps.Reporter.System(g.enacted(a, x))
 		}

@@ -24,7 +24,9 @@ const (
 func (b *Bench) Attempt(at time.Time, r Request) (*call.Attempt, error) {
 	a := &call.Attempt{At: at, Method: strings.ToUpper(r.Method), UserAgent: r.UserAgent, Headers: r.Headers, ContentTypes: r.Types,
 		Size: r.Size, Hops: r.Hops, AuthUser: r.AuthUser, Expires: r.Expires, Diversion: r.Diverted, Transferred: r.Transferred, Account: r.Account}
-	if a.Method == "" {
+	if a.On = r.On; a.On == call.Connection {
+		a.Method = ""
+	} else if a.Method == "" {
 		a.Method = "INVITE"
 	}
 	if a.Size == 0 {
@@ -37,6 +39,10 @@ func (b *Bench) Attempt(at time.Time, r Request) (*call.Attempt, error) {
 		return nil, err
 	}
 	b.source(a, &r)
+	if a.On == call.Connection { // nothing was sent yet
+		a.Size, a.Hops = 0, 0
+		return a, nil
+	}
 	b.parties(a, &r)
 	a.Direction = direction(a)
 	if a.Method == "INVITE" {
@@ -67,7 +73,7 @@ func (b *Bench) sender(a *call.Attempt, r *Request) error {
 		if a.Account == "" {
 			a.Account = r.PBX
 		}
-	case r.Stranger, a.Method == "REGISTER" && (r.Registered == nil || !*r.Registered):
+	case r.Stranger, (a.Method == "REGISTER" || a.On == call.Connection) && (r.Registered == nil || !*r.Registered):
 		a.PeerKind = call.Stranger
 	default:
 		a.PeerKind = call.Phone
@@ -211,9 +217,19 @@ func Describe(a *call.Attempt) string {
 	if a.Peer != "" {
 		who += " " + a.Peer
 	}
-	text := a.Method + " from " + who + " " + a.Source.Addr.Addr().String()
+	what := a.Method
+	switch a.On {
+	case call.Connection:
+		what = "connection"
+	case call.Progress:
+		what = "call up for " + a.Elapsed.String()
+	}
+	text := what + " from " + who + " " + a.Source.Addr.Addr().String()
 	if a.From.User != "" {
 		text += ", " + shown(a.From)
+	}
+	if a.On == call.Connection {
+		return text
 	}
 	if a.To.User != "" && a.Method != "REGISTER" {
 		text += " to " + shown(a.To)

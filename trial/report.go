@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 )
@@ -28,26 +27,26 @@ func (f *Failure) Text(set *policy.Set) string {
 	if f.Expect != nil {
 		fmt.Fprintf(&b, "expected: %s\n", Expected(f.Expect))
 	}
-	fmt.Fprintf(&b, "actual:   %s\n", actual(f.Decision))
-	for _, line := range Trace(set, f.Attempt, f.Decision) {
+	fmt.Fprintf(&b, "actual:   %s\n", actual(&f.Outcome))
+	for _, line := range Trace(set, f.Attempt, f.Outcome.Decision) {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	return b.String()
 }
 
-func actual(d call.Decision) string {
-	text := Verdict(d)
-	if alerts := Alerts(d); len(alerts) > 0 {
+func actual(o *Outcome) string {
+	text := Verdict(o.Decision)
+	if alerts := o.Alerts(); len(alerts) > 0 {
 		text += ", alerts " + list(alerts)
 	}
-	flags, shadow := besides(d)
+	flags, shadow := besides(o.Decision)
 	if len(flags) > 0 {
 		text += ", flags " + list(flags)
 	}
 	if len(shadow) > 0 {
 		text += ", shadow refusals " + list(shadow)
 	}
-	if effects := Effects(d); len(effects) > 0 {
+	if effects := o.Effects(); len(effects) > 0 {
 		text += ", effects " + list(effects)
 	}
 	return text

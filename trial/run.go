@@ -32,7 +32,7 @@ type Failure struct {
 	After     time.Duration // since the begin of the test
 	Attempt   *call.Attempt // nil: the description contradicts itself
 	Expect    *policy.Expect
-	Decision  call.Decision
+	Outcome   Outcome
 	Wrong     []string // what differs, one a line
 }
 
@@ -59,7 +59,7 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		up.end(b, now)
 		a, d, err := b.Judge(now, q.Request.Nth(q.N))
 		r.Requests++
-		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Decision: d}
+		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d}
 		switch {
 		case err != nil:
 			f.Wrong = []string{err.Error()}
@@ -72,8 +72,8 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		if err != nil {
 			return r
 		}
-		cover.reached(b, a, d)
-		if d.Permits() {
+		cover.reached(b, a, d.Decision)
+		if d.Permits() && a.On == call.Request {
 			up.begin(b, a, q, now)
 		}
 	}
@@ -98,12 +98,12 @@ func (c *calls) begin(b *Bench, a *call.Attempt, q *policy.TestRequest, now time
 	}
 	switch {
 	case a.Method != "INVITE":
-		b.Outcome(a, code)
+		b.Answered(a, code)
 	case a.Pass > 1:
 		// The first pass is the call.
 	case code >= 300:
 		b.End(a.ID)
-		b.Outcome(a, code)
+		b.Answered(a, code)
 	case q.Ends:
 		e := ending{now.Add(q.Hangup), a}
 		at, _ := slices.BinarySearchFunc(*c, e, func(x, y ending) int {
@@ -121,13 +121,14 @@ func (c *calls) end(b *Bench, now time.Time) {
 	for len(*c) > 0 && !(*c)[0].at.After(now) {
 		a := (*c)[0].a
 		b.End(a.ID)
-		b.Outcome(a, 200)
+		b.Answered(a, 200)
 		*c = (*c)[1:]
 	}
 }
 
 // compare says what of a decision is not as expected.
-func compare(e *policy.Expect, d call.Decision) (wrong []string) {
+func compare(e *policy.Expect, out Outcome) (wrong []string) {
+	d := out.Decision
 	differs := func(what, want, got string) {
 		wrong = append(wrong, what+" "+want+", but got "+got)
 	}
@@ -156,7 +157,7 @@ func compare(e *policy.Expect, d call.Decision) (wrong []string) {
 			differs("an exception to", id, "none")
 		}
 	}
-	alerts := Alerts(d)
+	alerts := out.Alerts()
 	if e.Alerts != nil && !same(e.Alerts, alerts) {
 		differs("alerts", list(e.Alerts), list(alerts))
 	}
@@ -172,7 +173,7 @@ func compare(e *policy.Expect, d call.Decision) (wrong []string) {
 	if e.Shadow != nil && !same(e.Shadow, shadow) {
 		differs("shadow refusals", list(e.Shadow), list(shadow))
 	}
-	if effects := Effects(d); e.Effects != nil && !same(e.Effects, effects) {
+	if effects := out.Effects(); e.Effects != nil && !same(e.Effects, effects) {
 		differs("effects", list(e.Effects), list(effects))
 	}
 	return wrong
@@ -207,24 +208,41 @@ func Matched(d call.Decision) (ids []string) {
 	return ids
 }
 
-// Alerts are the actions of the alerts that a decision raises.
-func Alerts(d call.Decision) (out []string) {
-	for _, also := range d.Also {
+// Alerts are the actions of the alerts that are raised.
+func (o *Outcome) Alerts() (out []string) {
+	for _, also := range o.Also {
 		if also.Action != "" {
 			out = append(out, string(also.Action))
 		}
 	}
-	if d.Action != "" {
-		out = append(out, string(d.Action))
+	if o.Action != "" {
+		out = append(out, string(o.Action))
+	}
+	for _, x := range o.Enacted {
+		switch {
+		case x.Again: // was told
+		case x.Act == call.ActHold:
+			out = append(out, string(call.AccountHeld))
+		default:
+			out = append(out, string(call.SourceBanned))
+		}
 	}
 	return out
 }
 
-// Effects are what a decision asks for beside its verdict, each once.
-func Effects(d call.Decision) (out []string) {
-	for _, e := range d.Effects {
-		if act := e.Act.String(); !slices.Contains(out, act) {
-			out = append(out, act)
+// Effects are what was carried out beside the verdict, each once.
+func (o *Outcome) Effects() (out []string) {
+	add := func(act call.Act) {
+		if name := act.String(); !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	for _, x := range o.Enacted {
+		add(x.Act)
+	}
+	for _, e := range o.Decision.Effects {
+		if e.Act == call.ActHangup {
+			add(e.Act)
 		}
 	}
 	return out

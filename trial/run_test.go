@@ -220,6 +220,75 @@ func TestCoverage(t *testing.T) {
 	}
 }
 
+// What decisions ask for beside their verdict counts for the requests after
+// them, as in the gateway.
+func TestEffects(t *testing.T) {
+	s := set(t, `version: 1
+home: {country: FR}
+rules:
+  - {id: site/scanner, on: any, match: {user_agent: sipvicious}, then: ban 1h}
+  - {id: site/costly, on: invite, match: {to: {country: [CU]}}, then: hold 30m}
+  - {id: site/net, on: connect, match: {source: {cidr: 203.0.113.0/24}}, then: drop}
+  - {id: site/country, on: connect, match: {source: {country: [RU]}}, then: flag}
+  - {id: site/long, on: progress, match: {to: {international: true}}, when: "call.seconds > 600", then: hangup}
+  - {id: site/told, on: progress, match: {to: {international: true}}, then: flag}
+limits:
+  - {id: site/calls, on: invite, match: {direction: outbound}, key: [user], concurrent: 1, then: reject 486}
+tests:
+  - name: a banned address
+    events:
+      - {options: {stranger: true, user_agent: sipvicious}, expect: {verdict: drop, rule: site/scanner, effects: ban, alerts: [source-banned, request-rejected]}}
+      - {at: "+1s", register: {to: "1001"}, expect: {verdict: drop, rule: bans/banned, effects: []}}
+      - {at: "+1s", register: {to: "1001", source: 198.51.100.7}, expect: allow}
+      - {at: "+1h", register: {to: "1001"}, expect: allow}
+  - name: an address where somebody is known is not banned
+    events:
+      - {register: {to: "1001", registered: true}, expect: allow}
+      - {options: {stranger: true, user_agent: sipvicious}, expect: {verdict: drop, effects: []}}
+      - {at: "+1s", register: {to: "1001"}, expect: allow}
+  - name: nor one that may be forged
+    events:
+      - {options: {stranger: true, user_agent: sipvicious, transport: udp}, expect: {verdict: drop, effects: []}}
+      - {at: "+1s", register: {to: "1001"}, expect: allow}
+  - name: a held user
+    events:
+      - {invite: {from: "1001", to: "+5371234567"}, expect: {verdict: reject, effects: hold}}
+      - {at: "+1m", invite: {from: "1001", to: "+442079460000"}, expect: {verdict: reject, rule: holds/costly-calls}}
+      - {at: "+1m", hangup: 1s, invite: {from: "1001", to: "+33123456789"}, expect: allow}
+      - {at: "+2m", invite: {from: "1001", to: "112"}, expect: {verdict: allow, rule: base/emergency}}
+      - {at: "+31m", invite: {from: "1001", to: "+442079460000"}, expect: allow}
+  - name: connections
+    events:
+      - {connect: {source: 203.0.113.9}, expect: {verdict: drop, rule: site/net}}
+      - {connect: {source: {ip: 198.51.100.7, country: RU}}, expect: {verdict: allow, flags: site/country}}
+      - {connect: {source: 198.51.100.7}, expect: {verdict: allow, alerts: []}}
+  - name: calls that are up
+    events:
+      - {invite: {from: "1001", to: "+442079460000", call: a}, expect: allow}
+      - {at: "+1m", progress: {call: a}, expect: {verdict: allow, flags: site/told, effects: []}}
+      - {at: "+2m", progress: {call: a}, expect: {verdict: allow, alerts: []}}
+      - {at: "+3m", invite: {from: "1001", to: "+442079460000"}, expect: reject 486}
+      - {at: "+601s", progress: {call: a}, expect: {rule: site/long, effects: hangup}}
+      - {at: "+602s", invite: {from: "1001", to: "+442079460000"}, expect: allow}
+  - name: no such call
+    events:
+      - {at: "+1m", progress: {call: b}, expect: allow}
+`)
+	r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
+	for i := range r.Results {
+		res := &r.Results[i]
+		if res.Test.Name == "no such call" {
+			if res.Passed() || !strings.Contains(res.Failures[0].Text(s), `no call "b" is up`) {
+				t.Error("a call that is not there is looked at")
+			}
+			continue
+		}
+		for _, f := range res.Failures {
+			t.Errorf("%s:\n%s%s", res.Test.Name, f.Text(s), f.Wrong)
+		}
+	}
+}
+
 func TestExceptions(t *testing.T) {
 	s := set(t, `version: 1
 home: {country: FR}

@@ -54,21 +54,25 @@ type Options struct {
 type Bench struct {
 	o      Options
 	plan   *number.Plan
-	engine *ratelimit.Engine
+	bans   *ratelimit.Bans
 	guards []admission.Guard
 	seq    int
-	ids    map[string]named // calls by the description's name
+	ids    map[string]*named // calls by the description's name
+	known  map[netip.Addr]bool
 }
 
 // named is a call that requests of one name belong to.
 type named struct {
 	id     string
 	passes int
+	first  *call.Attempt   // the first pass, once it was permitted
+	told   map[string]bool // rules that told of it while it was up
 }
 
 // New makes a bench with fresh counters.
 func New(o Options) (*Bench, error) {
-	b := &Bench{o: o, plan: o.Plan, ids: map[string]named{}}
+	b := &Bench{o: o, plan: o.Plan, ids: map[string]*named{}, known: map[netip.Addr]bool{},
+		bans: ratelimit.NewBans(ratelimit.BanCaps{})}
 	if b.plan == nil {
 		b.plan = o.Set.Plan()
 	}
@@ -86,48 +90,89 @@ func New(o Options) (*Bench, error) {
 		return nil, fmt.Errorf("trial: %w", err)
 	}
 	o.Set.Count(engine)
-	b.engine, b.guards = engine, []admission.Guard{engine, o.Set}
+	b.guards = []admission.Guard{b.bans, engine, o.Set}
 	return b, nil
+}
+
+// Outcome of a question: the decision, and the bans and holds that came of it.
+type Outcome struct {
+	call.Decision
+	Enacted []call.Enacted
 }
 
 // Judge decides a described request at a time. A call that is permitted is
 // counted as in progress until [Bench.End].
-func (b *Bench) Judge(at time.Time, r Request) (*call.Attempt, call.Decision, error) {
+func (b *Bench) Judge(at time.Time, r Request) (*call.Attempt, Outcome, error) {
+	if r.On == call.Progress {
+		return b.progress(at, &r)
+	}
 	a, err := b.Attempt(at, r)
 	if err != nil {
-		return nil, call.Decision{}, err
+		return nil, Outcome{}, err
 	}
-	return a, b.Decide(a, r.Route), nil
+	if a.On == call.Connection {
+		return a, b.connected(a), nil
+	}
+	out := b.Decide(a, r.Route)
+	if c := b.ids[r.Call]; c != nil && c.first == nil && a.Method == "INVITE" && out.Permits() {
+		c.first = a
+	}
+	return a, out, nil
 }
 
 // Decide decides an attempt, and then whether it may go to a peer, if one is
 // named. As in the gateway, a refused call is over at once and its refusal is
 // its outcome.
-func (b *Bench) Decide(a *call.Attempt, route string) call.Decision {
+func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
+	a.Policy = b.o.Set.Revision()
 	d := admission.Decide(b.guards, a)
+	out := b.enact(a, d)
 	if route != "" && d.Permits() {
 		if full := admission.MayRoute(b.guards, a, route); !full.Permits() {
-			full.Trace, full.Also = append(d.Trace, full.Trace...), append(d.Also, full.Also...)
-			d = full
+			full.Trace, full.Also, full.Effects = append(d.Trace, full.Trace...), append(d.Also, full.Also...), d.Effects
+			out.Decision = full
 		}
 	}
-	if d.Permits() {
-		return d
+	if out.Permits() {
+		return out
 	}
 	if a.Method == "INVITE" && a.Pass <= 1 {
 		b.End(a.ID)
 	}
 	if a.Method == "INVITE" || a.Method == "REGISTER" {
-		b.Outcome(a, d.Status)
+		b.Answered(a, out.Status)
 	}
-	return d
+	return out
 }
 
-// Outcome tells how a request was answered in the end, for limits on failures.
-func (b *Bench) Outcome(a *call.Attempt, code int) { admission.Outcome(b.guards, a, code) }
+// enact carries out what a decision asks for. Somebody who is known has an
+// address where somebody known was on trial from it.
+func (b *Bench) enact(a *call.Attempt, d call.Decision) Outcome {
+	if !a.Stranger() || a.Source.Registered {
+		b.known[a.Source.Addr.Addr()] = true
+	}
+	return Outcome{d, admission.Enact(b.bans, b.guards, a, &d, func(p netip.Prefix) bool {
+		for addr := range b.known {
+			if p.Contains(addr) {
+				return true
+			}
+		}
+		return false
+	})}
+}
+
+// Answered tells how a request was answered in the end, for limits on failures.
+func (b *Bench) Answered(a *call.Attempt, code int) { admission.Outcome(b.guards, a, code) }
 
 // End ends a call: it is no longer in progress.
-func (b *Bench) End(callID string) { admission.Done(b.guards, callID) }
+func (b *Bench) End(callID string) {
+	for _, c := range b.ids {
+		if c.id == callID {
+			c.first = nil
+		}
+	}
+	admission.Done(b.guards, callID)
+}
 
 // Set is the policy on trial.
 func (b *Bench) Set() *policy.Set { return b.o.Set }
@@ -136,7 +181,7 @@ func (b *Bench) Set() *policy.Set { return b.o.Set }
 func (b *Bench) identify(a *call.Attempt, name string) {
 	b.seq++
 	a.SIPCallID = "trial-" + strconv.Itoa(b.seq)
-	if a.Method == "REGISTER" {
+	if a.Method == "REGISTER" || a.On != call.Request {
 		return
 	}
 	a.ID, a.Pass = a.SIPCallID, 1
@@ -144,10 +189,10 @@ func (b *Bench) identify(a *call.Attempt, name string) {
 		return
 	}
 	c := b.ids[name]
-	if c.id == "" {
-		c.id = a.ID
+	if c == nil {
+		c = &named{id: a.ID, told: map[string]bool{}}
+		b.ids[name] = c
 	}
 	c.passes++
 	a.ID, a.Pass = c.id, c.passes
-	b.ids[name] = c
 }

@@ -104,8 +104,8 @@ func TestJudge(t *testing.T) {
 	ask := func(at time.Duration, r trial.Request, want string) *call.Attempt {
 		t.Helper()
 		a, d, err := b.Judge(noon.Add(at), r)
-		if err != nil || show(d) != want {
-			t.Errorf("%+v: %s, %v; want %s", r, show(d), err, want)
+		if err != nil || show(d.Decision) != want {
+			t.Errorf("%+v: %s, %v; want %s", r, show(d.Decision), err, want)
 		}
 		return a
 	}
@@ -122,7 +122,7 @@ func TestJudge(t *testing.T) {
 
 	guess := trial.Request{Method: "REGISTER", To: "1001"}
 	for range 2 {
-		b.Outcome(ask(time.Minute, guess, "allow"), 403)
+		b.Answered(ask(time.Minute, guess, "allow"), 403)
 	}
 	ask(time.Minute, guess, "drop site/guesses")
 	ask(10*time.Minute, guess, "allow")
@@ -143,7 +143,7 @@ func TestPasses(t *testing.T) {
 		for pass, r := range []trial.Request{phone, pbx} {
 			a, d, err := b.Judge(noon, r)
 			if err != nil || a.Pass != pass+1 || d.Permits() != (i < 2) {
-				t.Errorf("call %d, pass %d: %s %v", i, a.Pass, show(d), err)
+				t.Errorf("call %d, pass %d: %s %v", i, a.Pass, show(d.Decision), err)
 			}
 		}
 	}

@@ -1,0 +1,62 @@
+package trial
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rampart-sbc/rampart/admission"
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// connected asks the rules about a connection: it is closed or it is not, and
+// nobody's silence closes it.
+func (b *Bench) connected(a *call.Attempt) Outcome {
+	d := admission.Decide([]admission.Guard{b.o.Set}, a)
+	if d.Verdict != call.Drop && d.Status != 500 { // 500: a guard failed, and a failing guard refuses
+		d = call.Decision{Verdict: call.Allow, Trace: d.Trace, Also: d.Also, Effects: d.Effects}
+	}
+	return b.enact(a, d)
+}
+
+// progress looks again at a call that is up. Each rule tells of a call once;
+// one that hangs up ends it.
+func (b *Bench) progress(at time.Time, r *Request) (*call.Attempt, Outcome, error) {
+	c := b.ids[r.Call]
+	if c == nil || c.first == nil {
+		return nil, Outcome{}, fmt.Errorf("no call %q is up", r.Call)
+	}
+	a := *c.first
+	a.At, a.On, a.Elapsed = at, call.Progress, at.Sub(c.first.At)
+	if a.Emergency() {
+		return &a, Outcome{Decision: call.Decision{Verdict: call.Allow}}, nil // left alone
+	}
+	d := admission.Decide([]admission.Guard{b.o.Set}, &a)
+	fresh := func(rule string) bool {
+		old := c.told[rule]
+		c.told[rule] = true
+		return !old
+	}
+	also, effects, ending := []call.Decision(nil), []call.Effect(nil), false
+	for _, x := range d.Also {
+		if fresh(x.Rule) {
+			also = append(also, x)
+		}
+	}
+	for _, e := range d.Effects {
+		if e.Act == call.ActHangup {
+			ending = true
+		}
+		if e.Act == call.ActHangup || fresh(e.Rule) {
+			effects = append(effects, e)
+		}
+	}
+	d.Also, d.Effects = also, effects
+	if !ending {
+		d.Verdict, d.Status, d.Rule, d.Action = call.Allow, 0, "", ""
+	}
+	out := b.enact(&a, d)
+	if ending {
+		b.End(a.ID)
+	}
+	return &a, out, nil
+}
