@@ -90,7 +90,7 @@ func New(o Options) (*Bench, error) {
 		return nil, fmt.Errorf("trial: %w", err)
 	}
 	o.Set.Count(engine)
-	b.guards = []admission.Guard{b.bans, engine, o.Set}
+	b.guards = []admission.Guard{b.bans, engine, b.o.Set}
 	return b, nil
 }
 
