@@ -71,6 +71,9 @@ func (c *initCmd) Run(a *app) error {
 			return fmt.Errorf("init: %w", err)
 		}
 	}
+	if err := writeSchemas(filepath.Join(filepath.Dir(c.Config), "schema")); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
 	for _, p := range ps {
 		fmt.Fprintln(a.stderr, p)
 	}
@@ -112,7 +115,8 @@ func (c *initCmd) render(host config.Host) (main, local []byte, err error) {
 		Inside                                                   []listener
 		Home                                                     config.Home
 		National, Derived                                        bool
-	}{File: c.Config, Domain: c.Domain, Profile: c.Profile, PBX: c.PBX, State: "rampart-state", Home: home, Listen: c.Listen, Public: c.Media}
+		Abroad                                                   string
+	}{Abroad: abroad(c.Country), File: c.Config, Domain: c.Domain, Profile: c.Profile, PBX: c.PBX, State: "rampart-state", Home: home, Listen: c.Listen, Public: c.Media}
 	if home.National != nil {
 		data.National, data.NationalPrefix = true, *home.National
 	}
@@ -188,6 +192,28 @@ func (c *initCmd) render(host config.Host) (main, local []byte, err error) {
 		return nil, nil, fmt.Errorf("init: templates: %w", err)
 	}
 	return m.Bytes(), l.Bytes(), nil
+}
+
+// abroad is a number in another country, for the first test.
+func abroad(country string) string {
+	if country == "GB" || country == "" {
+		return "+33123456789"
+	}
+	return "+442079460000"
+}
+
+// writeSchemas puts the JSON Schemas where the first lines of the files say.
+// They are made by the program, so newer ones take their place.
+func writeSchemas(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{"rampart", "policy"} {
+		if err := os.WriteFile(filepath.Join(dir, name+".json"), schemas()[name], 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hasIPv6 reports a way to the IPv6 internet from an address of its own.
