@@ -245,7 +245,7 @@ func TestSchemaJudgesLikeTheDecoder(t *testing.T) {
 		}
 		for i, part := range strings.Split(string(data), "```yaml\n")[1:] {
 			src, _, _ := strings.Cut(part, "```")
-			if strings.HasPrefix(src, "version: 1") {
+			if strings.HasPrefix(src, "version: 1") || strings.Contains(src, "\nversion: 1\n") {
 				valid(fmt.Sprintf("%s, example %d", f, i+1), []byte(src))
 				n++
 			}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -24,8 +23,9 @@ func TestDocExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	pages, _ := filepath.Glob("../../docs/*.md")
+	reference, _ := filepath.Glob("../../docs/reference/*.md")
 	n := 0
-	for _, page := range append(pages, "../../README.md") {
+	for _, page := range append(append(pages, reference...), "../../README.md") {
 		if strings.HasSuffix(page, "/configuration.md") {
 			continue // package config has its own test
 		}
@@ -37,7 +37,7 @@ func TestDocExamples(t *testing.T) {
 		for _, m := range block.FindAllSubmatch(text, -1) {
 			n++
 			src := m[1]
-			if bytes.HasPrefix(src, []byte("version: 1")) {
+			if regexp.MustCompile(`(?m)^version: 1$`).Match(src) {
 				set, ps := policy.Compile([]policy.Source{{Name: page, Data: src}}, policy.Options{Plan: plan})
 				if len(ps) > 0 {
 					t.Errorf("%s: a policy example does not compile:\n%s\n%s", page, ps, src)
