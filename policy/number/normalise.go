@@ -170,7 +170,7 @@ const minBare = 7
 
 // exists reports a number that the numbering plans know.
 func (n Number) exists() bool {
-	return n.Kind == call.Emergency || n.public() && n.Class != Unallocated
+	return n.Kind == call.Emergency || n.public() && n.Class != Unallocated && len(n.Canonical) <= 1+MaxDigits
 }
 
 func (n Number) public() bool { return n.Kind == call.National || n.Kind == call.International }

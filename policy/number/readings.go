@@ -55,13 +55,17 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 		}
 		keys = p.tried(&b, in)
 	}
-	out := Number{}
+	out, likely := Number{}, Number{}
 	for _, c := range [...]struct {
 		n    Number
 		what string
 	}{{head, "what stands before the first strange character"}, {all, "the digits alone"}, {last, "what stands behind the last star or hash"}, {keys, "letters as the keys they stand on"}} {
 		switch {
-		case !c.n.public() || !c.n.exists():
+		case !c.n.public():
+		case !c.n.exists():
+			if likely.Kind == call.Invalid && p.abroad(s, in) && len(c.n.Canonical) > minBare {
+				likely = c.n
+			}
 		case out.Kind == call.Invalid:
 			out = c.n
 			if steps != nil {
@@ -73,6 +77,10 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 		}
 	}
 	if !s.pause || s.tail != end {
+		if out.Kind == call.Invalid && likely.Kind != call.Invalid {
+			step(steps, "an international prefix, and no reading is an existing number")
+			return likely
+		}
 		if out.Kind == call.Invalid {
 			step(steps, "no reading is an existing number")
 		}
@@ -86,12 +94,14 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 		return head.beside(out)
 	case out.Kind != call.Invalid:
 		return out
-	case head.public():
+	case head.public() && len(head.Canonical) > minBare:
 		step(steps, "what stands before the pause")
 		return head
 	case all.public():
 		step(steps, "the digits without the pause")
 		return all
+	case head.public():
+		return head
 	}
 	step(steps, "no reading is a number")
 	return Number{}
@@ -134,9 +144,50 @@ func (p *Plan) tried(s *spelt, in Context) Number {
 	return n
 }
 
+// abroad: the text begins as an international number does, so that nobody can
+// mean anything else by it, whether the number exists or not.
+func (p *Plan) abroad(s *spelt, in Context) bool {
+	if s.plus == 0 || s.plus > 0 && p.isPrefix(string(s.buf[:s.plus])) {
+		return true
+	}
+	d := s.chars()
+	for _, t := range p.tech {
+		if rest, found := cut(d, t); found && p.beginsAbroad(rest) {
+			return true
+		}
+	}
+	if rest, found := cut(d, p.outside); found && in == Dialled {
+		if s.plus == len(p.outside) || p.beginsAbroad(rest) {
+			return true
+		}
+	}
+	for _, c := range p.carriers {
+		if c.matches(d) && (s.plus == len(c) || p.beginsAbroad(d[len(c):])) {
+			return true
+		}
+	}
+	return p.beginsAbroad(d)
+}
+
+func (p *Plan) beginsAbroad(d []byte) bool {
+	for _, x := range p.international {
+		if _, found := cut(d, x); found {
+			return true
+		}
+	}
+	return false
+}
+
 // explicit reads digits that were found among letters: only a prefix makes them
 // a number, or every third name of a conference would be one.
 func (p *Plan) explicit(d []byte, in Context) Number {
+	for _, t := range p.tech {
+		if rest, found := cut(d, t); found {
+			if n := p.resolve(rest, Dialled, nil); n.exists() {
+				return n
+			}
+		}
+	}
 	if rest, found := cut(d, p.outside); found && in == Dialled {
 		if n := p.resolve(rest, Dialled, nil); n.exists() {
 			return n
@@ -222,12 +273,19 @@ func (p *Plan) service(s *spelt, in Context, steps *[]string) (out Number) {
 		step(steps, "a star code")
 		return out
 	}
-	start := 0
+	start, likely := 0, Number{}
 	for start < s.n && (s.buf[start] == '*' || s.buf[start] == '#') {
 		start++
 	}
+	run := start // the digits of the code, if a key ends them
+	for run < s.n && s.buf[run] != '*' && s.buf[run] != '#' {
+		run++
+	}
 	for _, length := range [...]int{2, 3, 4, 1, 0} {
 		from := start + length
+		if from > run || run < s.n && run-start <= 4 && from != run {
+			continue
+		}
 		for from < s.n && (s.buf[from] == '*' || s.buf[from] == '#') {
 			from++
 		}
@@ -242,18 +300,29 @@ func (p *Plan) service(s *spelt, in Context, steps *[]string) (out Number) {
 		rest.take(s, from, end)
 		n := p.tried(&rest, in)
 		switch {
-		case !n.public() || !n.exists():
-		case out.Kind == call.Invalid:
+		case !n.public():
+		case !n.exists():
+			if likely.Kind == call.Invalid && p.abroad(&rest, in) && len(n.Canonical) > minBare {
+				likely = n
+			}
+		case out.Kind == call.Invalid && likely.Kind == call.Invalid:
 			out = n
 			if steps != nil {
 				step(steps, "the code ", string(s.buf[:from]), " and a number")
 				step(steps, n.described(p.data))
 			}
+		case out.Kind == call.Invalid:
+			likely = likely.beside(n)
 		case out.Other == nil:
 			out = out.beside(n)
 		}
 	}
-	if out.Kind == call.Invalid {
+	switch {
+	case out.Kind != call.Invalid:
+	case likely.Kind != call.Invalid:
+		step(steps, "a code, an international prefix and no existing number")
+		return likely
+	default:
 		step(steps, "a star code")
 	}
 	return out

@@ -10,8 +10,9 @@ func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 	if n.exists() {
 		return n
 	}
-	if m := p.selected(d, in, steps); m.exists() {
-		return m
+	chosen := p.selected(d, in, steps)
+	if chosen.exists() || chosen.Other != nil {
+		return chosen
 	}
 	if n.Kind != call.Invalid {
 		return n
@@ -31,6 +32,10 @@ func (p *Plan) resolve(d []byte, in Context, steps *[]string) Number {
 				return m
 			}
 		}
+	}
+	if chosen.Kind == call.International {
+		step(steps, "carrier selection and an international prefix")
+		return chosen
 	}
 	step(steps, "not a number that can be dialled from here")
 	return Number{}
@@ -67,26 +72,37 @@ func (p *Plan) prefixed(d []byte, in Context, steps *[]string) (first Number) {
 }
 
 // selected takes a carrier selection prefix off. What follows is a number as it
-// is dialled, or a national one without its prefix (Brazil: 0 15 11…).
-func (p *Plan) selected(d []byte, in Context, steps *[]string) Number {
+// is dialled, or a national one without its prefix (Brazil: 0 15 11…). Where two
+// prefixes of different length fit, the number abroad goes first.
+func (p *Plan) selected(d []byte, in Context, steps *[]string) (out Number) {
+	length := 0
 	for _, pattern := range p.carriers {
 		if !pattern.matches(d) {
 			continue
 		}
 		rest := d[len(pattern):]
 		n := p.prefixed(rest, in, nil)
-		if !n.exists() && p.code != 0 && len(rest) > 4 {
+		if n.Kind == call.Invalid && p.code != 0 && len(rest) > 4 {
 			n = p.join(p.codeText, rest, nil)
 		}
-		if n.exists() {
-			if steps != nil {
-				step(steps, "carrier selection ", string(d[:len(pattern)]), " taken off")
-				step(steps, n.described(p.data))
+		switch {
+		case !n.exists():
+			if p.beginsAbroad(rest) && (out.Kind == call.Invalid || out.Kind == call.National) {
+				out, length = n.beside(out), len(pattern)
 			}
-			return n
+		case out.Kind == call.Invalid:
+			out, length = n, len(pattern)
+		case n.Kind == call.International && out.Kind == call.National:
+			out, length = n.beside(out), len(pattern)
+		default:
+			out = out.beside(n)
 		}
 	}
-	return Number{}
+	if steps != nil && out.exists() {
+		step(steps, "carrier selection ", string(d[:length]), " taken off")
+		step(steps, out.described(p.data))
+	}
+	return out
 }
 
 // wholeCountry reports a phone-context that leaves an emergency number one: a
