@@ -155,6 +155,8 @@ func (c *codec) addr(a *netip.AddrPort) {
 func (c *codec) attempt(a *call.Attempt) {
 	c.time(&a.At)
 	c.text(&a.Method)
+	integer(c, &a.On)
+	integer(c, (*int64)(&a.Elapsed))
 	integer(c, &a.Side)
 	s := &a.Source
 	c.addr(&s.Addr)
@@ -173,6 +175,8 @@ func (c *codec) attempt(a *call.Attempt) {
 	}
 	integer(c, &s.ASN)
 	c.flag(&s.Registered)
+	c.flag(&s.Configured)
+	c.flag(&s.Answered)
 	integer(c, &a.PeerKind)
 	integer(c, &a.Direction)
 	c.party(&a.From, true)
@@ -239,6 +243,7 @@ func (c *codec) decision(d *call.Decision, inner bool) {
 	items(c, &d.Evidence, c.evidence)
 	items(c, &d.Trace, c.text)
 	items(c, &d.Counts, c.count)
+	items(c, &d.Effects, c.effect)
 	warned := d.Warning != nil
 	c.flag(&warned)
 	if warned {
@@ -251,6 +256,26 @@ func (c *codec) decision(d *call.Decision, inner bool) {
 	if !inner {
 		items(c, &d.Also, func(x *call.Decision) { c.decision(x, true) })
 	}
+}
+
+func (c *codec) effect(e *call.Effect) {
+	integer(c, &e.Act)
+	integer(c, (*int64)(&e.For))
+	integer(c, &e.Severity)
+	source := ""
+	if !c.read && e.Key.Source.IsValid() {
+		source = e.Key.Source.String()
+	}
+	for _, t := range [...]*string{&source, &e.Key.User, &e.Key.Peer, &e.Key.Account, &e.Key.RegisterUser, &e.Rule, &e.Reason} {
+		c.text(t)
+	}
+	if c.read && source != "" {
+		var err error
+		if e.Key.Source, err = netip.ParsePrefix(source); err != nil {
+			c.bad = true
+		}
+	}
+	items(c, &e.Evidence, c.evidence)
 }
 
 func (c *codec) count(n *call.Count) {

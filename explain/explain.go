@@ -303,6 +303,16 @@ func (b *builder) verdict() {
 		out = call.Shadowed
 	}
 	b.add(call.StageVerdict, out, d.Rule, "%s", text)
+	for _, e := range d.Effects {
+		text := e.Act.String()
+		if e.For > 0 {
+			text += " for " + e.For.String()
+		}
+		if key := e.Key.String(); key != "" {
+			text += " of " + key
+		}
+		b.add(call.StageVerdict, call.Noted, e.Rule, "also %s: %s", text, clip(e.Reason))
+	}
 	if b.a.Emergency() || d.Counts == nil && b.early() {
 		return
 	}
