@@ -43,6 +43,7 @@ type CallView struct {
 	Seconds   float64        `json:"seconds"` // since Since; filled in by the server
 	Media     []string       `json:"media"`   // SRTP suite of each leg of each pass, "RTP" without
 	Passes    int            `json:"passes"`
+	CallIDs   []string       `json:"sip_call_ids,omitempty"` // of the legs of each pass
 }
 
 // RegistrationView is one binding of a user.

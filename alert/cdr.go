@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/netip"
 	"sync"
 	"time"
@@ -276,7 +277,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		}
 		p.DurationMs, p.Code = max(p.DurationMs, 0), status(p.Code)
 		p.Trace = cleanList(p.Trace, maxTrace)
-		p.Policy = short(p.Policy)
+		p.Policy, p.Facts = short(p.Policy), cleanFacts(p.Facts)
 		if len(p.FailedOver) > 0 {
 			p.FailedOver = cleanList(p.FailedOver, maxPasses)
 		}
@@ -295,6 +296,49 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 	}
 	r.Passes = passes
 	return r
+}
+
+// maxFacts bounds the lists among the facts of a pass.
+const maxFacts = 16
+
+// cleanFacts copies the facts of a pass with their texts made safe.
+func cleanFacts(in *call.Facts) *call.Facts {
+	if in == nil {
+		return nil
+	}
+	f := *in
+	for _, s := range []*string{&f.Sender, &f.Account, &f.User, &f.Direction, &f.URI, &f.UserAgent, &f.Diversion, &f.Country, &f.TLSSubject,
+		&f.Offer, &f.AuthUser, &f.Verdict, &f.Reason} {
+		*s = short(*s)
+	}
+	f.From, f.To = cleanParty(f.From), cleanParty(f.To)
+	f.ASN, f.Hops, f.Size, f.Status = min(f.ASN, math.MaxUint32), max(f.Hops, 0), max(f.Size, 0), status(f.Status)
+	for _, l := range []*[]string{&f.Types, &f.Headers, &f.Flagged} {
+		if *l != nil {
+			*l = cleanList(*l, maxFacts)
+		}
+	}
+	f.Evidence = cleanEvidence(f.Evidence)
+	counts := make([]call.Count, 0, min(len(f.Counts), maxFacts))
+	for _, c := range f.Counts[:min(len(f.Counts), maxFacts)] {
+		c.Limit, c.Unit = short(c.Limit), short(c.Unit)
+		counts = append(counts, c)
+	}
+	f.Counts = counts
+	return &f
+}
+
+func cleanParty(p call.FactsParty) call.FactsParty {
+	for _, s := range []*string{&p.Given, &p.Host, &p.Display, &p.Scheme, &p.Number, &p.Kind, &p.Country, &p.Region, &p.Class} {
+		*s = short(*s)
+	}
+	if p.Other != nil {
+		other := *p.Other
+		other.Other = nil
+		other = cleanParty(other)
+		p.Other = &other
+	}
+	return p
 }
 
 // status is a SIP status, or 0.

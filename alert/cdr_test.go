@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,7 +50,72 @@ func refused() call.Record {
 		Start: after(0), End: after(2 * time.Millisecond), RingMs: 2, EndedBy: call.ByGateway, Code: 403, Verdict: call.Reject,
 		Rule: "countries/denied", Source: "203.0.113.77:40112",
 		Passes: []call.Pass{{SIPCallID: "x@y", From: "public", Code: 403, Rule: "countries/denied",
-			Trace: []string{"base/known-phone", "countries/denied"}, Source: "203.0.113.77:40112", Transport: "tls", TLSVersion: "1.3"}},
+			Trace: []string{"base/known-phone", "countries/denied"}, Source: "203.0.113.77:40112", Transport: "tls", TLSVersion: "1.3",
+			Policy: "27b486aa434a", Facts: facts()}},
+	}
+}
+
+func facts() *call.Facts {
+	return &call.Facts{At: call.Time{Time: t0}, Sender: "phone", Account: "main", User: "1001", Direction: "outbound",
+		From: call.FactsParty{Given: "1001", Host: "sip.example.com", Number: "1001", Kind: "extension"},
+		To:   call.FactsParty{Given: "0018765550100", Host: "sip.example.com", Number: "+18765550100", Kind: "international", Country: "JM", Region: "caribbean", Class: "fixed"},
+		URI:  "sip:0018765550100@sip.example.com", UserAgent: "baresip v3", Country: "FR", Registered: true, Hops: 70, Size: 1240, Offer: "RTP/SAVP", SRTP: true,
+		Verdict: "reject", Status: 403, Reason: "country JM is not on the list of allowed ones: +18765550100",
+		Evidence: []call.Evidence{{Name: "call.to.country", Value: "JM", Threshold: "default: deny"}},
+		Counts:   []call.Count{{Limit: "base/calls-per-user", Unit: "calls", Value: 1, Most: 20}}, Asked: true}
+}
+
+// Every fact of a pass is in the schema, and what is hostile in it is made safe
+// and short.
+func TestEveryFactFits(t *testing.T) {
+	long := strings.Repeat("x\x1b[2J", 500)
+	var fill func(v reflect.Value, depth int)
+	fill = func(v reflect.Value, depth int) {
+		switch v.Kind() {
+		case reflect.String:
+			v.SetString(long)
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			v.SetInt(500)
+		case reflect.Uint:
+			v.SetUint(64500)
+		case reflect.Interface:
+			v.Set(reflect.ValueOf(long))
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 40, 40))
+			for i := range v.Len() {
+				fill(v.Index(i), depth)
+			}
+		case reflect.Pointer:
+			if depth > 0 {
+				v.Set(reflect.New(v.Type().Elem()))
+				fill(v.Elem(), depth-1)
+			}
+		case reflect.Struct:
+			if _, ok := v.Interface().(call.Time); ok {
+				v.Set(reflect.ValueOf(call.Time{Time: t0}))
+				return
+			}
+			for i := range v.NumField() {
+				fill(v.Field(i), depth)
+			}
+		}
+	}
+	r := refused()
+	f := r.Passes[0].Facts
+	fill(reflect.ValueOf(f).Elem(), 3)
+	f.Sender, f.Direction, f.Verdict = "phone", "outbound", "drop"
+	line, err := record{cleanRecord(r, "sbc-1", t0)}.Line()
+	if err != nil {
+		t.Fatal(err)
+	}
+	valid(t, compile(t, "cdr"), line)
+	if strings.Contains(string(line), "\x1b") || strings.Contains(string(line), "u001b") {
+		t.Error("a control character is in the line")
+	}
+	if len(line) > 64<<10 {
+		t.Errorf("a line of %d octets", len(line))
 	}
 }
 

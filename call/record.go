@@ -44,6 +44,7 @@ type Pass struct {
 	Rule        string   `json:"rule,omitempty"`            // rule that decided, if any
 	Trace       []string `json:"decision_trace"`            // rule ids asked
 	Policy      string   `json:"policy_revision,omitempty"` // of the policy that judged this pass
+	Facts       *Facts   `json:"facts,omitempty"`           // what it was judged by
 	Source      string   `json:"source"`                    // ip:port
 	Transport   string   `json:"transport"`                 //
 	TLSVersion  string   `json:"tls_version,omitempty"`     //

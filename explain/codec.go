@@ -218,6 +218,7 @@ func (c *codec) party(p *call.Party, other bool) {
 	}
 	integer(c, &p.Kind)
 	c.flag(&p.Own)
+	c.flag(&p.Withheld)
 	has := other && p.Other != nil
 	c.flag(&has)
 	if !has || c.bad || !other {

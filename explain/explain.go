@@ -295,14 +295,13 @@ func (b *builder) verdict() {
 	if d.Verdict == call.Reject {
 		text = fmt.Sprintf("reject %d", d.Status)
 	}
+	if d.Rule != "" {
+		text += " by " + d.Rule
+	}
 	if d.Reason != "" {
 		text += ": " + clip(d.Reason)
 	}
-	out := call.Noted
-	if d.Shadow {
-		out = call.Shadowed
-	}
-	b.add(call.StageVerdict, out, d.Rule, "%s", text)
+	b.add(call.StageVerdict, call.Noted, "", "%s", text)
 	for _, e := range d.Effects {
 		text := e.Act.String()
 		if e.For > 0 {

@@ -40,10 +40,10 @@ func (t Trace) Text(w io.Writer) error {
 	fmt.Fprintf(&b, "%s\n", t.headline())
 	fmt.Fprintf(&b, "%s, policy %s, numbering data %s\n", t.At.Format("Mon 2006-01-02 15:04:05 -07:00"), t.Policy, t.Data)
 	if t.ID != "" || t.SIPCallID != "" {
-		fmt.Fprintf(&b, "call %s, pass %d, Call-ID %s\n", safe(t.ID), t.Pass, safe(t.SIPCallID))
+		fmt.Fprintf(&b, "call %s, pass %d, Call-ID %s\n", Printable(t.ID), t.Pass, Printable(t.SIPCallID))
 	}
 	for _, n := range t.Notes {
-		fmt.Fprintf(&b, "Note: %s\n", safe(n))
+		fmt.Fprintf(&b, "Note: %s\n", Printable(n))
 	}
 	b.WriteString("\n")
 	var last call.Stage
@@ -62,7 +62,7 @@ func (t Trace) Text(w io.Writer) error {
 				line += " [" + st.At + "]"
 			}
 		}
-		b.WriteString(strings.TrimRight(safe(line), " ") + "\n")
+		b.WriteString(strings.TrimRight(Printable(line), " ") + "\n")
 	}
 	b.WriteString("\n> decided  ! flagged  ~ shadow  - did not match  · asked, nothing against it\n")
 	_, err := io.WriteString(w, b.String())
@@ -91,11 +91,11 @@ func (t Trace) headline() string {
 			line += " (" + t.To.Country + ")"
 		}
 	}
-	return safe(line + ", " + t.Direction)
+	return Printable(line + ", " + t.Direction)
 }
 
-// safe escapes what would move a terminal.
-func safe(s string) string {
+// Printable escapes what would move a terminal.
+func Printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
 	}

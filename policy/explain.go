@@ -54,6 +54,13 @@ func (e *explainer) add(stage call.Stage, out call.Outcome, rule, format string,
 	return &e.steps[len(e.steps)-1]
 }
 
+func plural(n int, one, many string) string {
+	if n == 1 {
+		many = one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // misses keeps what did not match within bounds.
 type misses struct{ shown, hidden int }
 
@@ -74,6 +81,7 @@ func (e *explainer) limits(counts []call.Count) {
 		e.steps = append(e.steps, e.count(c))
 	}
 	var m misses
+	other := 0
 	for i := range e.set.counted {
 		l := &e.set.counted[i]
 		if told[l.ID] {
@@ -81,13 +89,18 @@ func (e *explainer) limits(counts []call.Count) {
 		}
 		var out call.Outcome
 		var text string
-		switch miss := e.missed(&l.match, l.when, true, l.expires); {
+		switch miss := missed(&l.match, l.expires, e.a, e.set.lists); {
 		case e.a.Emergency():
 			out, text = call.Skipped, "an emergency call is not counted"
 		case miss != nil && miss.Name == "on":
-			out, text = call.Skipped, "counts "+fmt.Sprint(miss.Threshold)
+			other++
+			continue
 		case miss != nil:
 			out, text = call.Missed, missText(miss)
+		case l.when != nil && !l.when.counts(e.a, e.set):
+			out, text = call.Missed, l.when.whyText(e.a, e.set)
+		case l.except.find(e.a, e.set) != nil:
+			out, text = call.Opened, exceptText(l.except.find(e.a, e.set))
 		case counts == nil:
 			out, text = call.Noted, "would be counted: "+l.threshold()
 		default:
@@ -100,6 +113,9 @@ func (e *explainer) limits(counts []call.Count) {
 	}
 	if m.hidden > 0 {
 		e.add(call.StageLimit, call.Noted, "", "%d more limits counted nothing", m.hidden)
+	}
+	if other > 0 {
+		e.add(call.StageLimit, call.Skipped, "", "%s not %s", plural(other, "limit counts", "limits count"), e.a.Method)
 	}
 }
 
@@ -147,6 +163,8 @@ func (l *Limit) threshold() string {
 		return fmt.Sprintf("%d calls at a time%s", l.Concurrent, per)
 	case l.Failures > 0:
 		return fmt.Sprintf("%d failures in %s%s", l.Failures, l.Over, per)
+	case l.Distinct > 0:
+		return fmt.Sprintf("%d different %s in %s%s", l.Distinct, l.Of, l.Over, per)
 	}
 	return fmt.Sprintf("%.4g/s, burst %d%s", l.Rate, l.Burst, per)
 }
@@ -157,12 +175,11 @@ func (e *explainer) places() {
 	add := func(out call.Outcome, rule, format string, args ...any) {
 		e.add(call.StageCountries, out, rule, format, args...)
 	}
-	on := methodOf(a.Method)
 	switch {
 	case !p.set:
 		add(call.Skipped, "", "the policy has no countries:")
 		return
-	case on&(onInvite|onMessage|onRefer) == 0:
+	case bitOf(a)&(onInvite|onMessage|onRefer) == 0:
 		add(call.Skipped, "", "asked of calls, messages and transfers only")
 		return
 	case a.Direction != call.Outbound:
@@ -172,8 +189,7 @@ func (e *explainer) places() {
 		add(call.Skipped, "", "not asked of emergency numbers")
 		return
 	}
-	number := a.To.E164()
-	if number == "" {
+	if a.To.E164() == "" {
 		shown := a.To.Number
 		if shown == "" {
 			shown = a.To.User
@@ -182,45 +198,71 @@ func (e *explainer) places() {
 			add(call.Passed, "", "%s is a short number that countries.short opens", clip(shown))
 			return
 		}
-		add(call.Matched, RuleInvalidNumber, "%s is no public number (it is %s) and not in countries.short", clip(shown), a.To.Kind)
+		e.against(p.invalid, RuleInvalidNumber, fmt.Sprintf("%s is no public number (it is %s) and not in countries.short", clip(shown), a.To.Kind))
 		return
 	}
 	if slices.Contains(p.classes, a.To.Class) {
-		add(call.Matched, RuleClassDenied, "class %s is denied%s; allow: does not open classes", a.To.Class, e.entry(a.To.Class))
+		if e.against(p.classDenied, RuleClassDenied, fmt.Sprintf("class %s is denied%s; allow: does not open classes", a.To.Class, e.entry(a.To.Class))) {
+			return
+		}
+	} else {
+		add(call.Passed, "", "class %s is not denied", a.To.Class)
+	}
+	text := e.place()
+	if p.shut(a) {
+		e.against(p.denied, RuleDenied, text)
 		return
 	}
-	add(call.Passed, "", "class %s is not denied", a.To.Class)
+	add(call.Passed, "", "%s", text)
+}
+
+// place says which entry is about the number.
+func (e *explainer) place() string {
+	p, number, country := &e.set.places, e.a.To.E164(), e.a.To.Country
+	said := func(denied bool) string { return map[bool]string{true: "denied", false: "allowed"}[denied] }
 	if length, denied := p.prefix.longest(number); length > 0 {
 		prefix := number[:length]
-		if denied {
-			add(call.Matched, RuleDenied, "the longest prefix that is listed is %s: denied%s", prefix, e.entry(prefix))
-		} else {
-			add(call.Passed, "", "the longest prefix that is listed is %s: allowed%s", prefix, e.entry(prefix))
-		}
-		return
+		return fmt.Sprintf("the longest prefix that is listed is %s: %s%s", prefix, said(denied), e.entry(prefix))
 	}
-	add(call.Passed, "", "no prefix of %s is listed", number)
-	country := a.To.Country
-	if denied, listed := p.country[country]; listed {
-		if denied {
-			add(call.Matched, RuleDenied, "country %s is denied%s", country, e.entry(country))
-		} else {
-			add(call.Passed, "", "country %s is allowed%s", country, e.entry(country))
-		}
-		return
-	}
+	e.add(call.StageCountries, call.Passed, "", "no prefix of %s is listed", number)
 	what := "country " + country
 	if country == "" {
 		what = "a number without a country"
 	}
+	if denied, listed := p.country[country]; listed {
+		return fmt.Sprintf("%s is %s%s", what, said(denied), e.entry(country))
+	}
 	switch {
 	case !p.deny:
-		add(call.Passed, "", "%s is not listed; the default is allow%s", what, e.entry("default"))
+		return fmt.Sprintf("%s is not listed; the default is allow%s", what, e.entry("default"))
 	case country != "" && country == p.home:
-		add(call.Passed, "", "%s is home", what)
-	default:
-		add(call.Matched, RuleDenied, "%s is not listed; the default is deny%s", what, e.entry("default"))
+		return what + " is home"
 	}
+	return fmt.Sprintf("%s is not listed; the default is deny%s", what, e.entry("default"))
+}
+
+// against tells of a refusal, or of the exception that opened it.
+func (e *explainer) against(x *exceptions, rule, text string) (refused bool) {
+	if ex := x.find(e.a, e.set); ex != nil {
+		e.add(call.StageCountries, call.Opened, rule, "%s, but %s", text, exceptText(ex))
+		return false
+	}
+	e.add(call.StageCountries, call.Matched, rule, "%s", text)
+	return true
+}
+
+// exceptText says which exception it is, and whose.
+func exceptText(x *exception) string {
+	text := fmt.Sprintf("an exception lets it past (%s:%d", x.File, x.Line)
+	for _, s := range []string{x.Owner, x.Ticket} {
+		if s != "" {
+			text += ", " + s
+		}
+	}
+	if !x.Expires.IsZero() {
+		text += ", until " + x.Expires.Format(time.RFC3339)
+	}
+	return text + ")"
 }
 
 // entry says where an entry of `countries:` stands.
@@ -233,27 +275,31 @@ func (e *explainer) entry(key string) string {
 
 // rules tells of each rule in the order of asking.
 func (e *explainer) rules() {
-	on := methodOf(e.a.Method)
+	on := bitOf(e.a)
 	for i := range e.set.files {
 		f := &e.set.files[i]
 		var m misses
 		other, decided := 0, ""
+		tell := func(out call.Outcome, r *rule, text string, values ...call.Evidence) {
+			if m.show(e.most) {
+				e.add(call.StageRule, out, r.id, "%s", text).Values = values
+			}
+		}
 		for _, r := range f.rules {
-			switch miss := e.missed(&r.match, r.when, r.refuses(), r.expires); {
+			switch miss := missed(&r.match, r.expires, e.a, e.set.lists); {
 			case e.a.Emergency():
-				if m.show(e.most) {
-					e.add(call.StageRule, call.Skipped, r.id, "an emergency call is asked nothing")
-				}
+				tell(call.Skipped, r, "an emergency call is asked nothing")
 			case r.match.on&on == 0:
 				other++
 			case decided != "":
-				if m.show(e.most) {
-					e.add(call.StageRule, call.Skipped, r.id, "%s has decided for %s", decided, f.name)
-				}
+				tell(call.Skipped, r, fmt.Sprintf("%s has decided for %s", decided, f.name))
 			case miss != nil:
-				if m.show(e.most) {
-					e.add(call.StageRule, call.Missed, r.id, "%s", missText(miss)).Values = []call.Evidence{*miss}
-				}
+				tell(call.Missed, r, missText(miss), *miss)
+			case r.when != nil && !r.conditionHolds(e.a, e.set):
+				why := r.when.whyText(e.a, e.set)
+				tell(call.Missed, r, why, call.Evidence{Name: "when", Value: why, Threshold: clip(r.when.prog.Text)})
+			case r.except.find(e.a, e.set) != nil:
+				e.add(call.StageRule, call.Opened, r.id, "it matched, but %s", exceptText(r.except.find(e.a, e.set)))
 			default:
 				decided = e.matched(r)
 			}
@@ -262,20 +308,45 @@ func (e *explainer) rules() {
 			e.add(call.StageRule, call.Noted, "", "%d more rules of %s did not match or were not asked", m.hidden, f.name)
 		}
 		if other > 0 {
-			e.add(call.StageRule, call.Skipped, "", "%d rules of %s are not asked of %s", other, f.name, e.a.Method)
+			e.add(call.StageRule, call.Skipped, "", "%s of %s for other requests than %s", plural(other, "rule", "rules"), f.name, e.a.Method)
 		}
 	}
+}
+
+// conditionHolds is what the condition comes to, errors as [rule.asked] takes
+// them.
+func (r *rule) conditionHolds(a *call.Attempt, s *Set) bool {
+	ok, err := r.when.prog.Holds(s.facts(a))
+	if err != nil {
+		return r.refuses()
+	}
+	return ok
+}
+
+// whyText says which parts of a condition made it what it is.
+func (w *condition) whyText(a *call.Attempt, s *Set) string {
+	var parts []string
+	for _, p := range w.prog.Why(s.facts(a)) {
+		if len(parts) == 4 {
+			parts = append(parts, "…")
+			break
+		}
+		parts = append(parts, p.String())
+	}
+	if parts == nil {
+		return "when: does not hold"
+	}
+	return "when: " + strings.Join(parts, "; ")
 }
 
 // matched tells of a rule that matched; it returns the rule's id when the rule
 // decides for its file.
 func (e *explainer) matched(r *rule) (decided string) {
-	var failed error
-	if r.when != nil {
-		_, failed = r.when.prog.Holds(e.set.facts(e.a))
-	}
-	d := r.decide(e.a, e.set, failed)
+	d := r.decide(e.a, e.set, nil)
 	st := e.add(call.StageRule, call.Matched, r.id, "%s: %s", r.does(), clip(d.Reason))
+	if r.when != nil {
+		st.Text += "; " + r.when.whyText(e.a, e.set)
+	}
 	st.Values = d.Evidence
 	switch {
 	case r.flag:
@@ -283,7 +354,7 @@ func (e *explainer) matched(r *rule) (decided string) {
 	case r.shadow:
 		st.Outcome = call.Shadowed
 		st.Text += " (mode: shadow, so it is told and not carried out)"
-	default:
+	case d.Verdict > call.Abstain:
 		return r.id
 	}
 	return ""
@@ -294,28 +365,12 @@ func (r *rule) does() string {
 	switch {
 	case r.flag:
 		return "flag"
+	case r.act != call.NoAct && r.last > 0:
+		return r.act.String() + " for " + r.last.String()
+	case r.act != call.NoAct:
+		return r.act.String()
 	case r.verdict == call.Reject:
 		return fmt.Sprintf("reject %d", r.status)
 	}
 	return r.verdict.String()
-}
-
-// missed says why an entry does not match, nil when it does. refuses says
-// that a condition which cannot be evaluated holds.
-func (e *explainer) missed(m *matcher, w *condition, refuses bool, expires time.Time) *call.Evidence {
-	if !expires.IsZero() && !e.a.At.Before(expires) {
-		return &call.Evidence{Name: "expires", Value: e.a.At.UTC().Format(time.RFC3339), Threshold: expires.UTC().Format(time.RFC3339)}
-	}
-	if miss := m.missed(e.a, e.set.lists); miss != nil || w == nil {
-		return miss
-	}
-	f := e.set.facts(e.a)
-	if ok, err := w.prog.Holds(f); ok || err != nil && refuses {
-		return nil
-	}
-	var parts []string
-	for _, p := range w.prog.Why(f) {
-		parts = append(parts, p.String())
-	}
-	return &call.Evidence{Name: "when", Value: strings.Join(parts, "; "), Threshold: w.prog.Text}
 }

@@ -61,11 +61,22 @@ func (r chance) policy(name string) string {
 		if strings.Contains(match, "to: {") || strings.Contains(match, "from: {") {
 			on = strings.Replace(on, "register", "any", 1) // it is about no number
 		}
+		then := r.one("reject 403", "drop", "allow", "flag", "reject 486", "ban 1h", "challenge")
+		if i == 0 {
+			then = "reject 480" // there may be an exception to it
+		}
 		fmt.Fprintf(&b, "  - id: %s/rule-%d\n    on: %s\n    match: %s\n    then: %s\n    mode: %s\n", name, i,
-			on, match, r.one("reject 403", "drop", "allow", "flag", "reject 486"), r.one("enforce", "enforce", "shadow"))
+			on, match, then, r.one("enforce", "enforce", "shadow"))
+		if r.IntN(3) == 0 {
+			fmt.Fprintf(&b, "    when: %q\n", r.one(`call.to.country == "JM" || call.hops < 3`, `!(call.from.user in lists.night) && source.registered`, `call.to.user.startsWith("00")`))
+		}
 		if r.IntN(8) == 0 {
 			fmt.Fprintf(&b, "    expires: %s\n", r.one("2026-01-01", "2027-01-01"))
 		}
+	}
+	if r.IntN(2) == 0 {
+		fmt.Fprintf(&b, "exceptions:\n  - {rule: %s/rule-0, match: {peer: carrier-a}, owner: a, expires: 2027-01-01}\n", name)
+		fmt.Fprintf(&b, "  - {rule: %s, match: {user: \"1001\"}, owner: a, expires: 2027-01-01}\n", r.one("countries/denied", "countries/class-denied", "countries/invalid-number"))
 	}
 	fmt.Fprintf(&b, "limits:\n  - {id: %s/limit, on: invite, match: %s, key: [user], rate: 5/s, burst: 10, then: drop}\n", name, r.match())
 	return b.String()
@@ -110,6 +121,11 @@ func TestExplainAgreesWithJudge(t *testing.T) {
 			for _, st := range steps {
 				switch {
 				case st.Stage != call.StageRule && st.Stage != call.StageCountries:
+				case st.Outcome == call.Opened:
+					if slices.Contains(trace, policy.TraceException+st.Rule) && at.To.Other != nil {
+						continue
+					}
+					trace = append(trace, policy.TraceException+st.Rule)
 				case st.Outcome == call.Matched, st.Outcome == call.Flagged, st.Outcome == call.Shadowed:
 					if slices.Contains(trace, st.Rule) && at.To.Other != nil {
 						continue // of both readings

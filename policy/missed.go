@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -17,10 +18,10 @@ func (m *matcher) missed(a *call.Attempt, ls []*List) *call.Evidence {
 	}
 	stranger := a.Stranger() && !a.Source.Registered
 	switch {
-	case m.on&methodOf(a.Method) == 0:
+	case m.on&bitOf(a) == 0:
 		return no("on", strings.ToLower(a.Method), methodsText(m.on))
 	case m.directions != 0 && m.directions&(1<<a.Direction) == 0:
-		return no("direction", a.Direction.String(), directionsText(m.directions))
+		return no("direction", a.Direction.String(), bitsText(m.directions, call.Internal, call.Outbound))
 	case m.stranger != nil && *m.stranger != stranger:
 		return no("stranger", stranger, *m.stranger)
 	case m.registered != nil && *m.registered != a.Source.Registered:
@@ -31,6 +32,8 @@ func (m *matcher) missed(a *call.Attempt, ls []*List) *call.Evidence {
 		return no("transferred", a.Transferred, *m.transferred)
 	case m.peers != nil && !slices.Contains(m.peers, a.Peer):
 		return no("peer", a.Peer, some(m.peers))
+	case m.peerKinds != 0 && m.peerKinds&(1<<a.PeerKind) == 0:
+		return no("peer_kind", a.PeerKind.String(), bitsText(m.peerKinds, call.Stranger, call.PBX))
 	case m.transports != nil && !slices.Contains(m.transports, a.Source.Transport):
 		return no("transport", a.Source.Transport, some(m.transports))
 	case m.country != nil && !slices.Contains(m.country, a.Source.Country):
@@ -85,6 +88,10 @@ func (p *party) missed(side string, x *call.Party, ls []*List) *call.Evidence {
 		return no("valid", x.Kind != call.Invalid, *p.valid)
 	case p.own != nil && *p.own != x.Own:
 		return no("own", x.Own, *p.own)
+	case p.withheld != nil && *p.withheld != x.Withheld:
+		return no("withheld", x.Withheld, *p.withheld)
+	case p.kinds != 0 && p.kinds&(1<<x.Kind) == 0:
+		return no("kind", x.Kind.String(), bitsText(p.kinds, call.Invalid, call.International))
 	case p.countries != nil && (x.Country == "" || !slices.Contains(p.countries, x.Country)):
 		return no("country", x.Country, some(p.countries))
 	case p.regions != nil && (x.Region == "" || !slices.Contains(p.regions, x.Region)):
@@ -156,7 +163,7 @@ func clip(s string) string {
 func methodsText(on methods) string {
 	var out []string
 	for name, bit := range methodNames {
-		if bit != onAny && on&bit != 0 {
+		if bit&(bit-1) == 0 && on&bit != 0 {
 			out = append(out, name)
 		}
 	}
@@ -164,11 +171,15 @@ func methodsText(on methods) string {
 	return strings.Join(out, ", ")
 }
 
-func directionsText(bits uint8) string {
+// bitsText names the values that bits stand for.
+func bitsText[T interface {
+	~uint8
+	String() string
+}](bits uint8, from, to T) string {
 	var out []string
-	for d := call.Internal; d <= call.Outbound; d++ {
-		if bits&(1<<d) != 0 {
-			out = append(out, d.String())
+	for v := from; v <= to; v++ {
+		if bits&(1<<v) != 0 {
+			out = append(out, v.String())
 		}
 	}
 	return strings.Join(out, ", ")
@@ -188,5 +199,13 @@ func missText(e *call.Evidence) string {
 	if value == "" {
 		value = "nothing"
 	}
-	return fmt.Sprintf("%s is %s, the entry asks for %v", e.Name, value, e.Threshold)
+	return fmt.Sprintf("%s is %s, not %v", e.Name, value, e.Threshold)
+}
+
+// missed says why an entry does not match, nil when its keys do.
+func missed(m *matcher, expires time.Time, a *call.Attempt, ls []*List) *call.Evidence {
+	if !expires.IsZero() && !a.At.Before(expires) {
+		return &call.Evidence{Name: "expires", Value: a.At.UTC().Format(time.RFC3339), Threshold: expires.UTC().Format(time.RFC3339)}
+	}
+	return m.missed(a, ls)
 }

@@ -26,6 +26,8 @@ func (n *notes) add(l *limit, value int64, over bool) {
 		c.Unit, c.Most = "failures", int64(l.Failures)
 	case l.Rate > 0:
 		c.Unit, c.Most = "requests", int64(l.Burst)
+	case l.Distinct > 0:
+		c.Unit, c.Most = "different "+l.Of, int64(l.Distinct)
 	default:
 		c.Unit, c.Most = "calls", int64(l.Concurrent)
 	}

@@ -236,7 +236,9 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 				continue // of the call, not of its passes
 			}
 			if value, ok := l.value(e.seed, a); ok {
-				if n, ok, wait := e.values.add(key, value, now, int64(l.Over), l.Distinct, known); !ok {
+				n, ok, wait := e.values.add(key, value, now, int64(l.Over), l.Distinct, known)
+				told.add(l, int64(n), !ok)
+				if !ok {
 					refuse(l, l.Of+".different", n, wait)
 				}
 			}

@@ -322,6 +322,7 @@ type CallView struct {
 	Answered                                         time.Time // zero while it rings
 	Suites                                           []string  // per leg of every pass; "RTP" without SRTP
 	Passes                                           int
+	CallIDs                                          []string // SIP Call-IDs of the legs of every pass
 }
 
 // Calls lists the live calls, oldest first.
@@ -339,9 +340,11 @@ func (g *Gateway) Calls() (out []CallView) {
 			continue
 		}
 		old.Passes += v.Passes
+		ids := append(slices.Clip(old.CallIDs), v.CallIDs...)
+		old.CallIDs = ids
 		if v.Since.Before(old.Since) {
 			cp := *v
-			cp.Passes, cp.Suites = old.Passes, append(cp.Suites, old.Suites...)
+			cp.Passes, cp.Suites, cp.CallIDs = old.Passes, append(cp.Suites, old.Suites...), ids
 			views[v.ID] = &cp
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/explain"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
 )
 
@@ -36,6 +37,7 @@ func describe(p *pass, a *call.Attempt, d call.Decision) {
 		p.Trace = []string{}
 	}
 	p.MediaLegs = []call.Leg{}
+	p.Facts = explain.ToRecord(a, &d)
 }
 
 func (g *Gateway) inviteEvent(a *call.Attempt, d call.Decision) call.Event {

@@ -440,7 +440,10 @@ func (s *session) show() {
 	}
 	v := &CallView{ID: s.group.id, Account: s.a.Account, User: s.a.User, Peer: s.a.Peer, State: state,
 		From: s.a.From.User, To: s.a.To.User, Source: s.a.Source.Addr.String(), Direction: s.a.Direction,
-		Since: s.a.At, Answered: s.pass.answer, Passes: 1}
+		Since: s.a.At, Answered: s.pass.answer, Passes: 1, CallIDs: []string{s.a.SIPCallID}}
+	if s.pass.SIPCallIDTo != "" {
+		v.CallIDs = append(v.CallIDs, s.pass.SIPCallIDTo)
+	}
 	if s.media != nil {
 		for l := range s.legs {
 			suite := "RTP"

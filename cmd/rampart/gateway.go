@@ -88,6 +88,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if err := g.openReports(rules); err != nil {
 		return nil, err
 	}
+	g.rep.recall.keep(rules)
 	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
 		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
 			return nil, fmt.Errorf("geoip: %w", err)
@@ -189,6 +190,7 @@ func (g *gateway) openReports(rules *policy.Set) error {
 	g.cdr = alert.NewCDR(alert.CDROptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, cdrs...)
 	g.event = alert.NewStream(alert.StreamOptions{Node: cfg.Node, Log: g.log, Report: g.bus.Degraded}, events...)
 	g.rep = &reporter{bus: g.bus, cdr: g.cdr, events: g.event, counters: admin.NewCounters("malformed", "rate", "handshake", "banned", "connect")}
+	g.rep.recall = newRecall()
 	g.rep.meta.Store(&meta)
 	return nil
 }
@@ -567,10 +569,12 @@ type reporter struct {
 	events   *alert.Stream
 	counters *admin.Counters
 	quality  admin.Quality
+	recall   *recall // of decisions, for explanations
 	meta     atomic.Pointer[alert.Meta]
 }
 
 func (r *reporter) Decision(a *call.Attempt, d call.Decision) {
+	r.recall.recent.Add(a, &d)
 	r.counters.Decision(a, d)
 	for _, e := range alert.All(a, d, *r.meta.Load()) {
 		r.bus.Publish(e)
@@ -587,6 +591,7 @@ func (r *reporter) Failed(e call.SystemEvent) {
 
 // Record: what the PBX sends is known even where it names no user.
 func (r *reporter) Record(x call.Record) {
+	r.recall.record(&x)
 	r.quality.Record(x)
 	if x.Account != "" {
 		r.cdr.WriteKnown(x)

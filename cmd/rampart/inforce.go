@@ -286,6 +286,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	changed := now.set.Revision() != g.policies.now.set.Revision()
 	g.counts = counts
 	g.policies.cfg, g.policies.now = cfg, now
+	g.rep.recall.keep(now.set) // before it decides anything
 	g.sbc.SetPolicy(judges(counts, now.set))
 	m := *g.rep.meta.Load()
 	m.PolicyRevision, m.NumberData = now.set.Revision(), now.set.Plan().Data().Version()

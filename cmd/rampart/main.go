@@ -32,6 +32,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	Policy  policyCmd  `cmd:"" help:"Look at, load and roll back the policy."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
+	Calls   callsCmd   `cmd:"" help:"List and explain the calls of a running gateway."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -5,5 +5,5 @@ import "github.com/rampart-sbc/rampart/admin"
 // operations are what the admin listener offers beyond its own resources; each
 // stands in the file of its subject.
 func (g *gateway) operations() []admin.Operation {
-	return append(g.policyOperations(), g.banOperations()...)
+	return append(append(g.policyOperations(), g.banOperations()...), g.explainOperation())
 }

@@ -12,6 +12,7 @@ import (
 // policyCmd is everything about the policy.
 type policyCmd struct {
 	Test     policyTestCmd     `cmd:"" help:"Run the tests of rule files, offline."`
+	Explain  policyExplainCmd  `cmd:"" help:"Say what would become of a request, and why."`
 	Status   policyStatusCmd   `cmd:"" help:"Show the policy that a running gateway has in force."`
 	Reload   policyReloadCmd   `cmd:"" help:"Load the policy of the files into a running gateway."`
 	History  policyHistoryCmd  `cmd:"" help:"List the policies that were in force."`

@@ -77,7 +77,7 @@ func (g *gateway) callViews() (out []admin.CallView) {
 	for _, v := range g.sbc.Calls() {
 		out = append(out, admin.CallView{ID: v.ID, Direction: v.Direction, From: v.From, To: v.To, Account: v.Account, User: v.User,
 			Peer: v.Peer, Source: v.Source, State: v.State, Since: call.Time{Time: v.Since}, Answered: call.At(v.Answered),
-			Media: v.Suites, Passes: v.Passes})
+			Media: v.Suites, Passes: v.Passes, CallIDs: v.CallIDs})
 	}
 	return out
 }
