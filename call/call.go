@@ -178,6 +178,7 @@ type Attempt struct {
 	Diversion string
 
 	ID         string // our id of the call; passes of one call share it
+	Help       bool   // a further pass of an emergency call, to a phone of ours
 	Pass       int    // 1 for the first pass through the gateway
 	SIPCallID  string
 	RequestURI string
@@ -207,5 +208,5 @@ func (a *Attempt) Stranger() bool { return a.PeerKind == Stranger }
 // Emergency reports whether the call is for an emergency number and the
 // sender is identified: only then it skips admission.
 func (a *Attempt) Emergency() bool {
-	return a.To.Kind == Emergency && a.PeerKind != Stranger && a.Method == "INVITE"
+	return (a.To.Kind == Emergency || a.Help) && a.PeerKind != Stranger && a.Method == "INVITE"
 }

@@ -43,6 +43,13 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	if a.Pass == 1 {
 		grp.private = claims(r, false).privacy.hides()
 	}
+	if g.stopping(a) {
+		d := stopped(a)
+		g.report(a, d)
+		g.refusedPass(grp, a, d)
+		g.answer(r, a, d)
+		return
+	}
 	if g.calls.count(grp) >= maxPasses {
 		d := call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
 			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}}
@@ -153,10 +160,8 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 	}
 	u := r.URI()
 	switch {
-	case g.draining.Load() && !a.Emergency():
-		d, _ := no(503, "base/draining", "the gateway is being stopped")
-		d.RetryAfter = 30 * time.Second
-		return d, true
+	case a.PeerKind != call.PBX && g.stopping(a): // a PBX's is asked when its call is known
+		return stopped(a), true
 	case !mayForward(r):
 		return no(483, "base/hops", "Max-Forwards is used up")
 	case len(r.UnsupportedTags()) > 0:
@@ -182,6 +187,14 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return no(500, "base/privacy", "privacy of an unknown kind is critical") // RFC 3323 §5
 	}
 	return call.Decision{}, false
+}
+
+// stopping: the gateway drains, and this is no call for help.
+func (g *Gateway) stopping(a *call.Attempt) bool { return g.draining.Load() && !a.Emergency() }
+
+func stopped(a *call.Attempt) call.Decision {
+	return call.Decision{Verdict: call.Reject, Status: 503, Rule: "base/draining", Reason: "the gateway is being stopped", Severity: call.Low,
+		Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}, RetryAfter: 30 * time.Second}
 }
 
 // mayForward: a hop is left for the next one. The stack takes a count of 0 for
@@ -322,6 +335,10 @@ func (g *Gateway) direct(r *sipx.Request, a *call.Attempt) *group {
 		grp := g.calls.join(a, sessionID(r), numbers)
 		if grp != nil {
 			a.ID = grp.id
+			// Help that the PBX rings at a phone of ours goes on as help. Towards
+			// a number outside it would open every country to who knows how
+			// passes are joined.
+			a.Help = toPhone && grp.attempt.Emergency()
 			a.Pass = g.calls.count(grp) + 1
 			a.Direction = grp.attempt.Direction
 			if a.User == "" || grp.attempt.User != "" && a.Direction != call.Inbound {
