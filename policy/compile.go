@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -199,6 +200,13 @@ func (c *compiler) override() {
 		}
 		old := c.owner[e.id]
 		c.cur = e.src
+		if old == nil && e.bare() && !e.src.Profile {
+			hint := ""
+			if best := strictyaml.Nearest(e.id, slices.Sorted(maps.Keys(c.owner))); best != "" {
+				hint = "did you mean " + best + "?"
+			}
+			c.warn(e.path+".id", hint, "no pack in use has %s: nothing is switched off", e.id)
+		}
 		switch {
 		case old == nil && e.src.Profile:
 			e.in = nil // of a pack that is not in use
@@ -246,6 +254,22 @@ func (s *Set) lay() {
 	s.index = newIndex(ms)
 }
 
+// bare is an entry of no more than its id and `mode: off`: it switches off the
+// pack's.
+func (e *entry) bare() bool {
+	off := e.rule != nil && e.rule.Mode.off || e.limit != nil && e.limit.Mode.off
+	return off && !e.src.pos.Has(e.path+".on") && !e.src.pos.Has(e.path+".then")
+}
+
+// complete reports keys that every other entry has.
+func (c *compiler) complete(e *entry) {
+	for _, key := range []string{".on", ".then"} {
+		if !c.cur.pos.Has(e.path + key) {
+			c.problem(e.path, "", "%s is missing", e.path+key)
+		}
+	}
+}
+
 // compile makes rules and limits.
 func (c *compiler) compile() {
 	byFile := map[*source]*ruleFile{}
@@ -255,6 +279,12 @@ func (c *compiler) compile() {
 		c.cur = e.src
 		info := RuleInfo{ID: e.id, File: e.src.Name, Line: e.pos.Line, Mode: "enforce"}
 		mode, needs := modeYAML{}, len(c.set.needs)
+		if e.bare() {
+			info.Mode, info.Limit = "off", e.limit != nil
+			c.set.rules = append(c.set.rules, info)
+			continue
+		}
+		c.complete(e)
 		if e.rule != nil {
 			mode = e.rule.Mode
 			info.Owner, info.Ticket, info.Expires = e.rule.Owner, e.rule.Ticket, e.rule.Expires

@@ -186,3 +186,29 @@ exceptions:
 		}
 	}
 }
+
+// To be rid of a pack's entry its id and mode: off are enough.
+func TestModeOffAlone(t *testing.T) {
+	base := pack("p", "version: 1\nrules: [{id: p/no, on: any, then: drop}]\nlimits: [{id: p/rate, on: any, rate: 1/s, then: drop}]\n")
+	s := compile(t, base, file("a.yaml", "version: 1\nrules: [{id: p/no, mode: off}]\nlimits: [{id: p/rate, mode: off}]\n"))
+	if d := s.Judge(invite(s, "1")); show(d) != "abstain" || len(s.Limits()) != 0 {
+		t.Error(show(d), s.Limits())
+	}
+	var modes []string
+	for _, r := range s.Rules() {
+		modes = append(modes, fmt.Sprintf("%s %s %s %v", r.ID, r.File, r.Mode, r.Limit))
+	}
+	if got := strings.Join(modes, ", "); !strings.Contains(got, "p/no a.yaml off false") || !strings.Contains(got, "p/rate a.yaml off true") {
+		t.Error(got)
+	}
+	got := problems(base, file("a.yaml", "version: 1\nrules: [{id: p/not, mode: off}, {id: p/no, mode: shadow}, {id: a/b, on: any, match: {to: {region: carribean}}, then: drop}]\n"))
+	for _, want := range []string{
+		"a.yaml:2:14: warning: no pack in use has p/not: nothing is switched off\n    hint: did you mean p/no?",
+		"rules[1].on is missing", "rules[1].then is missing",
+		"unknown region \"carribean\"\n    hint: did you mean caribbean?",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing: %s in\n%s", want, got)
+		}
+	}
+}

@@ -196,7 +196,7 @@ func (c *compiler) action(at, name string) call.Action {
 type limitYAML struct {
 	Pos         strictyaml.Pos  `yaml:"-"`
 	ID          string          `yaml:"id,required"`
-	On          []string        `yaml:"on,single,required"`
+	On          []string        `yaml:"on,single"`
 	Match       matchYAML       `yaml:"match"`
 	When        strictyaml.Text `yaml:"when"`
 	Key         []string        `yaml:"key,single"`
@@ -207,7 +207,7 @@ type limitYAML struct {
 	Distinct    *int            `yaml:"distinct"`
 	Of          string          `yaml:"of"`
 	Over        time.Duration   `yaml:"over"`
-	Then        *thenYAML       `yaml:"then,required"`
+	Then        *thenYAML       `yaml:"then"`
 	Mode        modeYAML        `yaml:"mode"`
 	Severity    *severityYAML   `yaml:"severity"`
 	Action      string          `yaml:"action"`

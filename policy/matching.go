@@ -184,6 +184,11 @@ func (c *compiler) party(at string, y *partyYAML) *party {
 	if y == nil {
 		return nil
 	}
+	for i, name := range y.Region {
+		if !slices.Contains(number.Regions(), name) {
+			c.unknown(at+item(".region", i), "region", name, number.Regions())
+		}
+	}
 	p := &party{international: y.International, valid: y.Valid, own: y.Own, withheld: y.Withheld, regions: y.Region, countries: c.countryCodes(at+".country", y.Country, true)}
 	for i, name := range y.Class {
 		if !slices.Contains(number.Classes(), name) {

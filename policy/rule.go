@@ -11,10 +11,10 @@ import (
 type ruleYAML struct {
 	Pos         strictyaml.Pos  `yaml:"-"`
 	ID          string          `yaml:"id,required"`
-	On          []string        `yaml:"on,single,required"`
+	On          []string        `yaml:"on,single"`
 	Match       matchYAML       `yaml:"match"`
 	When        strictyaml.Text `yaml:"when"`
-	Then        *thenYAML       `yaml:"then,required"`
+	Then        *thenYAML       `yaml:"then"`
 	Key         []string        `yaml:"key,single"`
 	Mode        modeYAML        `yaml:"mode"`
 	Severity    *severityYAML   `yaml:"severity"`
