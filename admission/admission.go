@@ -107,8 +107,8 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 			continue
 		}
 		effects = append(effects, got.Effects...)
-		if got.Verdict == call.Challenge && a.Source.Answered {
-			got.Verdict = call.Allow // it was asked for credentials and has some
+		if got.Verdict == call.Challenge && (a.Source.Answered || a.Side == call.Inside) {
+			got.Verdict = call.Allow // a PBX is known by its address; anybody else was asked for credentials and has some
 		}
 		if got.Verdict > d.Verdict {
 			d = got

@@ -54,3 +54,17 @@ func (e *Engine) Banned(a *call.Attempt, rule string) {
 		}
 	}
 }
+
+// comesBack reports an attempt that was counted when it was challenged. The
+// answer to a challenge of the gateway's is followed by the one to the PBX's, so
+// it leaves the attempt where it is.
+func (e *Engine) comesBack(a *call.Attempt, now int64) bool {
+	switch {
+	case a.AuthUser != "":
+		return e.retries.forget(e.retry(a), now)
+	case a.Source.Answered:
+		n, _ := e.retries.count(e.retry(a), now)
+		return n > 0
+	}
+	return false
+}

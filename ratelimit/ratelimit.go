@@ -218,7 +218,7 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 		case l.Rate > 0:
 			if !asked {
 				asked = true
-				free = !route && a.AuthUser != "" && e.retries.forget(e.retry(a), now)
+				free = !route && e.comesBack(a, now)
 			}
 			if free || a.Pass > 1 && !slices.Contains(l.parts, peer) {
 				continue

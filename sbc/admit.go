@@ -53,6 +53,7 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 	if f.TLS != nil {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
 	}
+	a.Source.Answered = r.Answered
 	a.Source.Configured = f.Side == call.Public && g.peers.knownAddr(f.Remote.Addr())
 	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.bindings.from(f.Remote.Addr())
 	if g.deps.Geo != nil && f.Side == call.Public {
@@ -141,6 +142,10 @@ func (g *Gateway) refuse(r *sipx.Request, id identity, d call.Decision) {
 func (g *Gateway) answer(r *sipx.Request, a *call.Attempt, d call.Decision) {
 	if d.Verdict == call.Drop {
 		r.Flow.Close()
+		return
+	}
+	if d.Verdict == call.Challenge {
+		g.challenge(r, a, d)
 		return
 	}
 	code := d.Status

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"cmp"
 	"sync"
 	"time"
 )
@@ -11,6 +12,7 @@ const maxChallenged = 4096
 
 // challenged are attempts and until when their answer is taken.
 type challenged struct {
+	most  int // 0: maxChallenged
 	mu    sync.Mutex
 	until map[string]time.Time
 }
@@ -21,7 +23,7 @@ func (h *challenged) hold(key string, until time.Time) {
 	if h.until == nil {
 		h.until = map[string]time.Time{}
 	}
-	if len(h.until) < maxChallenged {
+	if _, again := h.until[key]; again || len(h.until) < cmp.Or(h.most, maxChallenged) {
 		h.until[key] = until
 	}
 }
@@ -32,6 +34,20 @@ func (h *challenged) take(key string, now time.Time) bool {
 	t, ok := h.until[key]
 	delete(h.until, key)
 	return ok && now.Before(t)
+}
+
+// has is take that leaves it there.
+func (h *challenged) has(key string, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	t, ok := h.until[key]
+	return ok && now.Before(t)
+}
+
+func (h *challenged) any() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.until) > 0
 }
 
 func (h *challenged) expire(now time.Time) {

@@ -188,6 +188,9 @@ type Gateway struct {
 	brief      brief
 	subs       subscriptions
 	relays     challenged
+	proven     challenged // attempts that answered a challenge of ours
+	asked      openChallenges
+	realms     realms
 	early      early
 	draining   atomic.Bool
 	Counters   Counters
@@ -243,6 +246,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.bindings.init(cfg.MaxBindings)
 	g.subs.init(cmp.Or(cfg.MaxSubscriptions, 50000), cmp.Or(cfg.MaxSubscriptionsPerUser, 200))
 	g.calls.init()
+	g.proven.most = maxProven
 	g.pacer.init(cfg.Registrations.Rate, cfg.Registrations.Queue)
 	var err error
 	if cfg.Stack.Log == nil {
@@ -334,6 +338,7 @@ func (g *Gateway) Close() {
 	g.calls.wait()
 	g.wg.Wait()
 	g.unanswered(time.Now())
+	g.unproven(time.Now().Add(g.cfg.RetryTimeout + time.Second))
 }
 
 // unanswered tells of the registrations whose challenge got no answer.
@@ -357,6 +362,8 @@ func (g *Gateway) janitor() {
 			g.calls.expire(now)
 			g.subs.expire(now)
 			g.relays.expire(now)
+			g.proven.expire(now)
+			g.unproven(now)
 			if g.deps.Bans != nil {
 				g.deps.Bans.Expire(now)
 			}
@@ -401,6 +408,7 @@ func (g *Gateway) knownAddr(a netip.Addr) bool {
 
 // Request implements sipx.Handler: every new request but ACK and CANCEL.
 func (g *Gateway) Request(r *sipx.Request) {
+	g.proves(r)
 	id := g.identify(r)
 	if !g.mayspeak(r, id) {
 		return

@@ -100,6 +100,10 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	}
 	g.report(a, d)
 	if !d.Permits() {
+		if g.challengedCall(r, a, d) {
+			g.answer(r, a, d)
+			return
+		}
 		g.refusedPass(grp, a, d) // what is written is there when the answer is
 		g.answer(r, a, d)
 		return

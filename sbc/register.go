@@ -292,7 +292,7 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		// altogether (RFC 3261 §21.5.4); it is the PBX that is busy.
 		hs = slices.DeleteFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Retry-After" })
 	}
-	hs = tidyReasons(hs)
+	hs = g.passChallenge(q.r, p.Name, tidyReasons(hs))
 	g.registered(q.r, q.a, code, credentials)
 	q.tx.Respond(code, "", "", hs, nil)
 }
@@ -413,7 +413,7 @@ func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credent
 	}
 	key := g.mapped("challenge", r.CallID(), r.FromTag())
 	before, held := g.challenges.take(key)
-	if held && sentCredentials(r) == "none" {
+	if held && sentCredentials(r) == "none" && !r.Proven {
 		g.tell(before) // the same phone begins again: it never answered
 	}
 	if (code == 401 || code == 407) && credentials != "sent" && g.challenges.hold(key, e) {

@@ -349,6 +349,9 @@ func (p *relay) respond(code int, res *sipx.Response) {
 			hs = append(hs, sipx.HeaderField{Name: "Refer-Sub", Value: v})
 		}
 	}
+	if res != nil && (code == 401 || code == 407) {
+		hs = g.passChallenge(p.r, p.a.Account, hs)
+	}
 	if code == 489 && !slices.ContainsFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Allow-Events" }) {
 		hs = append(hs, allowEvents)
 	}

@@ -356,6 +356,13 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 			}
 			hs = append(hs, h)
 		}
+		if code == 401 || code == 407 {
+			pbx := ""
+			if b := &s.legs[b2bua.B]; b.kind == call.PBX {
+				pbx = b.name
+			}
+			hs = s.g.passChallenge(l.theirs.Request(), pbx, hs)
+		}
 		if code >= 300 && code < 400 {
 			hs = append(hs, s.elsewhere(in.res)...)
 		}

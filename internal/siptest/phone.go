@@ -155,17 +155,29 @@ func (p *Phone) RegisterMessage(ctx context.Context, expires time.Duration) (*Me
 func (p *Phone) authenticated(ctx context.Context, build func() *Message) (*Message, error) {
 	req := build()
 	res, err := p.Do(ctx, p.path, req)
-	if err == nil && (res.Code == 401 || res.Code == 407) {
+	for try := 0; err == nil && (res.Code == 401 || res.Code == 407) && (try == 0 || try < 3 && isStale(res)); try++ {
 		again := build()
-		if p.credentials(again, res) {
-			again.Set("From", req.Get("From"))
-			res, err = p.Do(ctx, p.path, again)
+		if !p.credentials(again, res) {
+			break
 		}
+		again.Set("From", req.Get("From"))
+		res, err = p.Do(ctx, p.path, again)
 	}
 	if err == nil && res.Code >= 300 {
 		err = &Refused{res}
 	}
 	return res, err
+}
+
+// isStale: the challenge says that only the nonce was old. Any other one, after
+// credentials, says that they were wrong.
+func isStale(res *Message) bool {
+	for _, v := range append(res.All("WWW-Authenticate"), res.All("Proxy-Authenticate")...) {
+		if strings.EqualFold(digestParams(v)["stale"], "true") {
+			return true
+		}
+	}
+	return false
 }
 
 // credentials answers the challenge of res in m.
@@ -317,7 +329,7 @@ func (p *Phone) invite(ctx context.Context, c *Call, inv *invitation) error {
 		if err != nil {
 			return err
 		}
-		if (res.Code == 401 || res.Code == 407) && tries == 0 {
+		if (res.Code == 401 || res.Code == 407) && (tries == 0 || tries < 3 && isStale(res)) {
 			if next := build(); p.credentials(next, res) {
 				req = next
 				continue

@@ -116,6 +116,12 @@ type Request struct {
 	stack  *Stack
 	tx     *ServerTx // set once Begin was called
 	bundle *bundle   // of a multipart body
+
+	// What the gateway found of challenges of its own.
+	Credentialed bool // it came with credentials, for whatever nonce
+	Proven       bool // it answers a challenge of ours
+	Answered     bool // it does, or its attempt has before
+
 	echoed atomic.Pointer[echo]
 }
 
