@@ -31,6 +31,7 @@ type cli struct {
 	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	Policy  policyCmd  `cmd:"" help:"Look at, load and roll back the policy."`
+	Bans    bansCmd    `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
 	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
 	Calls   callsCmd   `cmd:"" help:"List and explain the calls of a running gateway."`
 	Version versionCmd `cmd:"" help:"Print the version."`
