@@ -33,7 +33,7 @@ func ActionsPage() string {
 	b.WriteString("<!-- Made from the code by go generate ./policy; change it there. -->\n# Actions of rules and limits\n" +
 		"`then:` says what happens when a rule matches or a limit is exceeded. The first rule of a file that matches decides for that file; " +
 		"`flag` and rules in `mode: shadow` are told and never end the search. Across files the strictest verdict wins: drop, reject, challenge, allow. " +
-		"Limits take reject, drop and ban.\n\n| then | does |\n|---|---|\n")
+		"Limits take reject, drop, challenge, ban and hold. `on: connect` takes allow, drop, ban and flag; `on: progress` allow, hangup, hold, ban and flag. [Bans, holds and challenges](../bans.md) has more.\n\n| then | does |\n|---|---|\n")
 	for _, t := range thens {
 		b.WriteString("| `" + t.form + "` | " + t.doc + " |\n")
 	}

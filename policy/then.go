@@ -85,10 +85,10 @@ var thens = []struct{ form, doc string }{
 	{"allow", "Lets the request pass what follows in this file. Other files and `countries:` keep their opinion: the strictest wins."},
 	{"reject CODE", "Answers with a SIP code from 400 to 699, 403 when none is written. 401 and 407 are challenges and not refusals."},
 	{"drop", "Stays silent. On TCP and TLS the connection is closed."},
-	{"challenge", "Asks for credentials; the registration or call goes on when the PBX accepts them."},
+	{"challenge", "Asks for credentials, 401 or 407. Who has some is let through to the PBX, which judges them: the gateway knows no passwords. It proves that the address is real."},
 	{"ban [DURATION]", "Refuses whoever the `key:` of the rule or limit names, for that time; without one for 5 minutes, doubling with each repetition up to 12 hours. An address is banned only on a transport that proves it, and never while a phone with a good registration is behind it: then the request alone is dropped."},
-	{"hangup", "Ends a call that is up; for rules `on: progress`."},
-	{"hold DURATION", "Locks an account for that time: it can register and call what costs nothing, and makes no costly call."},
+	{"hangup", "Ends a call that is up on both sides; for rules `on: progress` only."},
+	{"hold DURATION", "Holds the costly calls of an account (the user, else the peer, else the PBX) for that time: calls abroad and to premium rate, shared cost, satellite, personal, pager and unallocated numbers get 403. The rest goes on, and so does this request, unless it is costly itself."},
 	{"flag", "Tells, and lets the search go on."},
 }
 
