@@ -150,6 +150,19 @@ func Fallback(a *call.Attempt) call.Decision {
 		Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}
 }
 
+// RuleOwnNumber flags what comes from outside with one of our own numbers.
+const RuleOwnNumber = "base/own-number"
+
+// Flags are what is told of a caller beside the decision, whatever it is.
+func Flags(a *call.Attempt) []call.Decision {
+	if a.PeerKind != call.Carrier || !a.From.Own {
+		return nil
+	}
+	return []call.Decision{{Rule: RuleOwnNumber, Action: call.RuleFlagged, Severity: call.Medium,
+		Reason: "peer " + a.Peer + " brings a call from one of our own numbers", Subject: call.Subject{Kind: "from", Value: a.From.E164()},
+		Evidence: []call.Evidence{{Name: "call.from.number", Value: a.From.E164()}}}}
+}
+
 // judge turns a panicking guard into a rejection.
 func judge(gd Guard, a *call.Attempt) (d call.Decision) {
 	defer func() {

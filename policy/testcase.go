@@ -53,7 +53,7 @@ const RuleNone = "none"
 
 // builtinRules are decided by the gateway itself: they stand in no file.
 var builtinRules = []string{RuleDenied, RuleClassDenied, RuleInvalidNumber,
-	"base/emergency", "base/stranger", "limits/peer-cps", "limits/peer-calls", "limits/calls-counted",
+	"base/emergency", "base/stranger", "base/own-number", "limits/peer-cps", "limits/peer-calls", "limits/calls-counted",
 	"bans/banned", "holds/costly-calls"}
 
 // Tests are the tests of all files, those of packs among them.

@@ -249,17 +249,6 @@ func notAllowed(reason string, about call.Subject) call.Decision {
 		Reason: reason, Subject: about}
 }
 
-// flags are what is told of a caller beside the decision: somebody outside
-// who calls with one of our own numbers.
-func (g *Gateway) flags(a *call.Attempt) []call.Decision {
-	if a.PeerKind != call.Carrier || !a.From.Own {
-		return nil
-	}
-	return []call.Decision{{Rule: "base/own-number", Action: call.RuleFlagged, Severity: call.Medium,
-		Reason: "peer " + a.Peer + " brings a call from one of our own numbers", Subject: call.Subject{Kind: "from", Value: a.From.E164()},
-		Evidence: []call.Evidence{{Name: "call.from.number", Value: a.From.E164()}}}}
-}
-
 // screen leaves the routes on which the caller may be shown. A call from the
 // PBX whose caller no route takes is refused; an emergency call never is.
 func (g *Gateway) screen(routes []route, a *call.Attempt, r *sipx.Request, believed bool) (left []route, d call.Decision, refused bool) {

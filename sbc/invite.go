@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
@@ -62,7 +63,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	from.TolerateRTP = a.Emergency()
 	offer, err := readOffer(&from, r)
 	d := g.decide(a)
-	d.Also = append(d.Also, g.flags(a)...)
+	d.Also = append(d.Also, admission.Flags(a)...)
 	asked := d
 	if d.Permits() && !known {
 		if bad, ok := g.unacceptable(r, a); ok {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
@@ -65,7 +66,7 @@ func (g *Gateway) relay(r *sipx.Request, id identity) {
 		p.d = call.Decision{Verdict: call.Allow} // the answer to a challenge: was judged
 	} else {
 		p.d = g.decide(a)
-		p.d.Also = append(p.d.Also, g.flags(a)...)
+		p.d.Also = append(p.d.Also, admission.Flags(a)...)
 		if p.d.Permits() && a.Method == "REFER" && p.d.Rule == "" {
 			p.d = no(403, "base/refer-outside", "REFER outside of a call is carried where a rule allows it", call.Low)
 		}

@@ -126,6 +126,9 @@ func (b *Bench) Judge(at time.Time, r Request) (*call.Attempt, Outcome, error) {
 func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
 	a.Policy = b.o.Set.Revision()
 	d := admission.Decide(b.guards, a)
+	if a.Method != "REGISTER" && a.Method != "OPTIONS" {
+		d.Also = append(d.Also, admission.Flags(a)...)
+	}
 	out := b.enact(a, d)
 	if route != "" && d.Permits() {
 		if full := admission.MayRoute(b.guards, a, route); !full.Permits() {
