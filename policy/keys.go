@@ -125,6 +125,8 @@ var keys = []Key{
 	{"tests", "invite", "A call.", nil}, {"tests", "register", "A registration.", nil}, {"tests", "message", "A text message.", nil},
 	{"tests", "options", "A keep-alive.", nil}, {"tests", "subscribe", "A subscription.", nil}, {"tests", "publish", "A publication.", nil},
 	{"tests", "refer", "A transfer.", nil},
+	{"tests", "connect", "A connection, for rules `on: connect`.", nil},
+	{"tests", "progress", "The call that `call` names is looked at again, for rules `on: progress`.", nil},
 
 	{"request", "from", "Who calls: the user of a registered phone, or the number that a peer shows.", nil},
 	{"request", "to", "What is dialled.", nil},
@@ -159,6 +161,7 @@ var keys = []Key{
 	{"expect", "rule", "The rule that decided.", nil},
 	{"expect", "asked", "Rules that matched, whether they decided or not.", nil},
 	{"expect", "not_rule", "Rules that did not match.", nil},
+	{"expect", "excepted", "Rules that an entry of `exceptions` opened.", nil},
 	{"expect", "alerts", "Exactly these alerts, by event.action; `[]` for none.", nil},
 	{"expect", "not_alert", "Not these alerts.", nil},
 	{"expect", "flags", "Exactly these rules only told.", nil},
@@ -174,7 +177,7 @@ var (
 	sectionsOfEntry = regexp.MustCompile(`^(rules|limits|exceptions)\[\]\.`)
 	sectionOfMatch  = regexp.MustCompile(`^match\.(to|from)\.`)
 	sectionOfTest   = regexp.MustCompile(`^tests\[\]\.(events\[\]\.)?`)
-	requestOfTest   = regexp.MustCompile(`^(invite|register|message|options|subscribe|publish|refer)\.(source\.)?`)
+	requestOfTest   = regexp.MustCompile(`^(invite|register|message|options|subscribe|publish|refer|connect|progress)\.(source\.)?`)
 )
 
 // keyAt finds a key by its path in a file, as strictyaml.Notes has it.
