@@ -276,3 +276,34 @@ func TestListFilesAreWatched(t *testing.T) {
 		t.Errorf("the policy with a list from before: %+v %v", out, err)
 	}
 }
+
+// policy diff compares what is in force with the files, revisions, directories.
+func TestPolicyDiffCommand(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 15, "")
+	first := s.revision()
+	diff := func(args ...string) (int, string) {
+		code, stdout, stderr := rampart(append(append([]string{"policy", "diff"}, args...), "-c", filepath.Join(s.dir, "rampart.yaml"))...)
+		return code, stdout + stderr
+	}
+	if code, out := diff(); code != 0 || !strings.Contains(out, "mean the same") {
+		t.Errorf("%d %s", code, out)
+	}
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\nrules: [{id: site/x, on: invite, match: {user: \"1042\"}, then: flag}]\n")
+	if code, out := diff(); code != 1 || !strings.Contains(out, "OPENED  GB: deny -> allow") || !strings.Contains(out, "added    site/x") || strings.Contains(out, "rampart:") {
+		t.Errorf("%d %s", code, out)
+	}
+	_, second := s.reload()
+	if code, out := diff(second, first[:8]); code != 1 || !strings.Contains(out, "closed  GB") || !strings.Contains(out, "removed  site/x") {
+		t.Errorf("%d %s", code, out)
+	}
+	s.write("other/b.yaml", "version: 1\ncountries: {allow: [DE]}\n")
+	if code, out := diff(second, filepath.Join(s.dir, "other"), "--json"); code != 1 || !strings.Contains(out, `"place": "DE"`) {
+		t.Errorf("%d %s", code, out)
+	}
+	for _, args := range [][]string{{"ffffffff"}, {first, filepath.Join(s.dir, "absent.yaml")}, {first, s.dir + "/state"}} {
+		if code, out := diff(args...); code != 1 || !strings.Contains(out, "rampart:") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
+}

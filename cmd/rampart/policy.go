@@ -16,6 +16,7 @@ type policyCmd struct {
 	Status   policyStatusCmd   `cmd:"" help:"Show the policy that a running gateway has in force."`
 	Reload   policyReloadCmd   `cmd:"" help:"Load the policy of the files into a running gateway."`
 	History  policyHistoryCmd  `cmd:"" help:"List the policies that were in force."`
+	Diff     policyDiffCmd     `cmd:"" help:"Say what differs between two policies, by its meaning."`
 	Rollback policyRollbackCmd `cmd:"" help:"Put an old policy in force and pin it."`
 }
 
