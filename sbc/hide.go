@@ -76,11 +76,19 @@ func reasons(r *sipx.Request) (out []sipx.HeaderField) {
 func withoutHosts(user string) string {
 	user, params, _ := strings.Cut(user, ";")
 	for p := range strings.SplitSeq(params, ";") {
-		if p != "" && !strings.ContainsAny(p, ".:[%") {
+		if p != "" && (!strings.ContainsAny(p, ".:[%") || globalContext(p)) {
 			user += ";" + p
 		}
 	}
 	return user
+}
+
+// globalContext: a phone-context that is the beginning of a number, in whatever
+// spelling. Without it the digits would be another number.
+func globalContext(param string) bool {
+	_, v, _ := strings.Cut(param, "=")
+	v = unescape(v)
+	return strings.HasPrefix(v, "+") && strings.Trim(v, "+0123456789-.()") == ""
 }
 
 // maxDisplay bounds the bytes of a display name: no display shows more.
