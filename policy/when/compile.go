@@ -19,7 +19,6 @@ type Program struct {
 	vars []*Var // that it reads
 	prog cel.Program
 	ast  *cel.Ast
-	cel  *cel.Env // of its ast
 }
 
 // Reads lists the variables that the condition reads.
@@ -51,9 +50,6 @@ func (e *Env) Compile(text string) (p *Program, ps []Problem) {
 	if len(r.ps) > 0 {
 		return nil, r.sorted()
 	}
-	if err := e.declare(r.vars); err != nil {
-		return nil, []Problem{{Message: err.Error()}}
-	}
 	checked, issues := e.cel.Check(parsed)
 	if issues.Err() != nil {
 		return nil, translate(text, issues.Errors())
@@ -61,7 +57,7 @@ func (e *Env) Compile(text string) (p *Program, ps []Problem) {
 	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
 		return nil, []Problem{{Message: "the condition is " + typeName(t.String()) + ", not true or false", Hint: `compare it with something: … == "value"`}}
 	}
-	est, err := e.cel.EstimateCost(checked, sizes{e})
+	est, err := e.cel.EstimateCost(checked, sizes{r.vars})
 	if err != nil {
 		return nil, []Problem{{Message: fmt.Sprintf("the cost of the condition cannot be estimated: %v", err)}}
 	}
@@ -73,7 +69,7 @@ func (e *Env) Compile(text string) (p *Program, ps []Problem) {
 	if err != nil {
 		return nil, []Problem{{Message: fmt.Sprintf("the condition cannot be compiled: %v", err)}}
 	}
-	return &Program{Text: text, Cost: est.Max, env: e, vars: r.vars, prog: prog, ast: checked, cel: e.cel}, nil
+	return &Program{Text: text, Cost: est.Max, env: e, vars: r.vars, prog: prog, ast: checked}, nil
 }
 
 // translate words the library's errors.

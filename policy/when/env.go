@@ -3,6 +3,7 @@ package when
 import (
 	"fmt"
 	"maps"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"sync"
@@ -13,8 +14,14 @@ import (
 )
 
 // Env is the variables that conditions may use.
+//
+// To the library each is a variable of its own, call.to.country too: it asks
+// for the value when it needs it, and no value is put together before. It
+// must be told of each beforehand, which is costly, and variables of families
+// are known when they are used only. So it knows slots, text, number and so on, and
+// each condition puts its own into them.
 type Env struct {
-	vars       map[string]*Var // those of families once they were used
+	vars       map[string]*Var // without those of families
 	families   map[string]*Family
 	namespaces map[string][]string // "call.to" → its fields
 	cel        *cel.Env
@@ -31,9 +38,15 @@ func NewEnv(vars []Var, families []Family) (*Env, error) {
 		cel.EnableMacroCallTracking(), cel.DefaultUTCTimeZone(true),
 	}
 	for _, v := range vars {
+		v.slot = v.Name
 		e.vars[v.Name] = &v
 		e.space(v.Name)
 		opts = append(opts, cel.Variable(v.Name, v.Kind.cel()))
+	}
+	for k := Text; k <= Members; k++ {
+		for i := range maxSlot {
+			opts = append(opts, cel.Variable(slotName(k, i), k.cel()))
+		}
 	}
 	for _, f := range families {
 		e.families[f.Name] = &f
@@ -83,36 +96,23 @@ func (k Kind) cel() *cel.Type {
 	return cel.StringType
 }
 
-// declare makes variables of families known to the library.
-func (e *Env) declare(vars []*Var) error {
-	var opts []cel.EnvOption
-	for _, v := range vars {
-		if e.vars[v.Name] == nil {
-			e.vars[v.Name] = v
-			opts = append(opts, cel.Variable(v.Name, v.Kind.cel()))
+func slotName(k Kind, i int) string { return fmt.Sprintf("@%d_%02d", k, i) }
+
+// sizes tells the library how large variables can be.
+type sizes struct{ vars []*Var }
+
+func (s sizes) find(n cost.AstNode) *Var {
+	for _, v := range s.vars {
+		if len(n.Path()) > 0 && n.Path()[0] == v.slot {
+			return v
 		}
 	}
-	if opts == nil {
-		return nil
-	}
-	env, err := e.cel.Extend(opts...)
-	if err != nil {
-		return fmt.Errorf("conditions: environment: %w", err)
-	}
-	e.cel = env
 	return nil
 }
 
-// sizes tells the library how large variables can be.
-type sizes struct{ e *Env }
-
 // EstimateSize implements the library's interface.
 func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
-	path := n.Path()
-	if len(path) == 0 {
-		return nil
-	}
-	v := s.e.vars[path[0]]
+	path, v := n.Path(), s.find(n)
 	if v == nil {
 		return nil
 	}
@@ -132,17 +132,46 @@ func (s sizes) EstimateSize(n cost.AstNode) *cost.SizeEstimate {
 	return nil
 }
 
-// EstimateCallCost implements the library's interface.
-func (s sizes) EstimateCallCost(function, _ string, _ *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
-	if function == "string" && len(args) == 1 && args[0].Type().IsExactType(cel.IntType) {
+// EstimateCallCost implements the library's interface, where it knows too
+// little: what asking a list costs, how long a number is as a text, and how large
+// the program of a regular expression is, which x{1,99}{1,99} does not show.
+func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args []cost.AstNode) *cost.CallEstimate {
+	switch {
+	case function == "string" && len(args) == 1 && args[0].Type().IsExactType(cel.IntType):
 		digits := cost.FixedSizeEstimate(20)
 		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(3), ResultSize: &digits}
-	}
-	if function != operators.In || len(args) != 2 || len(args[1].Path()) == 0 {
-		return nil
-	}
-	if v := s.e.vars[args[1].Path()[0]]; v != nil && v.Cost > 0 {
-		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(uint64(1 + v.Cost))}
+	case function == operators.In && len(args) == 2:
+		if v := s.find(args[1]); v != nil && v.Cost > 0 {
+			return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(uint64(1 + v.Cost))}
+		}
+	case function == "matches" && len(args) > 0:
+		text := args[0]
+		if target != nil {
+			text = *target
+		}
+		size := text.ComputedSize()
+		if size == nil {
+			size = s.EstimateSize(text)
+		}
+		pattern, ok := literal(args[len(args)-1].Expr())
+		if size == nil || !ok {
+			return nil // the library bounds it by nothing
+		}
+		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(matching(min(size.Max, 1<<20), pattern))}
 	}
 	return nil
+}
+
+// matching is the cost of a regular expression: in the worst case every
+// instruction is at work at every byte.
+func matching(size uint64, pattern string) uint64 {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return MaxCost + 1
+	}
+	prog, err := syntax.Compile(re.Simplify())
+	if err != nil {
+		return MaxCost + 1
+	}
+	return 1 + (size+9)/10*uint64(len(prog.Inst)+1)/2
 }

@@ -37,7 +37,7 @@ func (*frame) Parent() cel.Activation { return nil }
 // variables, so a walk over them is quicker than a map.
 func (fr *frame) ResolveName(name string) (any, bool) {
 	for _, v := range fr.p.vars {
-		if v.Name == name {
+		if v.slot == name {
 			return v.value(&fr.f), true
 		}
 	}

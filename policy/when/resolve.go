@@ -166,10 +166,29 @@ func (r *resolver) use(e ast.Expr, v *Var, member bool) {
 		o.Start = int32(utf8.RuneCountInString(r.text[:r.start(e)]))
 		r.ast.SourceInfo().SetOffsetRange(e.ID(), o)
 	}
-	e.SetKindCase(ast.NewExprFactory().NewIdent(e.ID(), v.Name))
 	if !slices.Contains(r.vars, v) {
+		if v.slot == "" && !r.place(e, v) {
+			return
+		}
 		r.vars = append(r.vars, v)
 	}
+	e.SetKindCase(ast.NewExprFactory().NewIdent(e.ID(), v.slot))
+}
+
+// place gives a variable of a family one of the library's.
+func (r *resolver) place(e ast.Expr, v *Var) bool {
+	n := 0
+	for _, old := range r.vars {
+		if old.Kind == v.Kind && old.slot != old.Name {
+			n++
+		}
+	}
+	if n == maxSlot {
+		r.problem(r.at(e), "write two rules", "more than %d headers, lists, counters or times in one condition", maxSlot)
+		return false
+	}
+	v.slot = slotName(v.Kind, n)
+	return true
 }
 
 // start is where the leftmost part of an expression stands.
@@ -207,28 +226,25 @@ func (r *resolver) indexed(e ast.Expr, f *Family, argument string, at int, membe
 }
 
 func (r *resolver) make(e ast.Expr, f *Family, name, argument, field string, at int, member bool) {
-	v := r.env.vars[name]
-	if v == nil {
-		made, err := f.Make(argument, field)
-		if err != nil {
-			var known Unknown
-			hint := ""
-			if errors.As(err, &known) {
-				hint = r.meant(argument, known.Known, "")
-			}
-			r.problem(at, hint, "%v", err)
-			return
-		}
-		made.Name = name
-		v = &made
-	}
 	// The same name twice in one expression is one variable.
 	for _, old := range r.vars {
 		if old.Name == name {
-			v = old
+			r.use(e, old, member)
+			return
 		}
 	}
-	r.use(e, v, member)
+	v, err := f.Make(argument, field)
+	if err != nil {
+		var known Unknown
+		hint := ""
+		if errors.As(err, &known) {
+			hint = r.meant(argument, known.Known, "")
+		}
+		r.problem(at, hint, "%v", err)
+		return
+	}
+	v.Name = name
+	r.use(e, &v, member)
 }
 
 // Unknown is the error of [Family.Make] for an argument that does not exist.

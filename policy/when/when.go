@@ -37,6 +37,7 @@ const (
 	MaxCost = 6000 // estimated cost of the worst request; see the package comment
 	maxList = 64   // elements of a variable that is a list
 	maxItem = 256  // bytes of each
+	maxSlot = 32   // variables of families, of each kind, in one condition
 )
 
 // Counters tells the present value of a limit's counter for the key of a
@@ -157,6 +158,8 @@ type Var struct {
 	Max  int // Text: bytes it may have
 	Cost int // Members: of asking it, beyond that of a look-up
 	Get  func(*Facts) Value
+
+	slot string // what the library calls it; see Env
 }
 
 // Family is variables that are named by an argument: request.headers["x-id"],

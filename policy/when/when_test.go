@@ -111,7 +111,8 @@ func TestHolds(t *testing.T) {
 		`string(call.hops) + call.to.user == "701001"`:                        true,
 		`int(call.to.user) > 1000`:                                            true,
 		"call.hops > 1 &&\n // a comment\n call.hops < 100":                   true,
-		`true`: true,
+		manyHeaders(maxSlot):                                                  true,
+		`true`:                                                                true,
 	} {
 		p, ps := e.Compile(text)
 		if p == nil {
@@ -174,6 +175,9 @@ func TestProblems(t *testing.T) {
 		`call.to.user in lists`, `call.to.user in lists.staf`, `lists.staff == 1`, `lists.staff`, `call.to.user in lists.staff.more`, `call.to.user in lists["nobody_at_all"]`, `lists.staff.exists(x, x == "")`, `1 in lists.staff`,
 		`clock.zone == 1`, `clock.zone("Europe/Paris") == 1`, `clock.zone("Mars/Olympus").hour == 1`, `clock.zone("Europe/Paris").hours == 1`, `clock.zone(call.to.user).hour == 1`, `clock.zone().hour == 1`, `clock.hour == 1`, `counters.x == 1`, `counters[1] == 1`,
 		`call.to.user.matches("` + strings.Repeat("a", 4000) + `")`,
+		`request.user_agent.matches("x{1,999}x{1,999}z")`,
+		`request.body.content_types.all(a, a.matches("(a|b)+c") && a.matches("x{1,30}"))`,
+		manyHeaders(maxSlot + 1),
 		`request.body.content_types.all(a, request.body.content_types.all(b, request.body.content_types.all(c, a != b)))`,
 	} {
 		p, ps := e.Compile(text)
@@ -192,19 +196,29 @@ func TestProblems(t *testing.T) {
 	golden(t, "testdata/problems.txt", got.String())
 }
 
+// manyHeaders reads n of them.
+func manyHeaders(n int) string {
+	var parts []string
+	for i := range n {
+		parts = append(parts, fmt.Sprintf(`request.headers["h%d"] == ""`, i))
+	}
+	return strings.Join(parts, " && ")
+}
+
 func TestWhy(t *testing.T) {
 	e := env(t)
 	for text, want := range map[string]string{
-		`call.to.country == "JM"`:                                   `call.to.country == "JM" is false (call.to.country = "DE")`,
-		`call.hops > 3 && call.to.country == "JM" && call.diverted`: `call.to.country == "JM" is false (call.to.country = "DE")`,
-		`call.hops > 99 || call.to.country == "JM"`:                 `call.hops > 99 is false (call.hops = 70); call.to.country == "JM" is false (call.to.country = "DE")`,
-		`!(call.to.user in lists.staff)`:                            `call.to.user in lists.staff is true (call.to.user = "1001")`,
-		`request.headers["x-tenant"] == "blue"`:                     `request.headers["x-tenant"] == "blue" is false (request.headers["x-tenant"] = "red")`,
-		`request.body.content_types.exists(c, c == "x")`:            `request.body.content_types.exists(c, c == "x") is false (request.body.content_types = application/sdp, text/plain)`,
-		`clock.zone("Europe/Paris").hour > 30`:                      `clock.zone("Europe/Paris").hour > 30 is false (clock.zone("Europe/Paris").hour = 0)`,
-		`call.diverted`:                                             `call.diverted is false (call.diverted = false)`,
-		`call.hops / (call.hops - 70) > 1`:                          `call.hops / (call.hops - 70) > 1 is an error: division by zero (call.hops = 70)`,
-		`call.hops > 3`:                                             `call.hops > 3 is true (call.hops = 70)`,
+		`call.to.country == "JM"`:                                                             `call.to.country == "JM" is false (call.to.country = "DE")`,
+		`call.hops > 3 && call.to.country == "JM" && call.diverted`:                           `call.to.country == "JM" is false (call.to.country = "DE")`,
+		`call.hops > 99 || call.to.country == "JM"`:                                           `call.hops > 99 is false (call.hops = 70); call.to.country == "JM" is false (call.to.country = "DE")`,
+		`!(call.to.user in lists.staff)`:                                                      `call.to.user in lists.staff is true (call.to.user = "1001")`,
+		`request.headers["h1"] == "" && request.headers["x-tenant"] == request.headers["h2"]`: `request.headers["x-tenant"] == request.headers["h2"] is false (request.headers["x-tenant"] = "red", request.headers["h2"] = "")`,
+		`request.headers["x-tenant"] == "blue"`:                                               `request.headers["x-tenant"] == "blue" is false (request.headers["x-tenant"] = "red")`,
+		`request.body.content_types.exists(c, c == "x")`:                                      `request.body.content_types.exists(c, c == "x") is false (request.body.content_types = application/sdp, text/plain)`,
+		`clock.zone("Europe/Paris").hour > 30`:                                                `clock.zone("Europe/Paris").hour > 30 is false (clock.zone("Europe/Paris").hour = 0)`,
+		`call.diverted`:                                                                       `call.diverted is false (call.diverted = false)`,
+		`call.hops / (call.hops - 70) > 1`:                                                    `call.hops / (call.hops - 70) > 1 is an error: division by zero (call.hops = 70)`,
+		`call.hops > 3`:                                                                       `call.hops > 3 is true (call.hops = 70)`,
 	} {
 		p, ps := e.Compile(text)
 		if p == nil {

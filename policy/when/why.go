@@ -55,7 +55,7 @@ func clip(s string) string {
 // asks anew and keeps every value on the way, so it is for people and not for
 // each request.
 func (p *Program) Why(f Facts) []Part {
-	prog, err := p.cel.Program(p.ast, cel.EvalOptions(cel.OptTrackState))
+	prog, err := p.env.cel.Program(p.ast, cel.EvalOptions(cel.OptTrackState))
 	if err != nil {
 		return nil // it compiled before
 	}
@@ -105,6 +105,9 @@ func (w *why) walk(e ast.Expr) {
 	if err != nil {
 		text = w.p.Text
 	}
+	for _, v := range w.p.vars {
+		text = strings.ReplaceAll(text, v.slot, v.Name)
+	}
 	w.parts = append(w.parts, Part{Text: text, Result: resultText(result), Reads: w.reads(e)})
 }
 
@@ -123,8 +126,8 @@ func (w *why) reads(e ast.Expr) (out []Read) {
 			return
 		}
 		for _, v := range w.p.vars {
-			if v.Name == e.AsIdent() && v.Kind != Members {
-				seen[v.Name] = true
+			if v.slot == e.AsIdent() && v.Kind != Members {
+				seen[v.slot] = true
 				out = append(out, Read{v.Name, v.Get(&w.f)})
 			}
 		}
