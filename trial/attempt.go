@@ -140,8 +140,12 @@ func (b *Bench) parties(a *call.Attempt, r *Request) {
 	if a.PeerKind == call.PBX || a.PeerKind == call.Carrier {
 		in = number.Trunk
 	}
-	b.plan.Normalise(from, in).Fill(&a.From)
-	b.plan.Normalise(to, in).Fill(&a.To)
+	plan := b.plan
+	if own := b.plans[a.Peer]; own != nil && a.PeerKind == call.Carrier {
+		plan = own
+	}
+	plan.Normalise(from, in).Fill(&a.From)
+	plan.Normalise(to, in).Fill(&a.To)
 	if a.PeerKind == call.Phone || a.PeerKind == call.PBX {
 		a.User = r.User
 		if a.User == "" {

@@ -32,7 +32,7 @@ func TestPacks(t *testing.T) {
 		r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
 		for i := range r.Results {
 			if res := &r.Results[i]; !res.Passed() {
-				t.Errorf("%v: %s:%d: %s\n%s", names, res.Test.File, res.Test.Pos.Line, res.Test.Name, res.Failures[0].Text(s))
+				t.Errorf("%v: %s:%d: %s\n%s", names, res.Test.File, res.Test.Pos.Line, res.Test.Name, res.Failures[0].Text())
 			}
 		}
 		return r

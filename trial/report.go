@@ -8,13 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rampart-sbc/rampart/explain"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 )
 
 // Text says at length what went wrong with a request: what was sent, what was
 // expected, what came, and why.
-func (f *Failure) Text(set *policy.Set) string {
+func (f *Failure) Text() string {
 	var b strings.Builder
 	if f.Of > 1 {
 		fmt.Fprintf(&b, "request %d of %d, at +%s\n", f.Index, f.Of, f.After)
@@ -23,12 +24,12 @@ func (f *Failure) Text(set *policy.Set) string {
 		fmt.Fprintf(&b, "problem:  %s\n", strings.Join(f.Wrong, "\n          "))
 		return b.String()
 	}
-	fmt.Fprintf(&b, "request:  %s\n", Describe(f.Attempt))
+	fmt.Fprintf(&b, "request:  %s\n", explain.Printable(Describe(f.Attempt)))
 	if f.Expect != nil {
 		fmt.Fprintf(&b, "expected: %s\n", Expected(f.Expect))
 	}
 	fmt.Fprintf(&b, "actual:   %s\n", actual(&f.Outcome))
-	for _, line := range Trace(set, f.Attempt, f.Outcome.Decision) {
+	for _, line := range f.trace() {
 		fmt.Fprintf(&b, "  %s\n", line)
 	}
 	return b.String()
@@ -136,7 +137,7 @@ type junitFailure struct {
 }
 
 // JUnit writes the report for CI systems.
-func (r *Report) JUnit(w io.Writer, set *policy.Set) error {
+func (r *Report) JUnit(w io.Writer) error {
 	top := junitSuites{Name: "rampart policy test", Tests: len(r.Results), Failures: r.Failed(), Time: seconds(r.Took)}
 	at := map[string]int{}
 	for i := range r.Results {
@@ -154,7 +155,7 @@ func (r *Report) JUnit(w io.Writer, set *policy.Set) error {
 			s.Failures++
 			texts := make([]string, len(res.Failures))
 			for i := range res.Failures {
-				texts[i] = res.Failures[i].Text(set)
+				texts[i] = res.Failures[i].Text()
 			}
 			c.Failure = &junitFailure{Message: res.Problem().Message, Type: "policy", Text: strings.Join(texts, "\n")}
 		}

@@ -34,6 +34,7 @@ type Failure struct {
 	Expect    *policy.Expect
 	Outcome   Outcome
 	Wrong     []string // what differs, one a line
+	set       *policy.Set
 }
 
 // Run runs one test against fresh counters. What it reached is noted in cover,
@@ -59,7 +60,7 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		up.end(b, now)
 		a, d, err := b.Judge(now, q.Request.Nth(q.N))
 		r.Requests++
-		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d}
+		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d, set: b.o.Set}
 		switch {
 		case err != nil:
 			f.Wrong = []string{err.Error()}

@@ -176,16 +176,20 @@ func TestFailureText(t *testing.T) {
     expect: allow
 `)
 	r := trial.Run(trial.Options{Set: s}, &s.Tests()[0], nil)
-	got := r.Failures[0].Text(s)
+	got := r.Failures[0].Text()
 	for _, want := range []string{
 		"request 5 of 5, at +4s\n",
 		`request:  INVITE from phone 192.0.2.1, "1001" to "00442079460000" = +442079460000 (GB, fixed), outbound` + "\n",
 		"expected: allow\n", "actual:   reject 486 by site/calls, alerts call-rejected\n",
-		"international prefix 00", "more than 4 calls per user", "calls = 4, compared with 4 calls",
+		"international prefix 00", "> site/calls: 4 of 4 calls: no more", "countries: country GB is allowed, site.yaml:3",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}
+	}
+	s2 := set(t, site+"  - {name: x, invite: {from: \"1001\", to: \"1002\"}, expect: {rule: site/scanner}}\n")
+	if got := trial.Run(trial.Options{Set: s2}, &s2.Tests()[0], nil).Failures[0].Text(); !strings.Contains(got, "- site/scanner: user_agent is nothing, not sipvicious [site.yaml:9]") || strings.Contains(got, "site/watch") {
+		t.Errorf("it is not told why the expected rule did not match, or why others did not:\n%s", got)
 	}
 	if p := r.Problem(); p.String() != "site.yaml:19:13: test \"too many\" failed, request 5 of 5 at +4s: expected verdict allow, but got reject 486 by site/calls\n    hint: rampart policy test shows the whole trace" {
 		t.Error(p)
@@ -278,13 +282,13 @@ tests:
 	for i := range r.Results {
 		res := &r.Results[i]
 		if res.Test.Name == "no such call" {
-			if res.Passed() || !strings.Contains(res.Failures[0].Text(s), `no call "b" is up`) {
+			if res.Passed() || !strings.Contains(res.Failures[0].Text(), `no call "b" is up`) {
 				t.Error("a call that is not there is looked at")
 			}
 			continue
 		}
 		for _, f := range res.Failures {
-			t.Errorf("%s:\n%s%s", res.Test.Name, f.Text(s), f.Wrong)
+			t.Errorf("%s:\n%s%s", res.Test.Name, f.Text(), f.Wrong)
 		}
 	}
 }
@@ -353,7 +357,7 @@ func FuzzTests(f *testing.F) {
 		for i := range r.Results {
 			for j := range r.Results[i].Failures {
 				f := &r.Results[i].Failures[j]
-				if len(f.Wrong) == 0 || !strings.Contains(f.Text(s), "actual:") && f.Attempt != nil {
+				if len(f.Wrong) == 0 || !strings.Contains(f.Text(), "actual:") && f.Attempt != nil {
 					t.Errorf("a failure says nothing: %+v", f)
 				}
 			}
@@ -368,7 +372,7 @@ func TestJUnit(t *testing.T) {
 `)
 	r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
 	var b bytes.Buffer
-	if err := r.JUnit(&b, s); err != nil {
+	if err := r.JUnit(&b); err != nil {
 		t.Fatal(err)
 	}
 	var got struct {

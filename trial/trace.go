@@ -1,62 +1,58 @@
 package trial
 
 import (
-	"fmt"
-	"strings"
+	"slices"
 
 	"github.com/rampart-sbc/rampart/call"
-	"github.com/rampart-sbc/rampart/policy"
-	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/explain"
 )
 
-// Trace tells how a decision came about, one step a line: what the numbers
-// were read as, what matched, and with which values.
-func Trace(set *policy.Set, a *call.Attempt, d call.Decision) (lines []string) {
-	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
-	if a.Method != "REGISTER" {
-		in := number.Dialled
-		if a.PeerKind == call.PBX || a.PeerKind == call.Carrier {
-			in = number.Trunk
-		}
-		for _, p := range []struct {
-			who string
-			p   call.Party
-		}{{"from", a.From}, {"to", a.To}} {
-			if p.p.User != "" && p.p.Kind != call.Extension {
-				add("%s %q: %s", p.who, p.p.User, strings.Join(set.Plan().Explain(p.p.User, in).Steps, ", "))
+// trace tells how the decision came about, one step a line: what the numbers
+// were read as and all that matched; of what did not match, why the rules that
+// the test expected did not. The whole way is what `policy explain` tells.
+func (f *Failure) trace() (lines []string) {
+	t := explain.Of(explain.Input{Fact: explain.Fact{Attempt: *f.Attempt, Decision: f.Outcome.Decision}, Set: f.set, Then: true})
+	for _, s := range t.Steps {
+		mark := "  "
+		switch s.Outcome {
+		case call.Skipped, call.Missed:
+			if !f.expects(s.Rule) {
+				continue
 			}
-		}
-	}
-	say := func(d call.Decision) {
-		text := Verdict(d)
-		switch {
-		case d.Shadow:
-			text += " (shadow)"
-		case d.Verdict == call.Abstain:
-			text = "flag by " + d.Rule
-		}
-		if d.Reason != "" {
-			text += ": " + d.Reason
-		}
-		add("%s", text)
-		for _, e := range d.Evidence {
-			if e.Threshold != nil {
-				add("  %s = %v, compared with %v", e.Name, e.Value, e.Threshold)
-			} else {
-				add("  %s = %v", e.Name, e.Value)
+			mark = "- "
+		case call.Passed:
+			if s.Stage == call.StageLimit && !f.expects(s.Rule) {
+				continue
 			}
+		case call.Matched, call.Flagged, call.Shadowed, call.Opened:
+			mark = "> "
 		}
-	}
-	if len(d.Trace) > 0 {
-		add("matched: %s", list(d.Trace))
-	} else {
-		add("no rule and no limit matched")
-	}
-	for _, also := range d.Also {
-		say(also)
-	}
-	if d.Rule != "" {
-		say(d)
+		if s.Stage == call.StageVerdict || s.Stage == call.StageSender || s.Stage == call.StageCaller && f.Attempt.From.Kind == call.Extension {
+			continue // stands above, or goes without saying
+		}
+		line := mark
+		if s.Rule != "" {
+			line += s.Rule + ": "
+		} else {
+			line += string(s.Stage) + ": "
+		}
+		line += s.Text
+		if s.At != "" && mark != "  " {
+			line += " [" + s.At + "]"
+		}
+		lines = append(lines, explain.Printable(line))
 	}
 	return lines
+}
+
+// expects: the test says something about the rule.
+func (f *Failure) expects(rule string) bool {
+	e := f.Expect
+	if e == nil || rule == "" {
+		return false
+	}
+	if e.Rule == rule {
+		return true
+	}
+	return slices.ContainsFunc([][]string{e.Asked, e.NotRule, e.Except, e.Flags, e.Shadow}, func(ids []string) bool { return slices.Contains(ids, rule) })
 }

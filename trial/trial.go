@@ -39,6 +39,8 @@ type Options struct {
 	Limits []ratelimit.Limit
 	// Plan is how numbers are read; nil: the Set's.
 	Plan *number.Plan
+	// Tech are the prefixes that stand before the numbers of each peer.
+	Tech map[string][]string
 	// Own are prefixes of our own numbers: a carrier's caller with one of them
 	// claims to be us.
 	Own []string
@@ -54,6 +56,7 @@ type Options struct {
 type Bench struct {
 	o      Options
 	plan   *number.Plan
+	plans  map[string]*number.Plan // of peers with numbers of their own
 	bans   *ratelimit.Bans
 	guards []admission.Guard
 	seq    int
@@ -78,6 +81,19 @@ func New(o Options) (*Bench, error) {
 	}
 	if b.o.Domain == "" {
 		b.o.Domain = "sip.example.com"
+	}
+	for peer, prefixes := range o.Tech {
+		if len(prefixes) == 0 {
+			continue
+		}
+		own, err := b.plan.With(prefixes)
+		if err != nil {
+			return nil, fmt.Errorf("trial: numbers of peer %s: %w", peer, err)
+		}
+		if b.plans == nil {
+			b.plans = map[string]*number.Plan{}
+		}
+		b.plans[peer] = own
 	}
 	b.o.Set = o.Set.Fresh() // whoever uses the same policy counts for himself
 	o.Set = b.o.Set

@@ -89,6 +89,15 @@ func TestFactsOfDescriptions(t *testing.T) {
 	if a, _ := b.Attempt(noon, trial.Request{Peer: "carrier-a", From: "+33199012", To: "1001"}); !a.From.Own {
 		t.Error("an own number from a carrier is not noticed")
 	}
+	tech := bench(t, trial.Options{Set: set(t, french), Tech: map[string][]string{"carrier-a": {"99#"}, "carrier-b": nil}})
+	for peer, want := range map[string]string{"carrier-a": "+33123456789", "carrier-b": ""} {
+		if a, _ := tech.Attempt(noon, trial.Request{Peer: peer, From: "1", To: "99#33123456789"}); a.To.E164() != want {
+			t.Errorf("%s: 99#33123456789 is %q", peer, a.To.E164())
+		}
+	}
+	if _, err := trial.New(trial.Options{Set: set(t, french), Tech: map[string][]string{"carrier-a": {"no prefix"}}}); err == nil {
+		t.Error("a tech prefix that is none is taken")
+	}
 	if a, _ := b.Attempt(noon, trial.Request{From: "+33199012", To: "1001"}); a.From.Own {
 		t.Error("a phone with one of our numbers claims nothing")
 	}

@@ -60,7 +60,7 @@ func (c *policyTestCmd) Run(a *app) error {
 	report.Took = time.Since(begun)
 	if c.JUnit != "" {
 		var b bytes.Buffer
-		if err := report.JUnit(&b, set); err != nil {
+		if err := report.JUnit(&b); err != nil {
 			return err
 		}
 		if err := os.WriteFile(c.JUnit, b.Bytes(), 0o644); err != nil {
@@ -68,9 +68,9 @@ func (c *policyTestCmd) Run(a *app) error {
 		}
 	}
 	if c.JSON {
-		err = c.printJSON(a, report, set)
+		err = c.printJSON(a, report)
 	} else {
-		c.print(a, report, set)
+		c.print(a, report)
 	}
 	switch failed := report.Failed(); {
 	case err != nil:
@@ -140,8 +140,9 @@ const packHome = "FR"
 
 // trialOptions puts a policy on trial as the configuration would run it.
 func trialOptions(cfg *config.Config, set *policy.Set) trial.Options {
-	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0]}
+	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0], Tech: map[string][]string{}}
 	for _, p := range cfg.Peers {
+		o.Tech[p.Name] = p.TechPrefixes
 		o.Limits = append(o.Limits, ratelimit.PeerLimits(p.Name, p.Limits.Calls, p.Limits.CPS)...)
 	}
 	return o
@@ -157,7 +158,7 @@ func shortPath(path string) string {
 	return path
 }
 
-func (c *policyTestCmd) print(a *app, r *trial.Report, set *policy.Set) {
+func (c *policyTestCmd) print(a *app, r *trial.Report) {
 	for i := range r.Results {
 		res := &r.Results[i]
 		if res.Passed() {
@@ -165,7 +166,7 @@ func (c *policyTestCmd) print(a *app, r *trial.Report, set *policy.Set) {
 		}
 		fmt.Fprintf(a.stdout, "FAIL %s:%d: %s\n", res.Test.File, res.Test.Pos.Line, res.Test.Name)
 		for i := range res.Failures {
-			fmt.Fprintf(a.stdout, "  %s\n\n", strings.ReplaceAll(strings.TrimSuffix(res.Failures[i].Text(set), "\n"), "\n", "\n  "))
+			fmt.Fprintf(a.stdout, "  %s\n\n", strings.ReplaceAll(strings.TrimSuffix(res.Failures[i].Text(), "\n"), "\n", "\n  "))
 		}
 	}
 	if c.Coverage {
@@ -196,7 +197,7 @@ type testResult struct {
 	Failures []string `json:"failures,omitempty"`
 }
 
-func (c *policyTestCmd) printJSON(a *app, r *trial.Report, set *policy.Set) error {
+func (c *policyTestCmd) printJSON(a *app, r *trial.Report) error {
 	out := struct {
 		OK       bool          `json:"ok"`
 		Tests    int           `json:"tests"`
@@ -209,7 +210,7 @@ func (c *policyTestCmd) printJSON(a *app, r *trial.Report, set *policy.Set) erro
 		res := &r.Results[i]
 		t := testResult{Name: res.Test.Name, File: res.Test.File, Line: res.Test.Pos.Line, Passed: res.Passed(), Requests: res.Requests}
 		for i := range res.Failures {
-			t.Failures = append(t.Failures, res.Failures[i].Text(set))
+			t.Failures = append(t.Failures, res.Failures[i].Text())
 		}
 		out.Results = append(out.Results, t)
 	}
