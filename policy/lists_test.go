@@ -334,3 +334,44 @@ func BenchmarkMillionPrefixes(b *testing.B) {
 		i++
 	}
 }
+
+// What a policy may hold of lists and exceptions is bounded.
+func TestListCaps(t *testing.T) {
+	var lists, expr, hours, exceptions strings.Builder
+	for i := range 257 {
+		fmt.Fprintf(&lists, "  l%d: [a]\n", i)
+	}
+	for range 1001 {
+		expr.WriteString("x\n")
+	}
+	for i := range 33 {
+		fmt.Fprintf(&hours, "\"00:%02d-12:00 UTC\", ", i)
+	}
+	for range 2001 {
+		exceptions.WriteString("  - {rule: a/b, match: {user: x}, owner: o, expires: 2027-01-01}\n")
+	}
+	million := strings.Repeat("192.0.2.0/24\n", 1_500_000)
+	dir := files{"/etc/p/expr.txt": expr.String(), "/etc/p/a.txt": million, "/etc/p/b.txt": million, "/etc/p/c.txt": million, "/etc/p/long.txt": strings.Repeat("x", 256) + "\n",
+		"/etc/p/big.txt": strings.Repeat("#", policy.MaxListFile+1)}
+	for text, want := range map[string]string{
+		"lists:\n" + lists.String():                                                                              "257 lists; at most 256 are possible",
+		"lists: {l: {file: expr.txt, kind: regexes}}\n":                                                          "/etc/p/expr.txt:1001:1: more than 1000 regular expressions",
+		"lists: {l: {file: long.txt, kind: text}}\n":                                                             "/etc/p/long.txt:1:1: a text of 256 bytes",
+		"lists: {l: {file: big.txt, kind: text}}\n":                                                              "the list l cannot be read: it has more than 67108864 bytes",
+		"rules: [{id: a/b, on: any, match: {hours: [" + hours.String() + "]}, then: drop}]\n":                    "more than 32 times of the week",
+		"lists: {a: {file: a.txt, kind: cidrs}, b: {file: b.txt, kind: cidrs}, c: {file: c.txt, kind: cidrs}}\n": "the lists hold more than 4000000 values together",
+	} {
+		s, ps := policy.Compile([]policy.Source{file("/etc/p/a.yaml", "version: 1\n"+text)}, policy.Options{ReadFile: dir.read})
+		if s != nil || !strings.Contains(ps.String(), want) {
+			t.Errorf("%s is not said: %.300s", want, ps)
+		}
+	}
+	var all []policy.Source
+	for i := range 6 {
+		all = append(all, file(fmt.Sprintf("%d.yaml", i), "version: 1\nexceptions:\n"+exceptions.String()))
+	}
+	_, ps := policy.Compile(append(all, file("r.yaml", "version: 1\nrules: [{id: a/b, on: any, then: drop}]\n")), policy.Options{})
+	if !strings.Contains(ps.String(), "more than 10000 exceptions") {
+		t.Errorf("exceptions are not bounded: %.300s", ps)
+	}
+}

@@ -133,6 +133,8 @@ func FuzzCompile(f *testing.F) {
 	f.Add("version: 1\nrules:\n  - {id: a/b, on: any, match: {to: {country: [DE]}, user_agent: x}, then: reject 480, why: \"{source.ip}\"}\n")
 	f.Add("version: 1\nlimits:\n  - {id: a/b, on: register, key: [source.ip], failures: 3, over: 5m, then: drop}\n")
 	f.Add("version: 1\nhome: {country: US, national: \"1\"}\n")
+	f.Add("version: 1\nlists: {l: [\"+1876\", \"+44\"], u: {kind: text, values: [alice]}}\nrules:\n  - {id: a/b, on: any, match: {to: {list: l}, user: {list: u}, hours: [\"Mon-Fri 22:00-06:00 Europe/Paris\"], size: \">4KiB\"}, then: drop}\n  - {id: a/c, mode: off}\n")
+	f.Add("version: 1\ncountries: {default: deny}\nexceptions: [{rule: countries/denied, match: {to: {country: JM}}, owner: o, expires: 2027-01-01}]\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		s, ps := policy.Compile([]policy.Source{file("f.yaml", text)}, policy.Options{Now: noon})
 		if (s == nil) != (ps.Err() != nil) {
