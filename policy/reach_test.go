@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestUnreachable(t *testing.T) {
@@ -48,7 +47,7 @@ func TestUnreachable(t *testing.T) {
 // is covered is found without comparing all with all.
 func TestCoversIsTrue(t *testing.T) {
 	covered, met := 0, 0
-	for seed := range uint64(6) {
+	for seed := range uint64(3) {
 		w := writer{rand.New(rand.NewPCG(seed, 9)), 3}
 		s, ps := Compile([]Source{w.policy("f0", 150)}, Options{})
 		if s == nil {
@@ -81,7 +80,7 @@ func TestCoversIsTrue(t *testing.T) {
 			}
 		}
 	}
-	if covered < 500 || met < 1000 {
+	if covered < 250 || met < 500 {
 		t.Errorf("the test proves little: %d covered, %d met", covered, met)
 	}
 }
@@ -157,22 +156,20 @@ func TestContradictions(t *testing.T) {
 	}
 }
 
-// Finding the unreachable among many rules takes no time worth naming: the
-// test would time out if all were compared with all.
+// Among many rules only a few are compared to find the unreachable ones.
 func TestUnreachableAmongMany(t *testing.T) {
-	var files []Source
-	for f := range 10 {
-		var b strings.Builder
-		b.WriteString("version: 1\nrules:\n")
-		for i := range 3000 {
-			fmt.Fprintf(&b, "  - {id: f%d/r%d, on: invite, match: {user: \"u%d\"}, then: drop}\n", f, i, i%2999)
+	var b strings.Builder
+	b.WriteString("version: 1\nrules:\n")
+	for i := range 2000 {
+		fmt.Fprintf(&b, "  - {id: a/r%d, on: invite, match: {user: \"u%d\"}, then: drop}\n", i, i%1999)
+	}
+	s, ps := Compile([]Source{{Name: "a.yaml", Data: []byte(b.String())}}, Options{})
+	if s == nil || len(ps) != 1 || !strings.Contains(ps.String(), "rule a/r1999 is never reached: a/r0 (a.yaml:3)") {
+		t.Fatal(ps)
+	}
+	for _, r := range s.flat {
+		if n := len(s.index.around(&r.match)); n > 2 {
+			t.Fatalf("%s would be compared with %d rules", r.id, n)
 		}
-		files = append(files, Source{Name: fmt.Sprintf("f%d", f), Data: []byte(b.String())})
 	}
-	from := time.Now()
-	s, ps := Compile(files, Options{})
-	if s == nil || len(ps) != 10 {
-		t.Fatal(len(ps))
-	}
-	t.Log(time.Since(from))
 }
