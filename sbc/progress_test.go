@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/ratelimit"
 )
 
@@ -142,4 +143,28 @@ func TestConnect(t *testing.T) {
 	if n["x/nowhere"] != 2 || n["x/worse"] != 1 || n["x/seen"] != 1 || n["base/stranger"] != 0 {
 		t.Errorf("%v", n)
 	}
+}
+
+// A rule that would end every call ends none that is for help.
+func TestHangupSparesEmergencies(t *testing.T) {
+	bans := ratelimit.NewBans(ratelimit.BanCaps{})
+	w := newRawWorld(t, func(c *worldConfig) { rule(t, c, bans, "rules:\n  - {id: x/all, on: progress, then: hangup}\n") }, looking(50*time.Millisecond))
+	up := func(to string) (inv, ok *siptest.Message) {
+		inv = w.a.invite(to)
+		in := w.b.request("INVITE")
+		w.b.reply(in, 200, "t", w.b.sdp())
+		ok = w.a.code(200)
+		w.b.request("ACK")
+		w.a.send(w.a.within("ACK", 1, inv, ok))
+		return inv, ok
+	}
+	inv, ok := up("112")
+	since := time.Now()
+	eventually(t, "looked at many times", func() bool { return time.Since(since) > 500*time.Millisecond })
+	if w.gw.Live() != 1 {
+		t.Fatal("a call for help was ended")
+	}
+	w.a.send(w.a.within("BYE", 2, inv, ok))
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
 }
