@@ -54,6 +54,7 @@ func full() Source {
 		Alerts:       func() alert.Stats { return alert.Stats{Published: 9, Sinks: sink} },
 		CDR:          func() alert.CDRStats { return alert.CDRStats{Records: 8, Sinks: sink} },
 		Events:       func() alert.StreamStats { return alert.StreamStats{Seq: 100, Sinks: sink} },
+		Bans:         func() (int, int) { return 7, 2 },
 		Certificates: func() []Certificate { return []Certificate{{"server", t0}} },
 	}
 }
@@ -362,7 +363,7 @@ func scrape(t *testing.T, s *Server) (text string, names map[string]string) {
 func TestMetricNames(t *testing.T) {
 	s := start(t, Options{Source: full(), Version: "0.1.0"})
 	text, names := scrape(t, s)
-	law := regexp.MustCompile(`^rampart_(sbc|sipx|media|alert|policy|tls|admin)(_[a-z0-9]+)+_(total|seconds|bytes|ratio|info|active|limit|mos)$`)
+	law := regexp.MustCompile(`^rampart_(sbc|sipx|media|alert|policy|ratelimit|tls|admin)(_[a-z0-9]+)+_(total|seconds|bytes|ratio|info|active|limit|mos)$`)
 	labels := map[string]bool{"verdict": true, "method": true, "mode": true, "reason": true, "kind": true, "outcome": true, "protocol": true,
 		"cause": true, "stream": true, "sink": true, "certificate": true, "side": true, "le": true, "version": true, "state": true, "peer": true}
 	ours := 0
@@ -402,6 +403,8 @@ func TestMetricNames(t *testing.T) {
 		`rampart_sbc_refused_messages_total{reason="malformed"} 1`,
 		`rampart_sbc_refused_messages_total{reason="other"} 1`,
 		`rampart_sbc_calls_active 2`,
+		`rampart_ratelimit_bans_active{kind="ban"} 7`,
+		`rampart_ratelimit_bans_active{kind="hold"} 2`,
 		`rampart_sbc_pbx_active{state="down"} 1`,
 		`rampart_sbc_targets_active{peer="carrier-a",state="down"} 1`,
 		`rampart_sbc_targets_active{peer="main",state="up"} 0`,

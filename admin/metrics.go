@@ -31,6 +31,7 @@ type Source struct {
 	CDR           func() alert.CDRStats
 	Events        func() alert.StreamStats
 	Certificates  func() []Certificate
+	Bans          func() (bans, holds int) // in force
 }
 
 // Signalling is what the SIP stack counted since the start.
@@ -192,6 +193,7 @@ var (
 	linesQueued   = gauge("rampart_alert_queued_lines_active", "Lines that wait to be written.", "stream", "sink")
 	sinkErrors    = counter("rampart_alert_sink_errors_total", "Failed writes; each is tried again.", "stream", "sink")
 	sinkDegraded  = gauge("rampart_alert_degraded_sinks_active", "1 while a sink cannot take its lines.", "stream", "sink")
+	bansUp        = gauge("rampart_ratelimit_bans_active", "Bans and holds in force.", "kind")
 	certExpiry    = gauge("rampart_tls_certificate_expiry_timestamp_seconds", "When a certificate expires, in Unix time.", "certificate")
 )
 
@@ -226,6 +228,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				up, all := s.PBX()
 				put(pbx, float64(up), "up")
 				put(pbx, float64(all-up), "down")
+			}
+		},
+		"bans": func() {
+			if s.Bans != nil {
+				bans, holds := s.Bans()
+				put(bansUp, float64(bans), "ban")
+				put(bansUp, float64(holds), "hold")
 			}
 		},
 		"peers": when(s.Peers, func(x []PeerView) { peerMetrics(put, x) }),

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"time"
 
 	"github.com/rampart-sbc/rampart/admin"
 	"github.com/rampart-sbc/rampart/call"
@@ -20,6 +21,7 @@ func (g *gateway) source() admin.Source {
 			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load()}
 		},
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
+		Bans:     func() (int, int) { return g.bans.Count(time.Now()) },
 		Peers:    g.peerViews,
 		Counters: g.rep.counters, Quality: &g.rep.quality,
 		Signalling: func() admin.Signalling {
