@@ -1,12 +1,14 @@
 package sbc_test
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/policy"
@@ -161,5 +163,80 @@ limits:
 		if want := map[string]string{"a/shut": a.Revision, "b/open": b.Revision}[p.Rule]; p.Policy == "" || want != "" && p.Policy != want {
 			t.Errorf("record of rule %s names policy %q", p.Rule, p.Policy)
 		}
+	}
+}
+
+// TestPoliciesShareOnlyCounts judges in many goroutines while policies over the
+// same counts are made and swapped: each decision is of one, none is disturbed
+// by the making of another, and the counts are those of all.
+func TestPoliciesShareOnlyCounts(t *testing.T) {
+	t.Parallel()
+	texts := []string{`version: 1
+rules: [{id: a/shut, on: invite, match: {direction: outbound}, then: reject 480}]
+limits:
+  - {id: a/seen, on: invite, rate: 1/d, burst: 1, then: reject 480, mode: shadow}
+  - {id: x/calls, on: invite, key: [user], concurrent: 3, then: reject 486}
+`, `version: 1
+rules: [{id: b/open, on: invite, match: {direction: outbound}, then: allow}]
+limits:
+  - {id: b/seen, on: invite, rate: 1/d, burst: 1, then: reject 480, mode: shadow}
+  - {id: x/calls, on: invite, key: [user], concurrent: 3, then: reject 486}
+`}
+	first, counts := written(t, texts[1], nil)
+	other, _ := written(t, texts[0], counts)
+	prefix := map[string]string{other.Revision: "a/", first.Revision: "b/"}
+	var now atomic.Pointer[sbc.Policy]
+	now.Store(&first)
+	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	invite := func(user, id string) *call.Attempt {
+		return &call.Attempt{At: at, Method: "INVITE", PeerKind: call.Phone, User: user, ID: id, Pass: 1, SIPCallID: id, Direction: call.Outbound,
+			To: call.Party{User: "00442079460000", Number: "+442079460000", Kind: call.International, Country: "GB"}}
+	}
+	for n := range 3 { // three calls are up before and after all swaps
+		admission.Decide(first.Guards, invite("held", fmt.Sprint("held", n)))
+	}
+	done := make(chan struct{})
+	var judges sync.WaitGroup
+	var judged atomic.Int64
+	for g := range 4 {
+		judges.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				p, id := now.Load(), fmt.Sprint(g, "-", n)
+				d := admission.Decide(p.Guards, invite("u"+fmt.Sprint(g), id))
+				mine := prefix[p.Revision]
+				for _, x := range append([]call.Decision{d}, d.Also...) {
+					if !strings.HasPrefix(x.Rule, mine) {
+						t.Errorf("policy %s decided %+v", mine, x)
+						return
+					}
+				}
+				if (d.Verdict == call.Allow) != (mine == "b/") {
+					t.Errorf("policy %s: %+v", mine, d)
+					return
+				}
+				admission.Done(p.Guards, id)
+				judged.Add(1)
+			}
+		})
+	}
+	for n := 0; n < 50 || judged.Load() < 1000; n++ {
+		p, _ := written(t, texts[n%2], counts)
+		now.Store(&p)
+		if t.Failed() {
+			break
+		}
+	}
+	close(done)
+	judges.Wait()
+	if d := admission.Decide(now.Load().Guards, invite("held", "one more")); now.Load().Revision == first.Revision && d.Rule != "x/calls" {
+		t.Errorf("calls that were up are forgotten: %+v", d)
+	}
+	if n := counts.Stats(at).Calls; n < 3 {
+		t.Errorf("%d calls are counted, want the 3 that are up", n)
 	}
 }

@@ -301,6 +301,10 @@ func TestPolicyDiffCommand(t *testing.T) {
 	if code, out := diff(second, filepath.Join(s.dir, "other"), "--json"); code != 1 || !strings.Contains(out, `"place": "DE"`) {
 		t.Errorf("%d %s", code, out)
 	}
+	s.write("other/b.yaml", "version: 1\ncountries: {allow: [DE]}\ntests: [{name: germany is open, invite: {from: \"1001\", to: \"004930123456\"}, expect: {verdict: allow}}]\n")
+	if code, out := diff(second, filepath.Join(s.dir, "other")); code != 1 || !strings.Contains(out, "the old policy fails a test of the new files: germany is open") {
+		t.Errorf("%d %s", code, out)
+	}
 	for _, args := range [][]string{{"ffffffff"}, {first, filepath.Join(s.dir, "absent.yaml")}, {first, s.dir + "/state"}} {
 		if code, out := diff(args...); code != 1 || !strings.Contains(out, "rampart:") {
 			t.Errorf("%v: %d %s", args, code, out)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/trial"
 )
 
 // policyDiffCmd compares two policies.
@@ -51,11 +52,21 @@ func (c *policyDiffCmd) Run(a *app) error {
 			Old string `json:"old"`
 			New string `json:"new"`
 			policy.Changes
-		}{oldSet.Revision(), isSet.Revision(), changes}); err != nil {
+			Broken []string `json:"old_tests_failing"` // tests of the old files that the new policy fails
+			Mended []string `json:"new_tests_failing"` // tests of the new files that the old policy fails
+		}{oldSet.Revision(), isSet.Revision(), changes, failing(cfg, isSet, oldSet), failing(cfg, oldSet, isSet)}); err != nil {
 			return err
 		}
 	} else {
 		printChanges(a, oldSet.Revision(), isSet.Revision(), changes)
+		for _, x := range []struct {
+			what  string
+			tests []string
+		}{{"the new policy fails a test of the old files", failing(cfg, isSet, oldSet)}, {"the old policy fails a test of the new files", failing(cfg, oldSet, isSet)}} {
+			for _, name := range x.tests {
+				fmt.Fprintf(a.stdout, "  test     %s: %s\n", x.what, name)
+			}
+		}
 	}
 	if !changes.None() {
 		return errors.New("") // the exit code says it
@@ -119,6 +130,19 @@ func (c *policyDiffCmd) side(a *app, cfg *config.Config, given, def string) (mat
 		return m, nil, fmt.Errorf("policy %s: %w", e.Revision, listed("rules", ps))
 	}
 	return m, set, nil
+}
+
+// failing are the tests of one policy's files that another policy fails: what
+// changes, in the words of those who wrote the tests.
+func failing(cfg *config.Config, set, of *policy.Set) []string {
+	out := []string{}
+	r := trial.RunAll(trialOptions(cfg, set), of.Tests(), func(t *policy.Test) bool { return !t.Pack })
+	for i := range r.Results {
+		if !r.Results[i].Passed() {
+			out = append(out, r.Results[i].Test.Name)
+		}
+	}
+	return out
 }
 
 // policyFilesIn are the policy files of a directory.
