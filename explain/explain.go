@@ -77,6 +77,7 @@ type Party struct {
 // Of explains a decision.
 func Of(in Input) Trace {
 	a, d := &in.Fact.Attempt, &in.Fact.Decision
+	a.From.User, a.To.User, a.RequestURI = hideUser(a.From.User), hideUser(a.To.User), hideURI(a.RequestURI)
 	b := builder{in: in, a: a, d: d}
 	b.t = Trace{At: a.At, Method: a.Method, ID: a.ID, Pass: a.Pass, SIPCallID: a.SIPCallID, Direction: a.Direction.String(),
 		From: party(&a.From), To: party(&a.To), Verdict: d.Verdict, Rule: d.Rule, Reason: d.Reason,
@@ -89,7 +90,7 @@ func Of(in Input) Trace {
 	}
 	if !in.Then {
 		b.t.Asked = in.Set.Revision()
-		b.note("The policy of then (%s) is no longer in memory: rules are explained with %s, and may say something else.", a.Policy, in.Set.Revision())
+		b.note("The policy of then (%s) is no longer at hand: rules are explained with %s, and may say something else.", a.Policy, in.Set.Revision())
 	}
 	if in.Fact.Cut {
 		b.note("Texts or lists of the request were longer than what is kept: what follows may differ from what was judged.")
@@ -285,6 +286,11 @@ func (b *builder) others() {
 		b.add(call.StageFallback, call.Matched, d.Rule, "nobody had an opinion, and strangers may only register")
 	case !b.told(d.Rule):
 		b.add(call.StageGuard, call.Matched, d.Rule, "%s", clip(d.Reason)).Values = d.Evidence
+	}
+	for _, rule := range d.Trace {
+		if b.in.Then && !strings.HasPrefix(rule, policy.TraceException) && !b.told(rule) {
+			b.note("%s matched when the request was judged; by what is known now it does not, as counters have moved on.", rule)
+		}
 	}
 }
 

@@ -64,7 +64,7 @@ func (t Trace) Text(w io.Writer) error {
 		}
 		b.WriteString(strings.TrimRight(Printable(line), " ") + "\n")
 	}
-	b.WriteString("\n> decided  ! flagged  ~ shadow  - did not match  · asked, nothing against it\n")
+	b.WriteString("\n> decided  ! flagged  ~ shadow  + opened by an exception  - did not match  · asked, nothing against it\n")
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -43,6 +43,17 @@ func (m *recall) keep(set *policy.Set) {
 	}
 }
 
+// keepOld remembers a policy that was made again, as the first to be forgotten.
+func (m *recall) keepOld(set *policy.Set) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.sets) == maxSets {
+		m.sets[0] = set
+		return
+	}
+	m.sets = append([]*policy.Set{set}, m.sets...)
+}
+
 // set finds the policy of a revision, else the one in force.
 func (m *recall) set(revision string) (s *policy.Set, then bool) {
 	m.mu.Lock()
@@ -92,18 +103,29 @@ func (g *gateway) explain(id string, all bool) (out explained, found bool) {
 	}
 	out.CallID = facts[0].Attempt.ID
 	for _, f := range facts {
-		out.Decisions = append(out.Decisions, g.rep.recall.explain(f, all))
+		in := explain.Input{Fact: f, Most: mostMisses}
+		if all {
+			in.Most = 0
+		}
+		in.Set, in.Then = g.policyOf(f.Attempt.Policy)
+		out.Decisions = append(out.Decisions, explain.Of(in))
 	}
 	return out, true
 }
 
-func (m *recall) explain(f explain.Fact, all bool) explain.Trace {
-	in := explain.Input{Fact: f, Most: mostMisses}
-	if all {
-		in.Most = 0
+// policyOf finds the policy of a revision: in memory, else made again from the
+// history, else it is the one in force.
+func (g *gateway) policyOf(revision string) (set *policy.Set, then bool) {
+	set, then = g.rep.recall.set(revision)
+	if then || revision == "" {
+		return set, then
 	}
-	in.Set, in.Then = m.set(f.Attempt.Policy)
-	return explain.Of(in)
+	old, err := g.oldPolicy(revision)
+	if err != nil || old.set.Revision() != revision {
+		return set, false
+	}
+	g.rep.recall.keepOld(old.set)
+	return old.set, true
 }
 
 // explainOperation is asked by `rampart calls explain`.
