@@ -189,6 +189,7 @@ type Attempt struct {
 
 	Elapsed time.Duration // Progress: since the answer
 
+	Forwarded    bool     // it came in from outside and goes out again
 	Transferred  bool     // a REFER or an INVITE with Replaces led to it
 	ContentTypes []string // media types of the body and of its parts, lower case, without parameters
 	Headers      []Header // those header fields that the policy reads, in order
@@ -204,6 +205,10 @@ type Attempt struct {
 
 // Stranger reports whether nothing identifies the sender.
 func (a *Attempt) Stranger() bool { return a.PeerKind == Stranger }
+
+// Diverted reports whether somebody passed the call on: he is named, or it
+// went out again as it had come in.
+func (a *Attempt) Diverted() bool { return a.Diversion != "" || a.Forwarded }
 
 // Emergency reports whether the call is for an emergency number and the
 // sender is identified: only then it skips admission.

@@ -36,7 +36,7 @@ type places struct {
 // premium ones among them. Then the longest prefix, then the country, then
 // home, then the default. An exception to a class leaves the rest to be asked.
 func (p *places) judge(a *call.Attempt, on methods, s *Set, o *opinion) {
-	if !p.set || a.Direction != call.Outbound || on&(onInvite|onMessage|onRefer) == 0 || a.To.Kind == call.Emergency {
+	if !p.set || a.Direction != call.Outbound || on&onReach == 0 || a.To.Kind == call.Emergency {
 		return
 	}
 	if a.To.E164() == "" {

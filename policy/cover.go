@@ -19,7 +19,7 @@ const (
 // It asks the same questions in the same order as places.judge.
 func (s *Set) Place(a *call.Attempt) string {
 	p := &s.places
-	if !p.set || a.Direction != call.Outbound || methodOf(a.Method)&(onInvite|onMessage|onRefer) == 0 || a.To.Kind == call.Emergency {
+	if !p.set || a.Direction != call.Outbound || methodOf(a.Method)&onReach == 0 || a.To.Kind == call.Emergency {
 		return ""
 	}
 	allowed := func(denied bool) string {

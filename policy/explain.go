@@ -179,7 +179,7 @@ func (e *explainer) places() {
 	case !p.set:
 		add(call.Skipped, "", "the policy has no countries:")
 		return
-	case bitOf(a)&(onInvite|onMessage|onRefer) == 0:
+	case bitOf(a)&onReach == 0:
 		add(call.Skipped, "", "asked of calls, messages and transfers only")
 		return
 	case a.Direction != call.Outbound:

@@ -27,7 +27,9 @@ const (
 	onConnect  // a connection is made; no request yet
 	onProgress // a call is up
 	// onAny is any request: who means connections or calls that are up says so.
-	onAny = onRegister | onInvite | onMessage | onSubscribe | onOptions | onRefer | onPublish | onOther
+	// onReach are those that reach a number, or make somebody else call it.
+	onReach = onInvite | onMessage | onRefer | onSubscribe | onPublish
+	onAny   = onRegister | onInvite | onMessage | onSubscribe | onOptions | onRefer | onPublish | onOther
 )
 
 var methodNames = map[string]methods{
@@ -103,7 +105,7 @@ func (m *matcher) holds(a *call.Attempt, ls []*List) bool {
 		m.directions != 0 && m.directions&(1<<a.Direction) == 0,
 		m.stranger != nil && *m.stranger != (a.Stranger() && !a.Source.Registered),
 		m.registered != nil && *m.registered != a.Source.Registered,
-		m.diverted != nil && *m.diverted != (a.Diversion != ""),
+		m.diverted != nil && *m.diverted != a.Diverted(),
 		m.transferred != nil && *m.transferred != a.Transferred,
 		m.peers != nil && !slices.Contains(m.peers, a.Peer),
 		m.peerKinds != 0 && m.peerKinds&(1<<a.PeerKind) == 0,

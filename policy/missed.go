@@ -26,8 +26,8 @@ func (m *matcher) missed(a *call.Attempt, ls []*List) *call.Evidence {
 		return no("stranger", stranger, *m.stranger)
 	case m.registered != nil && *m.registered != a.Source.Registered:
 		return no("registered", a.Source.Registered, *m.registered)
-	case m.diverted != nil && *m.diverted != (a.Diversion != ""):
-		return no("diverted", a.Diversion != "", *m.diverted)
+	case m.diverted != nil && *m.diverted != a.Diverted():
+		return no("diverted", a.Diverted(), *m.diverted)
 	case m.transferred != nil && *m.transferred != a.Transferred:
 		return no("transferred", a.Transferred, *m.transferred)
 	case m.peers != nil && !slices.Contains(m.peers, a.Peer):

@@ -188,11 +188,6 @@ func (s *session) referSubscribe(x, to *leg, in *input) bool {
 // messageInside carries text inside a call.
 func (s *session) messageInside(x, to *leg, in *input) bool {
 	r := in.req
-	b, ct, code := s.g.text(r, to.flow)
-	if code != 0 {
-		in.tx.Respond(code, "", "", bodyRefusal(code, messageTypes), nil)
-		return false
-	}
 	a := s.referAttempt(x, to, r, nil)
 	a.To, a.Direction = s.a.To, s.a.Direction
 	if in.Leg == b2bua.B { // the other way round
@@ -208,6 +203,15 @@ func (s *session) messageInside(x, to *leg, in *input) bool {
 	if !d.Permits() {
 		s.refuseInside(x, in, a, d)
 		s.g.messageEvent(a, d, d.Status)
+		return false
+	}
+	b, ct, code := s.g.text(r, to.flow)
+	if code != 0 {
+		d = call.Decision{Verdict: call.Reject, Status: code, Rule: ruleMessageBody, Reason: "body of type " + r.ContentType(), Severity: call.Low,
+			Action: call.RequestRejected, Subject: call.Subject{Kind: "user", Value: a.User}, Trace: d.Trace, Also: d.Also, Counts: d.Counts}
+		s.g.report(a, d)
+		s.g.messageEvent(a, d, code)
+		in.tx.Respond(code, "", "", bodyRefusal(code, messageTypes), nil)
 		return false
 	}
 	s.g.report(a, d)

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -157,7 +158,11 @@ func (g *Gateway) text(r *sipx.Request, to *sipx.Flow) (b []byte, contentType st
 		}
 		return out, t, 0
 	}
-	if cs := charset(r.Header("Content-Type")); cs != "" {
+	cs := charset(r.Header("Content-Type"))
+	if bytes.IndexByte(b, 0) >= 0 && !strings.HasPrefix(cs, "utf-16") && !strings.HasPrefix(cs, "utf-32") {
+		return nil, "", 415 // a program that calls itself text
+	}
+	if cs != "" {
 		t += ";charset=" + cs
 	}
 	return b, t, 0

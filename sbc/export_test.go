@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -59,7 +60,11 @@ func ReferTo(v string) (out, rep string, ok bool) {
 		}
 		rep = p.String()
 	}
-	g := &Gateway{cfg: Config{Domains: []string{"sip.example.test"}, EmergencyNumber: "112"}}
+	plan, err := number.Compile(number.Home{Country: "FR"}, number.Builtin())
+	if err != nil {
+		panic(err)
+	}
+	g := &Gateway{cfg: Config{Domains: []string{"sip.example.test"}, EmergencyNumber: "112"}, deps: Deps{Plan: plan}}
 	return g.referTo(&t, &leg{kind: call.Phone}, rep), rep, true
 }
 
@@ -113,3 +118,19 @@ func (g *Gateway) Assertions(host string, lines ...string) (out []string) {
 	}
 	return out
 }
+
+// Transfers is how many REFERs are remembered; Transferred notes one that sent a
+// phone to call a number.
+func (g *Gateway) Transfers() int {
+	g.transfers.mu.Lock()
+	defer g.transfers.mu.Unlock()
+	return len(g.transfers.until)
+}
+
+func (g *Gateway) Transferred(user, number string, at time.Time) {
+	g.transfers.note(&leg{kind: call.Phone, aor: aor{user: user}}, &call.Attempt{At: at, To: call.Party{Number: number}})
+}
+
+func (g *Gateway) ExpireTransfers(at time.Time) { g.transfers.expire(at) }
+
+func (g *Gateway) LedByTransfer(a *call.Attempt) bool { return g.transfers.led(a) }

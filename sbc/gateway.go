@@ -191,6 +191,7 @@ type Gateway struct {
 	proven     challenged // attempts that answered a challenge of ours
 	asked      openChallenges
 	realms     realms
+	transfers  transfers
 	early      early
 	draining   atomic.Bool
 	Counters   Counters
@@ -367,6 +368,7 @@ func (g *Gateway) janitor() {
 			if g.deps.Bans != nil {
 				g.deps.Bans.Expire(now)
 			}
+			g.transfers.expire(now)
 			g.unanswered(now.Add(-g.cfg.RetryTimeout))
 		}
 	}

@@ -41,6 +41,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		return
 	}
 	grp := g.direct(r, a)
+	g.wayHere(a, grp)
 	if a.Pass == 1 {
 		grp.private = claims(r, false).privacy.hides()
 	}

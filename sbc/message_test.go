@@ -6,6 +6,10 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/rules"
 	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 )
@@ -197,5 +201,37 @@ func TestMessageForHelp(t *testing.T) {
 	w.b.never("MESSAGE", is("MESSAGE"))
 	if e := w.said(403); e.Rule != "x/none" {
 		t.Errorf("event %+v", e)
+	}
+}
+
+// packs are shipped packs, with their limits counted.
+func packs(t *testing.T, names ...string) option {
+	t.Helper()
+	return func(c *worldConfig) {
+		plan, err := number.Compile(number.Home{Country: "FR", OutsidePrefix: "0"}, number.Builtin())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sources []policy.Source
+		for _, name := range names {
+			data, ok := rules.Pack(name)
+			if !ok {
+				t.Fatalf("no pack %s", name)
+			}
+			sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
+		}
+		set, ps := policy.Compile(sources, policy.Options{Plan: plan})
+		if set == nil {
+			t.Fatal(ps)
+		}
+		var limits []ratelimit.Limit
+		for _, l := range set.Limits() {
+			limits = append(limits, ratelimit.Limit(l))
+		}
+		counts, err := ratelimit.New(limits, ratelimit.Caps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.deps.Guards = []sbc.Guard{counts, set}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
@@ -43,6 +44,7 @@ type redirects struct {
 	routes []route         // those that the call had before
 	seen   map[string]bool // whom it was for so far
 	count  int
+	told   []sipx.HeaderField // the Contacts that the caller hears of
 }
 
 func (g *Gateway) redirectsOf(l *leg) Redirects {
@@ -71,9 +73,12 @@ func (s *session) redirected(in *input) {
 	}
 	switch s.g.redirectsOf(&s.legs[b2bua.B]) {
 	case RelayRedirects:
-		if len(s.elsewhere(in.res)) > 0 {
+		var refused int
+		if s.redir.told, refused = s.elsewhere(in.res); len(s.redir.told) > 0 {
 			in.Code = code
+			return
 		}
+		in.Code = cmp.Or(refused, in.Code)
 	case FollowRedirects:
 		if s.replaces != "" {
 			return // the dialog that is to be replaced is not there
@@ -135,12 +140,18 @@ func (s *session) within(u sipx.URI) bool {
 }
 
 // elsewhere are the Contacts that A hears of: user and order stay, the host is
-// our domain, hosts that are nobody's business here are left out.
-func (s *session) elsewhere(res *sipx.Response) (hs []sipx.HeaderField) {
+// our domain, hosts that are nobody's business here are left out, and so is
+// whom policy would not let be called: A would hear it now or when it dials.
+// refused is the status of the first refusal.
+func (s *session) elsewhere(res *sipx.Response) (hs []sipx.HeaderField, refused int) {
 	now := time.Now()
 	for _, n := range contactsOf(res) {
 		user := s.g.person(n.URI, now)
 		if user == "" || !s.within(n.URI) {
+			continue
+		}
+		if d := s.mayBeTold(n); !d.Permits() {
+			refused = cmp.Or(refused, d.Status, 403)
 			continue
 		}
 		v := "<" + sipURI(escapeUser(user), s.domainOf(n.URI.Host)) + ">"
@@ -149,7 +160,36 @@ func (s *session) elsewhere(res *sipx.Response) (hs []sipx.HeaderField) {
 		}
 		hs = append(hs, sipx.HeaderField{Name: "Contact", Value: v})
 	}
-	return hs
+	return hs, refused
+}
+
+// mayBeTold judges a target that A is told of, without counting a call: it is
+// counted when A makes it. A refusal is reported.
+func (s *session) mayBeTold(n sipx.NameAddr) call.Decision {
+	f := s.forward(n)
+	if f == nil {
+		return call.Decision{Verdict: call.Allow} // a name inside: the PBX knows whose
+	}
+	p := s.g.policy.Load()
+	f.a.Policy = p.Revision
+	b := asCall(f.a)
+	d := admission.Decide(judges(p.Guards), &b)
+	if !d.Permits() {
+		d.Evidence = append(slices.Clone(d.Evidence), call.Evidence{Name: "call.diversion", Value: f.a.Diversion})
+		s.pass.Trace = append(s.pass.Trace, d.Trace...)
+		s.g.report(f.a, d)
+	}
+	return d
+}
+
+// judges are the guards that do not count.
+func judges(gs []Guard) (out []Guard) {
+	for _, gd := range gs {
+		if _, counts := gd.(admission.Outcomer); !counts {
+			out = append(out, gd)
+		}
+	}
+	return out
 }
 
 // follows judges the targets of a redirect and lists the ways to those that

@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/sbc/b2bua"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
@@ -170,12 +172,17 @@ func (s *session) refer(x *leg, in *input) bool {
 	t.as = a.To
 	key := t.uri.String() + " " + rep
 	if _, sent := r.AuthUser(); !sent || x.referred != key { // the answer to a challenge was judged
-		d := s.g.decide(a)
+		if x.kind == call.Carrier && outside(a.To) && byAddressAlone(a) {
+			// Whoever obeys would call a carrier for him (see outward).
+			return refuse(403, "base/ip-peer-route", "peer "+x.name+" is known by its address alone and transfers a call to a number outside")
+		}
+		d := s.g.decideTransfer(a)
 		if !d.Permits() {
 			s.refuseInside(x, in, a, d)
 			return false
 		}
 		s.g.report(a, d)
+		s.g.transfers.note(to, a)
 	}
 	x.referred = key
 	out := &relayed{headers: []sipx.HeaderField{{Name: "Refer-To", Value: s.g.referTo(&t, to, rep)}}}
@@ -193,7 +200,13 @@ func (s *session) refer(x *leg, in *input) bool {
 func (g *Gateway) referTo(t *referTarget, to *leg, rep string) string {
 	user := withoutHosts(t.uri.User)
 	if t.tel {
-		user, _, _ = strings.Cut(t.uri.Raw(), ";")
+		// Without its context a local number is another one: what was judged is
+		// what goes on.
+		var p call.Party
+		g.deps.Plan.Normalise(t.uri.Scheme+":"+t.uri.Raw(), number.Dialled).Fill(&p)
+		if user, _, _ = strings.Cut(t.uri.Raw(), ";"); p.E164() != "" {
+			user = p.E164()
+		}
 		if t.uri.Scheme == "urn" {
 			user = g.cfg.EmergencyNumber
 		}
@@ -220,7 +233,10 @@ func (s *session) referAttempt(x, to *leg, r *sipx.Request, t *referTarget) *cal
 	if f := r.Flow; f.TLS != nil {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
 	}
-	a.ID, a.Pass, a.From = s.group.id, s.a.Pass, s.a.From
+	if s.g.deps.Geo != nil && r.Flow.Side == call.Public {
+		a.Source.Country, a.Source.ASN = s.g.deps.Geo.Lookup(r.Flow.Remote.Addr())
+	}
+	a.ID, a.Pass, a.From = s.group.id, s.a.Pass, s.sender(x)
 	a.User = x.aor.user
 	if x.kind != call.Phone {
 		a.User = to.aor.user
@@ -244,6 +260,19 @@ func (s *session) referAttempt(x, to *leg, r *sipx.Request, t *referTarget) *cal
 		a.Direction = call.Outbound
 	}
 	return a
+}
+
+// sender is who a request of leg x is from: its end of the call.
+func (s *session) sender(x *leg) (p call.Party) {
+	switch {
+	case x == &s.legs[b2bua.A]:
+		return s.a.From
+	case x.kind == call.Phone:
+		p = call.Party{User: x.aor.user, Host: x.aor.domain}
+		s.g.deps.Plan.Normalise(x.aor.user, number.Dialled).Fill(&p)
+		return p
+	}
+	return s.a.To
 }
 
 // refuseInside tells of a request inside a call that is refused, and answers.

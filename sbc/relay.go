@@ -57,19 +57,27 @@ func (g *Gateway) relay(r *sipx.Request, id identity) {
 		return
 	}
 	g.head(r, a)
-	if d, hs, ok := p.unacceptable(); ok {
-		refuse(d, hs...)
+	bad, hs, unfit := p.unacceptable()
+	if unfit && bad.Rule != ruleMessageBody {
+		refuse(bad, hs...)
 		return
 	}
-	p.key = g.mapped("attempt", r.Flow.Side.String(), a.User, r.Method(), r.CallID(), r.FromTag(), a.RequestURI)
+	// All that was judged is in the key: an answer to a challenge that says or
+	// asks for something else is another attempt.
+	p.key = g.mapped("attempt", r.Flow.Side.String(), a.User, r.Method(), r.CallID(), r.FromTag(), a.RequestURI,
+		r.Header("Content-Type"), string(r.Body()), r.Header("Refer-To"))
 	if _, sent := r.AuthUser(); sent && g.relays.take(p.key, r.At) {
 		p.d = call.Decision{Verdict: call.Allow} // the answer to a challenge: was judged
 	} else {
-		p.d = g.decide(a)
+		p.d = p.decide()
 		p.d.Also = append(p.d.Also, admission.Flags(a)...)
 		if p.d.Permits() && a.Method == "REFER" && p.d.Rule == "" {
 			p.d = no(403, "base/refer-outside", "REFER outside of a call is carried where a rule allows it", call.Low)
 		}
+	}
+	if p.d.Permits() && unfit {
+		refuse(bad, hs...) // the policy was asked: it may have more to say of what is sent
+		return
 	}
 	asked := p.d
 	if p.d.Permits() {
@@ -93,10 +101,20 @@ func (g *Gateway) relay(r *sipx.Request, id identity) {
 		return
 	}
 	g.report(a, p.d)
+	if p.refer != nil {
+		g.transfers.note(&leg{kind: p.routes[0].kind, aor: p.routes[0].phone.aor}, a)
+	}
 	if p.sub != nil {
 		p.sub.begun(p)
 	}
 	p.try()
+}
+
+func (p *relay) decide() call.Decision {
+	if p.refer != nil {
+		return p.g.decideTransfer(p.a)
+	}
+	return p.g.decide(p.a)
 }
 
 func no(code int, rule, reason string, sev call.Severity) call.Decision {

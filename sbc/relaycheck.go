@@ -11,6 +11,9 @@ import (
 // What is wrong with a request outside of calls before anybody judges it:
 // who may send which method, packages and bodies.
 
+// ruleMessageBody refuses what is no text, or more of it than is carried.
+const ruleMessageBody = "base/message-body"
+
 // unacceptable finds what is wrong with the request whatever the rules say.
 func (p *relay) unacceptable() (d call.Decision, hs []sipx.HeaderField, bad bool) {
 	r, a := p.r, p.a
@@ -42,7 +45,7 @@ func (p *relay) unacceptable() (d call.Decision, hs []sipx.HeaderField, bad bool
 	case "MESSAGE":
 		_, _, code := p.g.text(r, nil)
 		if code != 0 {
-			return fail(code, "base/message-body", "body of type "+r.ContentType(), bodyRefusal(code, messageTypes)...)
+			return fail(code, ruleMessageBody, "body of type "+r.ContentType(), bodyRefusal(code, messageTypes)...)
 		}
 		return d, nil, false
 	case "REFER":

@@ -59,6 +59,9 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	case s.g.shortInterval(r):
 		tx.Respond(422, "", "", []sipx.HeaderField{s.g.minSE()}, nil)
 		return
+	case !s.sameCaller(r, id):
+		tx.Respond(403, "", "", nil, nil)
+		return
 	case s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()) != nil:
 		tx.Respond(s.g.bodyFault(r, l.kind, l.name, s.a.Emergency()).Status, "", "", nil, nil)
 		return
@@ -91,6 +94,24 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	s.unredirected()
 	s.routes = s.g.peers.awake(s.routes, time.Now()) // the challenge was of one that answers
 	s.queue = append(s.queue, input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(s.routes), Bare: offer == nil}, req: r, tx: tx})
+}
+
+// sameCaller: who answers a challenge may be no other caller than who was
+// judged. What phones say of themselves was compared with their registration.
+func (s *session) sameCaller(r *sipx.Request, id identity) bool {
+	if id.kind != call.Carrier {
+		return true
+	}
+	a := s.g.attempt(r, id)
+	d, refused := s.g.callerOf(r, a, id.peer)
+	if !refused && a.From.E164() != s.a.From.E164() {
+		refused, d = true, notAllowed("peer "+id.name()+" answers a challenge as another caller: "+named(a.From.E164(), a.From.User),
+			call.Subject{Kind: "peer", Value: id.name()})
+	}
+	if refused {
+		s.g.report(a, d)
+	}
+	return !refused
 }
 
 // sendInvite tries the route the machine names. Connecting is a child's work.
@@ -364,7 +385,7 @@ func (s *session) replyInvite(a b2bua.Action, in input) {
 			hs = s.g.passChallenge(l.theirs.Request(), pbx, hs)
 		}
 		if code >= 300 && code < 400 {
-			hs = append(hs, s.elsewhere(in.res)...)
+			hs = append(hs, s.redir.told...)
 		}
 		if code < 300 {
 			hs = append(hs, s.named(in.res.Headers("P-Asserted-Identity"), &s.legs[b2bua.B], l)...)
