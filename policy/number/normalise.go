@@ -106,7 +106,7 @@ func (s *spelt) tell(steps *[]string, params string) {
 
 // local reads digits without "+" and context.
 func (p *Plan) local(d []byte, in Context, steps *[]string) Number {
-	if local := string(d); p.extensions.MatchString(local) {
+	if local, ok := p.extensions.match(d); ok {
 		step(steps, "extension")
 		return Number{Kind: call.Extension, Canonical: local}
 	}

@@ -22,7 +22,6 @@ package number
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -95,7 +94,7 @@ type Plan struct {
 	international []string // longest first
 	national      string
 	optional      bool // national numbers may come without the trunk prefix
-	extensions    *regexp.Regexp
+	extensions    extensions
 	emergency     map[string]bool
 	outside       string
 	tech          []string  // longest first
@@ -162,11 +161,10 @@ func Compile(h Home, d *Data) (*Plan, error) {
 	if ext == "" {
 		ext = DefaultExtensions
 	}
-	re, err := regexp.Compile("^(?:" + ext + ")$")
-	if err != nil {
+	var err error
+	if p.extensions, err = compileExtensions(ext); err != nil {
 		problem("extensions: %v", err)
 	}
-	p.extensions = re
 	if problems != nil {
 		return nil, fmt.Errorf("home: %s", strings.Join(problems, "; "))
 	}

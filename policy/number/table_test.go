@@ -28,6 +28,13 @@ func TestTableIsGenerated(t *testing.T) {
 	if string(got) != string(want) {
 		t.Fatal("table.bin is stale: run go generate ./policy/number")
 	}
+	named, err := gen.Build("newer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d, err := number.Load(string(named)); err != nil || d.Version() != "newer" || d.Lookup("+18765550100").Country != "JM" {
+		t.Fatalf("a table under another version: %v", err)
+	}
 }
 
 func TestClassNamesAgreeWithGenerator(t *testing.T) {
@@ -227,5 +234,85 @@ func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		d.Lookup("+18765550100")
+	}
+}
+
+// Random digits behind every calling code, valid or not: the library as naive
+// oracle once more, without an example to begin with.
+func TestLookupAgreesOnRandomNumbers(t *testing.T) {
+	d := number.Builtin()
+	rnd := rand.New(rand.NewPCG(5, 6))
+	asked, valid := 0, 0
+	for code := range phonenumbers.GetSupportedCallingCodes() {
+		for range 60 {
+			nsn := uint64(rnd.IntN(9)+1) * 1000
+			for range rnd.IntN(8) {
+				nsn = nsn*10 + uint64(rnd.IntN(10))
+			}
+			cc := int32(code)
+			n := &phonenumbers.PhoneNumber{CountryCode: &cc, NationalNumber: &nsn}
+			text := fmt.Sprintf("+%d%d", code, nsn)
+			if len(text) > number.MaxDigits+1 {
+				continue
+			}
+			country, class := oracle(n)
+			got := d.Lookup(text)
+			asked++
+			if class == number.Unallocated {
+				if got.Class == number.PremiumRate || got.Class == number.SharedCost || got.Class == number.Personal || got.Class == number.Satellite {
+					continue // digits too many behind a costly number: see TestLookupAgreesNearExamples
+				}
+			} else {
+				valid++
+			}
+			if got.Class != class || country != "" && got.Country != country {
+				t.Errorf("%s: %s %s, libphonenumber says %s %s", text, got.Country, got.Class, country, class)
+			}
+		}
+	}
+	t.Logf("%d numbers asked, %d of them exist", asked, valid)
+	if asked < 8000 || valid < 500 {
+		t.Fatal("too few numbers were compared")
+	}
+}
+
+// Countries behind shared calling codes are told apart.
+func TestSharedCodes(t *testing.T) {
+	by := map[int]map[string]bool{}
+	for text := range examples(t) {
+		i := number.Builtin().Lookup(text)
+		if by[i.Code] == nil {
+			by[i.Code] = map[string]bool{}
+		}
+		by[i.Code][i.Country] = true
+	}
+	for code, want := range map[int]string{
+		1:   "AG AI AS BB BM BS CA DM DO GD GU JM KN KY LC MP MS PR SX TC TT US VC VG VI",
+		7:   "KZ RU",
+		39:  "IT VA",
+		44:  "GB GG IM JE",
+		47:  "NO SJ",
+		61:  "AU CC CX",
+		212: "EH MA",
+		262: "RE YT",
+		290: "SH TA",
+		358: "AX FI",
+		599: "BQ CW",
+		800: "", 808: "", 870: "", 878: "", 881: "", 882: "", 883: "", 888: "", 979: "",
+	} {
+		var got []string
+		for c := range by[code] {
+			got = append(got, c)
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != want {
+			t.Errorf("+%d: %q, want %q", code, strings.Join(got, " "), want)
+		}
+		if len(got) == 0 {
+			t.Errorf("+%d: no example number", code)
+		}
+	}
+	if n := len(by[1]); n != 25 {
+		t.Errorf("+1 is %d countries", n)
 	}
 }
