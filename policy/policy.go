@@ -20,7 +20,12 @@
 // How rules combine: flags and shadow rules are noted and never end the search;
 // the first other rule of a file that matches decides for that file; of the
 // files, and of `countries:`, the strictest verdict wins. A rule in a file with
-// the id of a pack's rule takes its place.
+// the id of a pack's rule takes its place. An exception takes one rule, limit
+// or part of `countries:` out of this for some requests, and nothing else.
+//
+// Rules are found by an index over their most telling keys, which finds what a
+// scan would find. Lists belong to the Set, not to the rules, so that
+// [Set.WithLists] can take newer ones without compiling anything.
 //
 // Start reading at [Set.Judge].
 package policy
