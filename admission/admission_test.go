@@ -116,3 +116,28 @@ type opinion struct{ d call.Decision }
 
 func (o opinion) Name() string                      { return "opinion" }
 func (o opinion) Judge(*call.Attempt) call.Decision { return o.d }
+
+// A connection is dropped only where a rule says so, or fails, and never when
+// whoever makes it is known.
+func TestConnect(t *testing.T) {
+	drop := []admission.Guard{opinion{call.Decision{Verdict: call.Drop, Rule: "x/drop"}}}
+	quiet := []admission.Guard{opinion{call.Decision{}}}
+	fails := []admission.Guard{opinion{call.Decision{Verdict: call.Reject, Status: 500, Rule: "x/panic"}}}
+	for name, c := range map[string]struct {
+		guards []admission.Guard
+		a      call.Attempt
+		want   bool
+	}{
+		"a stranger":               {drop, call.Attempt{}, false},
+		"nobody minds":             {quiet, call.Attempt{}, true},
+		"a guard fails":            {fails, call.Attempt{}, false},
+		"a peer":                   {drop, call.Attempt{PeerKind: call.Carrier}, true},
+		"where a phone registered": {drop, call.Attempt{Source: call.Source{Registered: true}}, true},
+		"an address of a peer":     {drop, call.Attempt{Source: call.Source{Configured: true}}, true},
+	} {
+		c.a.On = call.Connection
+		if d := admission.Connect(c.guards, &c.a); d.Permits() != c.want {
+			t.Errorf("%s: %+v", name, d)
+		}
+	}
+}

@@ -53,7 +53,7 @@ type Pass struct {
 	ForwardedTo []string `json:"forwarded_to,omitempty"`    // whom redirects led to, in order, as the gateway called them
 	DurationMs  int64    `json:"duration_ms"`               // answer to end of this pass
 	AnsweredAt  *Time    `json:"answered_at,omitempty"`     //
-	HangupCause string   `json:"hangup_cause,omitempty"`    // why the gateway ended it: max-duration, media-inactivity, media-key-used-up, session-expired, peer-down, drain, operator, …
+	HangupCause string   `json:"hangup_cause,omitempty"`    // why the gateway ended it: max-duration, media-inactivity, media-key-used-up, session-expired, peer-down, policy, drain, operator, …
 }
 
 // Time is a UTC instant with millisecond resolution in JSON.

@@ -51,10 +51,7 @@ func (g *Gateway) Connected(f *sipx.Flow) bool {
 	if g.deps.Geo != nil {
 		a.Source.Country, a.Source.ASN = g.deps.Geo.Lookup(addr)
 	}
-	d := admission.Decide(guards, a)
-	if d.Verdict != call.Drop && d.Status != 500 { // 500: a guard failed, and a failing guard refuses
-		d = call.Decision{Verdict: call.Allow, Trace: d.Trace, Also: d.Also, Effects: d.Effects}
-	}
+	d := admission.Connect(guards, a)
 	g.enact(a, &d, p.Guards)
 	if !d.Permits() || len(d.Also) > 0 {
 		g.report(a, d)

@@ -8,14 +8,9 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
-// connected asks the rules about a connection: it is closed or it is not, and
-// nobody's silence closes it.
+// connected asks the rules about a connection.
 func (b *Bench) connected(a *call.Attempt) Outcome {
-	d := admission.Decide([]admission.Guard{b.o.Set}, a)
-	if d.Verdict != call.Drop && d.Status != 500 { // 500: a guard failed, and a failing guard refuses
-		d = call.Decision{Verdict: call.Allow, Trace: d.Trace, Also: d.Also, Effects: d.Effects}
-	}
-	return b.enact(a, d)
+	return b.enact(a, admission.Connect([]admission.Guard{b.o.Set}, a))
 }
 
 // progress looks again at a call that is up. Each rule tells of a call once;
