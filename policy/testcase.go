@@ -56,5 +56,9 @@ var builtinRules = []string{RuleDenied, RuleClassDenied, RuleInvalidNumber,
 	"base/emergency", "base/stranger", "base/own-number", "limits/peer-cps", "limits/peer-calls", "limits/calls-counted",
 	"bans/banned", "holds/costly-calls"}
 
+// testAlerts are the alerts that come of requests besides those that rules may
+// name.
+var testAlerts = []call.Action{call.CallWouldReject, call.EmergencyCall, call.SourceBanned, call.AccountHeld, call.CallEnded, call.CallFailed}
+
 // Tests are the tests of all files, those of packs among them.
 func (s *Set) Tests() []Test { return s.tests }

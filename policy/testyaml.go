@@ -265,6 +265,21 @@ func (e *expectItem) UnmarshalNode(n strictyaml.Node) {
 
 var verdictWords = map[string]call.Verdict{"allow": call.Allow, "challenge": call.Challenge, "reject": call.Reject, "drop": call.Drop}
 
+// knownAlerts reports alerts that no request raises: that they are absent would
+// prove nothing.
+func (c *compiler) knownAlerts(at string, names []string) {
+	for i, name := range names {
+		if actions[name] == "" && !slices.Contains(testAlerts, call.Action(name)) {
+			all := slices.Collect(maps.Keys(actions))
+			for _, a := range testAlerts {
+				all = append(all, string(a))
+			}
+			slices.Sort(all)
+			c.unknown(at+item("", i), "alert", name, all)
+		}
+	}
+}
+
 // effectNames are what a decision can ask for beside its verdict.
 var effectNames = []string{call.ActBan.String(), call.ActHold.String(), call.ActHangup.String()}
 
@@ -289,6 +304,8 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		return *ids
 	}
 	e.Alerts, e.Flags, e.Shadow, e.Effects = given(y.Alerts), given(y.Flags), given(y.Shadow), given(y.Effects)
+	c.knownAlerts(at+".alerts", e.Alerts)
+	c.knownAlerts(at+".not_alert", e.NotAlert)
 	for i, act := range e.Effects {
 		if !slices.Contains(effectNames, act) {
 			c.unknown(at+item(".effects", i), "effect", act, effectNames)

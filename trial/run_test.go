@@ -27,6 +27,8 @@ rules:
   - {id: site/soon, on: invite, match: {to: {country: [BE]}}, then: reject 403, mode: shadow}
   - {id: site/own, on: invite, match: {from: {own: true}}, then: reject 403}
   - {id: site/off, on: invite, then: drop, mode: off}
+  - {id: site/night, on: invite, match: {to: {country: [US]}, hours: "22:00-06:00 Europe/Paris"}, then: reject 403}
+  - {id: site/header, on: message, when: "request.headers['x-spam'] == 'yes' && source.country == 'RU' && source.asn == 64500 || request.size > 5000", then: reject 403}
 tests:
 `
 
@@ -106,6 +108,11 @@ func TestRuns(t *testing.T) {
   - name: shadow
     invite: {from: "1001", to: "+3225123456"}
     expect: {verdict: allow, flags: [], shadow: [site/soon], alerts: [call-would-reject]}
+  - {name: at night, at: 2026-11-23T23:00:00+01:00, invite: {from: "1001", to: "+16175550100"}, expect: {rule: site/night}}
+  - {name: by day, at: 2026-11-23T12:00:00+01:00, invite: {from: "1001", to: "+16175550100"}, expect: allow}
+  - {name: a header field, message: {from: "1001", to: "1002", headers: {X-Spam: "yes"}, source: {ip: 198.51.100.7, country: RU, asn: 64500}}, expect: {rule: site/header}}
+  - {name: another, message: {from: "1001", to: "1002", headers: {X-Spam: "no"}, source: {ip: 198.51.100.7, country: RU, asn: 64500}}, expect: allow}
+  - {name: a long message, message: {from: "1001", to: "1002", size: 5001}, expect: {rule: site/header}}
   - name: repetitions have a number
     events:
       - {times: 5, invite: {from: "100{n}", to: "+44207946000{n}"}, expect: allow}
@@ -191,7 +198,7 @@ func TestFailureText(t *testing.T) {
 	if got := trial.Run(trial.Options{Set: s2}, &s2.Tests()[0], nil).Failures[0].Text(); !strings.Contains(got, "- site/scanner: user_agent is nothing, not sipvicious [site.yaml:9]") || strings.Contains(got, "site/watch") {
 		t.Errorf("it is not told why the expected rule did not match, or why others did not:\n%s", got)
 	}
-	if p := r.Problem(); p.String() != "site.yaml:19:13: test \"too many\" failed, request 5 of 5 at +4s: expected verdict allow, but got reject 486 by site/calls\n    hint: rampart policy test shows the whole trace" {
+	if p := r.Problem(); p.String() != "site.yaml:21:13: test \"too many\" failed, request 5 of 5 at +4s: expected verdict allow, but got reject 486 by site/calls\n    hint: rampart policy test shows the whole trace" {
 		t.Error(p)
 	}
 }
@@ -212,7 +219,7 @@ func TestCoverage(t *testing.T) {
 		}
 	}
 	slices.Sort(missed)
-	if got := strings.Join(missed, " "); got != "site.yaml:12: site/own site.yaml:3: countries.deny site.yaml:5: site/calls site.yaml:6: site/rate site.yaml:7: site/guesses site.yaml:9: site/scanner" {
+	if got := strings.Join(missed, " "); got != "site.yaml:12: site/own site.yaml:14: site/night site.yaml:15: site/header site.yaml:3: countries.deny site.yaml:5: site/calls site.yaml:6: site/rate site.yaml:7: site/guesses site.yaml:9: site/scanner" {
 		t.Error(got)
 	}
 	if got := strings.Join(hit, " "); got != "site/watch site/soon countries.default countries.allow" {
@@ -399,7 +406,7 @@ func TestJUnit(t *testing.T) {
 		t.Fatalf("%+v", got)
 	}
 	bad := got.Suites[0].Cases[1]
-	if got.Suites[0].Cases[0].Failure != nil || bad.Failure == nil || bad.Name != `bad <&"` || bad.Line != 17 || !strings.Contains(bad.Failure.Text, "expected: reject") {
+	if got.Suites[0].Cases[0].Failure != nil || bad.Failure == nil || bad.Name != `bad <&"` || bad.Line != 19 || !strings.Contains(bad.Failure.Text, "expected: reject") {
 		t.Errorf("%+v", bad)
 	}
 }

@@ -60,8 +60,9 @@ type Bench struct {
 	bans   *ratelimit.Bans
 	guards []admission.Guard
 	seq    int
-	ids    map[string]*named // calls by the description's name
-	known  map[netip.Addr]bool
+	ids    map[string]*named     // calls by the description's name
+	calls  map[string]*named     // the same by their id
+	known  map[netip.Prefix]bool // where somebody known was: the host, and its network
 }
 
 // named is a call that requests of one name belong to.
@@ -74,7 +75,7 @@ type named struct {
 
 // New makes a bench with fresh counters.
 func New(o Options) (*Bench, error) {
-	b := &Bench{o: o, plan: o.Plan, ids: map[string]*named{}, known: map[netip.Addr]bool{},
+	b := &Bench{o: o, plan: o.Plan, ids: map[string]*named{}, calls: map[string]*named{}, known: map[netip.Prefix]bool{},
 		bans: ratelimit.NewBans(ratelimit.BanCaps{})}
 	if b.plan == nil {
 		b.plan = o.Set.Plan()
@@ -168,16 +169,10 @@ func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
 // address where somebody known was on trial from it.
 func (b *Bench) enact(a *call.Attempt, d call.Decision) Outcome {
 	if !a.Stranger() || a.Source.Registered {
-		b.known[a.Source.Addr.Addr()] = true
+		addr := a.Source.Addr.Addr()
+		b.known[call.SourcePrefix(addr, false)], b.known[call.SourcePrefix(addr, true)] = true, true
 	}
-	return Outcome{d, admission.Enact(b.bans, b.guards, a, &d, func(p netip.Prefix) bool {
-		for addr := range b.known {
-			if p.Contains(addr) {
-				return true
-			}
-		}
-		return false
-	})}
+	return Outcome{d, admission.Enact(b.bans, b.guards, a, &d, func(p netip.Prefix) bool { return b.known[p] })}
 }
 
 // Answered tells how a request was answered in the end, for limits on failures.
@@ -185,10 +180,8 @@ func (b *Bench) Answered(a *call.Attempt, code int) { admission.Outcome(b.guards
 
 // End ends a call: it is no longer in progress.
 func (b *Bench) End(callID string) {
-	for _, c := range b.ids {
-		if c.id == callID {
-			c.first = nil
-		}
+	if c := b.calls[callID]; c != nil {
+		c.first = nil
 	}
 	admission.Done(b.guards, callID)
 }
@@ -210,7 +203,7 @@ func (b *Bench) identify(a *call.Attempt, name string) {
 	c := b.ids[name]
 	if c == nil {
 		c = &named{id: a.ID, told: map[string]bool{}}
-		b.ids[name] = c
+		b.ids[name], b.calls[a.ID] = c, c
 	}
 	c.passes++
 	a.ID, a.Pass = c.id, c.passes
