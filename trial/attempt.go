@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,6 +64,14 @@ func (b *Bench) Attempt(at time.Time, r Request) (*call.Attempt, error) {
 
 // sender says who sends a request: one of a peer, a PBX, a stranger, a phone.
 func (b *Bench) sender(a *call.Attempt, r *Request) error {
+	for _, x := range []struct {
+		what, name string
+		known      []string
+	}{{"peer", r.Peer, b.o.Peers}, {"peer", r.Route, b.o.Peers}, {"pbx", r.PBX, b.o.PBXs}} {
+		if x.name != "" && x.known != nil && !slices.Contains(x.known, x.name) {
+			return fmt.Errorf("the configuration has no %s %q; it has %s", x.what, x.name, list(x.known))
+		}
+	}
 	switch {
 	case r.Peer != "" && r.PBX != "", r.Stranger && (r.Peer != "" || r.PBX != ""):
 		return errors.New("a request comes from one of a peer, a PBX, a stranger or a phone")
@@ -77,6 +86,9 @@ func (b *Bench) sender(a *call.Attempt, r *Request) error {
 		a.PeerKind = call.Stranger
 	default:
 		a.PeerKind = call.Phone
+	}
+	if a.Account == "" && a.PeerKind != call.Stranger {
+		a.Account = b.o.Account
 	}
 	a.Source.Registered = a.PeerKind == call.Phone
 	if r.Registered != nil {

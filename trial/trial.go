@@ -44,6 +44,11 @@ type Options struct {
 	// Own are prefixes of our own numbers: a carrier's caller with one of them
 	// claims to be us.
 	Own []string
+	// Peers and PBXs are the names that there are; nil: any. A request that comes
+	// from another proves nothing.
+	Peers, PBXs []string
+	// Account is the PBX of requests that do not say theirs.
+	Account string
 	// Geo says where an address is; nil: the description does, or nobody.
 	Geo func(netip.Addr) (country string, asn uint)
 	// Domain is the host of addresses that are given without one.

@@ -3,6 +3,7 @@ package trial_test
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -88,6 +89,17 @@ func TestFactsOfDescriptions(t *testing.T) {
 	}
 	if a, _ := b.Attempt(noon, trial.Request{Peer: "carrier-a", From: "+33199012", To: "1001"}); !a.From.Own {
 		t.Error("an own number from a carrier is not noticed")
+	}
+	named := bench(t, trial.Options{Set: set(t, french), Peers: []string{"carrier-a"}, PBXs: []string{}, Account: "main"})
+	for _, r := range []trial.Request{{Peer: "carrier-b", To: "1"}, {PBX: "main", To: "1"}, {From: "1", To: "1", Route: "carrier-b"}} {
+		if _, err := named.Attempt(noon, r); err == nil || !strings.Contains(err.Error(), "the configuration has no") {
+			t.Errorf("%+v: %v", r, err)
+		}
+	}
+	for _, r := range []trial.Request{{Peer: "carrier-a", To: "1"}, {From: "1001", To: "1"}} {
+		if a, err := named.Attempt(noon, r); err != nil || a.Account != "main" {
+			t.Errorf("%+v: %v", r, err)
+		}
 	}
 	tech := bench(t, trial.Options{Set: set(t, french), Tech: map[string][]string{"carrier-a": {"99#"}, "carrier-b": nil}})
 	for peer, want := range map[string]string{"carrier-a": "+33123456789", "carrier-b": ""} {

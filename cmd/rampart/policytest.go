@@ -140,8 +140,15 @@ const packHome = "FR"
 
 // trialOptions puts a policy on trial as the configuration would run it.
 func trialOptions(cfg *config.Config, set *policy.Set) trial.Options {
-	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0], Tech: map[string][]string{}}
+	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0], Tech: map[string][]string{}, Peers: []string{}, PBXs: []string{}}
+	for _, p := range cfg.PBX {
+		o.PBXs = append(o.PBXs, p.Name)
+	}
+	if len(o.PBXs) == 1 {
+		o.Account = o.PBXs[0]
+	}
 	for _, p := range cfg.Peers {
+		o.Peers = append(o.Peers, p.Name)
 		o.Tech[p.Name] = p.TechPrefixes
 		o.Limits = append(o.Limits, ratelimit.PeerLimits(p.Name, p.Limits.Calls, p.Limits.CPS)...)
 	}
