@@ -3,7 +3,7 @@
 // JSON API over HTTP on a loopback address.
 //
 // It does not listen on anything but loopback: that needs TLS and a login, which
-// this version does not have. It changes nothing: every resource is read
+// this version does not have. It changes nothing by itself: its own resources are read
 // only. It takes no part in calls and never holds one up: what it shows comes
 // from functions of [Source] that are asked at the time of the request.
 //

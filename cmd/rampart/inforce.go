@@ -41,6 +41,7 @@ type policies struct {
 	mu    sync.Mutex
 	cfg   *config.Config // as last read
 	now   *inForce
+	want  []string     // files that the last policy that was read did not find
 	pin   *history.Pin // now is an old policy; the files count again after an explicit reload
 	store *history.Store
 }
@@ -75,6 +76,7 @@ func (g *gateway) loadPolicy(cfg *config.Config, by string) (*inForce, error) {
 	}
 	set, m, ps := compileRules(cfg, plan, readBounded, time.Now(), g.policies.now)
 	g.warned(ps)
+	g.policies.want = m.missing
 	if set == nil {
 		return nil, listed("rules", ps)
 	}
@@ -159,6 +161,7 @@ type outcome struct {
 	Revision string   `json:"revision"` // in force now
 	Before   string   `json:"before"`
 	Changed  bool     `json:"changed"`
+	By       string   `json:"by"`
 	Pinned   bool     `json:"pinned"`
 	Needs    []string `json:"needs_restart,omitempty"` // changed keys of the configuration
 }
@@ -171,7 +174,7 @@ func (g *gateway) reloadPolicy(by string, unpin bool) (out outcome, err error) {
 	p := &g.policies
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil}
+	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil, By: by}
 	next, ps := config.Load(g.cfg.File, config.ThisHost())
 	g.warned(ps)
 	if next == nil {
@@ -185,7 +188,7 @@ func (g *gateway) reloadPolicy(by string, unpin bool) (out outcome, err error) {
 			return out, err
 		}
 	} else {
-		if now, err = g.makeAgain(material{p.now.material.sources, map[string][]byte{}}, from(p.now.material.lists), cfg); err != nil {
+		if now, err = g.makeAgain(material{sources: p.now.material.sources, lists: map[string][]byte{}}, from(p.now.material.lists), cfg); err != nil {
 			return out, err
 		}
 		now.since, now.by = p.now.since, p.now.by
@@ -211,7 +214,7 @@ func (g *gateway) reloadFiles() (out outcome, err error) {
 	p := &g.policies
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil}
+	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil, By: byWatch}
 	if p.pin != nil {
 		return out, nil
 	}
@@ -239,7 +242,7 @@ func (g *gateway) rollback(revision, by string) (out outcome, err error) {
 	p := &g.policies
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil}
+	out = outcome{Revision: p.now.set.Revision(), Before: p.now.set.Revision(), Pinned: p.pin != nil, By: by}
 	if revision == "" {
 		if revision, err = p.before(); err != nil {
 			return out, err

@@ -269,6 +269,15 @@ func TestListFilesAreWatched(t *testing.T) {
 		t.Error("a rule was not loaded because the list is gone")
 	}
 	third := s.revision()
+	// A policy that names a list which is not there yet is loaded when it comes.
+	s.write("policy/b.yaml", "version: 1\nlists: {late: {file: late.txt, kind: prefixes}}\nrules:\n  - {id: site/late, on: invite, match: {to: {list: late}}, then: reject 403}\n")
+	if look(w); s.revision() != third {
+		t.Error("a policy without its list was loaded")
+	}
+	s.write("policy/late.txt", "+18765550100\n")
+	if look(w); s.revision() == third {
+		t.Error("the list came and nobody saw it")
+	}
 	if out, err := s.g.rollback(first, byAPI); err != nil || s.g.policies.now.set.Lists()[0].Len() != 1 {
 		t.Errorf("%+v %v", out, err)
 	}

@@ -29,7 +29,9 @@ func (g *gateway) toldReload(out outcome, err error) {
 		g.failed(call.PolicyReloaded, "policy/not-loaded", "policy not loaded, the old one stays in force", err)
 	} else {
 		g.log.Info("policy loaded", "revision", out.Revision)
-		g.rep.System(g.about(call.PolicyReloaded, call.Info, "policy/reloaded", "policy "+out.Revision))
+		e := g.about(call.PolicyReloaded, call.Info, "policy/reloaded", "policy "+out.Revision)
+		e.Evidence = []call.Evidence{{Name: "revision", Value: out.Revision}, {Name: "revision.before", Value: out.Before}, {Name: "by", Value: out.By}}
+		g.rep.System(e)
 	}
 	if len(out.Needs) > 0 {
 		g.failed(call.PolicyReloaded, "policy/needs-restart", "a changed configuration needs a restart, the old values stay in force", errors.New(strings.Join(out.Needs, ", ")))

@@ -22,6 +22,7 @@ import (
 type material struct {
 	sources []policy.Source
 	lists   map[string][]byte // files that the sources name, as they were read
+	missing []string          // those that could not be
 }
 
 // compileRules reads the packs and rule files of a configuration and makes one
@@ -29,7 +30,7 @@ type material struct {
 // force, nil at the start.
 func compileRules(cfg *config.Config, plan *number.Plan, read func(string) ([]byte, error), now time.Time, last *inForce) (*policy.Set, material, strictyaml.Problems) {
 	sources, ps := gatherRules(cfg, read)
-	m := material{sources, map[string][]byte{}}
+	m := material{sources: sources, lists: map[string][]byte{}}
 	set, more := m.compile(cfg, plan, read, now, last)
 	m.same(set, last)
 	if ps = append(ps, more...); ps.Err() != nil {
@@ -63,6 +64,9 @@ func readBounded(path string) ([]byte, error) {
 func (m *material) keeping(read func(string) ([]byte, error), last *inForce) func(string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
 		data, err := read(path)
+		if err != nil {
+			m.missing = append(m.missing, path)
+		}
 		if err == nil {
 			m.lists[path] = data
 		} else if last != nil && last.material.lists[path] != nil {

@@ -39,6 +39,8 @@ func (g *gateway) watchPolicy(ctx context.Context) {
 type watcher struct {
 	g        *gateway
 	rules    settled
+	want     []string
+	wanted   settled // files that a policy names and that are not there yet
 	geo      settled
 	numbers  settled
 	patterns map[string]int // how many files each found when it was last loaded
@@ -63,6 +65,7 @@ func (g *gateway) newWatcher() *watcher {
 	look, found := g.lookAtPolicy()
 	w.rules = settled{look, look}
 	w.patterns = found
+	w.await()
 	geo, numbers := g.lookAtGeo(), g.lookAtNumbers()
 	w.geo, w.numbers = settled{geo, geo}, settled{numbers, numbers}
 	return w
@@ -74,8 +77,11 @@ func (w *watcher) poll() {
 	if cfg := g.policyConfig(); !cfg.Policy.Watch {
 		return
 	}
-	if look, found := g.lookAtPolicy(); w.rules.moved(look) {
+	look, found := g.lookAtPolicy()
+	changed, came := w.rules.moved(look), w.wanted.moved(g.lookAtWanted())
+	if changed || came {
 		w.load(found)
+		w.await()
 	}
 	if w.geo.moved(g.lookAtGeo()) {
 		g.reloadGeo()
@@ -83,6 +89,23 @@ func (w *watcher) poll() {
 	if w.numbers.moved(g.lookAtNumbers()) { // a part of the configuration, which is read with it
 		g.toldReload(g.reloadPolicy(byWatch, false))
 	}
+}
+
+// await looks out for the files that were not there when the policy was read.
+// They may have come in the meantime.
+func (w *watcher) await() {
+	w.g.policies.mu.Lock()
+	want := w.g.policies.want
+	w.g.policies.mu.Unlock()
+	if slices.Equal(want, w.want) {
+		return
+	}
+	w.want = want
+	var gone strings.Builder
+	for _, f := range slices.Compact(slices.Sorted(slices.Values(want))) {
+		fmt.Fprintf(&gone, "%q gone\n", f)
+	}
+	w.wanted = settled{gone.String(), w.g.lookAtWanted()}
 }
 
 // load puts the changed files in force. A pattern that finds no file any more
@@ -135,6 +158,12 @@ func (g *gateway) lookAtPolicy() (look string, found map[string]int) {
 		files = append(files, names...)
 	}
 	return looks(append(files, sortedKeys(now.material.lists)...)), found
+}
+
+func (g *gateway) lookAtWanted() string {
+	g.policies.mu.Lock()
+	defer g.policies.mu.Unlock()
+	return looks(slices.Clone(g.policies.want))
 }
 
 func (g *gateway) lookAtGeo() string {
