@@ -188,6 +188,7 @@ func (c *codec) attempt(a *call.Attempt) {
 	c.flag(&a.Media.Offered)
 	c.flag(&a.Media.SRTP)
 	c.flag(&a.Transferred)
+	c.flag(&a.Help)
 	items(c, &a.ContentTypes, c.text)
 	items(c, &a.Headers, c.header)
 }

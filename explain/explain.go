@@ -38,6 +38,8 @@ type Input struct {
 	Set *policy.Set
 	// Then reports that Set is the policy that judged the request.
 	Then bool
+	// Tech are the prefixes that stand before the numbers of each peer.
+	Tech map[string][]string
 	// Most is how many entries that did not match are told; 0 for all.
 	Most int
 }
@@ -149,6 +151,12 @@ func (b *builder) sender() {
 			who = "nobody known, at an address from which somebody is registered"
 		}
 	}
+	switch a.On {
+	case call.Progress:
+		who += fmt.Sprintf("; judged while the call was up, after %s", a.Elapsed.Round(time.Second))
+	case call.Connection:
+		who += "; judged as it connected"
+	}
 	b.add(call.StageSender, call.Noted, "", "%s", who)
 	s := a.Source
 	where := fmt.Sprintf("%s from %s", s.Transport, s.Addr)
@@ -188,30 +196,61 @@ func (b *builder) numbers() {
 	if b.a.Method == "REGISTER" {
 		return
 	}
-	in := number.Dialled
-	if b.a.PeerKind == call.PBX || b.a.PeerKind == call.Carrier {
-		in = number.Trunk
-	}
-	b.number(call.StageCaller, &b.a.From, in)
-	b.number(call.StageCallee, &b.a.To, in)
+	b.number(call.StageCaller, &b.a.From)
+	b.number(call.StageCallee, &b.a.To)
 }
 
-func (b *builder) number(stage call.Stage, p *call.Party, in number.Context) {
+// number reads one number in the way in which it was read, which follows from
+// its sender: phones dial, the PBX and carriers pass on. A number that the
+// gateway put together from another place (the To of a call to a phone, who is
+// asserted) may have been read in the other way: what gives the recorded number
+// is told.
+func (b *builder) number(stage call.Stage, p *call.Party) {
 	text := hideUser(p.User)
 	if p.Scheme != "" {
 		text = p.Scheme + ":" + text
 	}
-	n := b.in.Set.Plan().Explain(text, in)
+	n := b.read(text, p)
 	b.add(stage, call.Noted, "", "given as %q", clip(text))
 	for _, step := range n.Steps {
 		b.add(stage, call.Noted, "", "%s", clip(step))
 	}
-	if n.Canonical != p.Number || n.Kind != p.Kind || n.Country != p.Country || n.Class != p.Class {
+	if !same(&n, p) {
 		b.add(stage, call.Noted, "", "it was judged as %s", kindText(p))
+	}
+	if p.Other != nil {
+		b.add(stage, call.Noted, "", "others may read it as %s", kindText(p.Other))
 	}
 	if p.Own {
 		b.add(stage, call.Noted, "", "one of our own numbers, claimed by somebody outside")
 	}
+	if p.Withheld {
+		b.add(stage, call.Noted, "", "the caller withholds the number")
+	}
+}
+
+func (b *builder) read(text string, p *call.Party) number.Number {
+	plan, in, other := b.in.Set.Plan(), number.Dialled, number.Trunk
+	if b.a.PeerKind == call.PBX || b.a.PeerKind == call.Carrier {
+		in, other = other, in
+	}
+	if tech := b.in.Tech[b.a.Peer]; len(tech) > 0 {
+		if own, err := plan.With(tech); err == nil {
+			plan = own
+		}
+	}
+	first := plan.Explain(text, in)
+	if same(&first, p) {
+		return first
+	}
+	if second := plan.Explain(text, other); same(&second, p) {
+		return second
+	}
+	return first
+}
+
+func same(n *number.Number, p *call.Party) bool {
+	return n.Canonical == p.Number && n.Kind == p.Kind && n.Country == p.Country && n.Class == p.Class
 }
 
 func kindText(p *call.Party) string {

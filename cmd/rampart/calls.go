@@ -203,7 +203,7 @@ func (c *callsExplainCmd) offline(a *app) (out explained, err error) {
 		return out, fmt.Errorf("the record of %s has no facts: an older version wrote it", c.ID)
 	}
 	l := policyTestCmd{Config: a.configPath(c.Config)}
-	set, _, ps, err := l.load(a)
+	set, o, ps, err := l.load(a)
 	if err != nil {
 		return out, err
 	}
@@ -212,7 +212,7 @@ func (c *callsExplainCmd) offline(a *app) (out explained, err error) {
 	}
 	out.CallID = rec.CallID
 	for _, f := range facts {
-		in := explain.Input{Fact: f, Set: set, Then: f.Attempt.Policy == set.Revision(), Most: mostMisses}
+		in := explain.Input{Fact: f, Set: set, Then: f.Attempt.Policy == set.Revision(), Tech: o.Tech, Most: mostMisses}
 		if c.All {
 			in.Most = 0
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/admin"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/explain"
 	"github.com/rampart-sbc/rampart/policy"
 )
@@ -103,7 +104,7 @@ func (g *gateway) explain(id string, all bool) (out explained, found bool) {
 	}
 	out.CallID = facts[0].Attempt.ID
 	for _, f := range facts {
-		in := explain.Input{Fact: f, Most: mostMisses}
+		in := explain.Input{Fact: f, Most: mostMisses, Tech: techPrefixes(g.cfg)}
 		if all {
 			in.Most = 0
 		}
@@ -111,6 +112,15 @@ func (g *gateway) explain(id string, all bool) (out explained, found bool) {
 		out.Decisions = append(out.Decisions, explain.Of(in))
 	}
 	return out, true
+}
+
+// techPrefixes are those of each peer.
+func techPrefixes(cfg *config.Config) map[string][]string {
+	out := map[string][]string{}
+	for _, p := range cfg.Peers {
+		out[p.Name] = p.TechPrefixes
+	}
+	return out
 }
 
 // policyOf finds the policy of a revision: in memory, else made again from the

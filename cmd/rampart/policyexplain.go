@@ -71,7 +71,7 @@ func (c *policyExplainCmd) Run(a *app) error {
 		return usageError{err}
 	}
 	attempt.ID, attempt.SIPCallID, attempt.Pass = "", "", 0 // invented
-	in := explain.Input{Fact: explain.Fact{Attempt: *attempt, Decision: d.Decision}, Set: set, Then: true, Most: mostMisses}
+	in := explain.Input{Fact: explain.Fact{Attempt: *attempt, Decision: d.Decision}, Set: set, Then: true, Tech: o.Tech, Most: mostMisses}
 	if c.All {
 		in.Most = 0
 	}
