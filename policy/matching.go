@@ -69,6 +69,11 @@ func (c *compiler) matcher(at string, on []string, y *matchYAML) matcher {
 			c.need(at+".source.asn", "source.asn")
 		}
 		m.sourceLists = c.uses(at+".source.list", y.Source.List, CIDRs, Countries)
+		for i, n := range m.sourceLists {
+			if c.set.lists[n].kind == Countries {
+				c.need(at+item(".source.list", i), "source.country")
+			}
+		}
 	}
 	m.users, m.userLists = c.names(at+".user", y.User)
 	m.agent, m.agentLists = c.agents(at+".user_agent", y.UserAgent)
