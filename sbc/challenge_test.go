@@ -149,3 +149,21 @@ func TestChallengedCall(t *testing.T) {
 	}
 	w.quiet()
 }
+
+// Inside a call nobody is challenged: what such a request leads to passes, or
+// is refused by a rule that refuses.
+func TestNoChallengeInACall(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, ruled(t, "version: 1\nrules:\n  - {id: x/ask, on: [refer, message], then: challenge}\n"))
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	r := p.within("REFER", 2, c.inv, c.ok)
+	r.Add("Refer-To", "<sip:1003@"+domain+">")
+	p.send(r)
+	w.b.reply(w.b.request("REFER"), 202, "", nil)
+	p.answer("REFER", 202)
+	p.send(p.within("BYE", 3, c.inv, c.ok))
+	p.answer("BYE", 200)
+	w.b.reply(w.b.request("BYE"), 200, "", nil)
+	w.quiet()
+}

@@ -244,6 +244,7 @@ func (s *session) forward(n sipx.NameAddr) *forward {
 	}
 	a := *s.a
 	a.At, a.Pass, a.AuthUser, a.RequestURI = now, 1, "", n.URI.String()
+	a.Source.Answered = true // there is no request that could be challenged
 	a.To = call.Party{User: user, Host: s.domainOf(n.URI.Host)}
 	s.g.number(&a.To, n.URI, b.kind, b.name)
 	a.To.User = user
