@@ -20,6 +20,7 @@ package admission
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -96,6 +97,7 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 	var also []call.Decision
 	var counts []call.Count
 	var effects []call.Effect
+	var noted []call.Evidence // of guards without an opinion: exceptions that were used
 	for _, gd := range guards {
 		got := judge(gd, a)
 		if got.Counts != nil {
@@ -107,6 +109,9 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 			continue
 		}
 		effects = append(effects, got.Effects...)
+		if got.Verdict == call.Abstain {
+			noted = append(noted, got.Evidence...)
+		}
 		if got.Verdict == call.Challenge && (a.Source.Answered || a.Side == call.Inside) {
 			got.Verdict = call.Allow // a PBX is known by its address; anybody else was asked for credentials and has some
 		}
@@ -125,6 +130,9 @@ func Decide(guards []Guard, a *call.Attempt) (d call.Decision) {
 		if a.Method == "REGISTER" {
 			d.Status = 401
 		}
+	}
+	if noted != nil {
+		d.Evidence = append(slices.Clone(d.Evidence), noted...)
 	}
 	d.Trace, d.Also, d.Counts, d.Effects = trace, also, counts, effects
 	return d

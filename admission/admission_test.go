@@ -3,6 +3,7 @@ package admission_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/rampart-sbc/rampart/admission"
@@ -139,5 +140,33 @@ func TestConnect(t *testing.T) {
 		if d := admission.Connect(c.guards, &c.a); d.Permits() != c.want {
 			t.Errorf("%s: %+v", name, d)
 		}
+	}
+}
+
+// What a guard without an opinion compared (an exception that let the attempt
+// past a rule) is part of whatever is decided.
+func TestDecideKeepsWhatWasExcepted(t *testing.T) {
+	opened := call.Decision{Evidence: []call.Evidence{{Name: "exception", Value: "countries/denied"}}, Trace: []string{"except:countries/denied"}}
+	reject := call.Decision{Verdict: call.Reject, Status: 403, Rule: "a/reject", Evidence: []call.Evidence{{Name: "calls", Value: 3}}}
+	a := call.Attempt{Method: "INVITE", PeerKind: call.Phone}
+	for _, c := range []struct {
+		guards []call.Decision
+		names  string
+	}{{[]call.Decision{opened}, "exception"}, {[]call.Decision{opened, reject}, "calls exception"}, {[]call.Decision{reject, opened}, "calls exception"}} {
+		var asked []string
+		var guards []admission.Guard
+		for _, d := range c.guards {
+			guards = append(guards, fixed{"g", d, &asked})
+		}
+		var names []string
+		for _, e := range admission.Decide(guards, &a).Evidence {
+			names = append(names, e.Name)
+		}
+		if got := strings.Join(names, " "); got != c.names {
+			t.Errorf("%q, want %q", got, c.names)
+		}
+	}
+	if len(reject.Evidence) != 1 {
+		t.Error("a guard's own evidence was changed")
 	}
 }
