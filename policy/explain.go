@@ -296,8 +296,10 @@ func (e *explainer) rules() {
 			case miss != nil:
 				tell(call.Missed, r, missText(miss), *miss)
 			case r.when != nil && !r.conditionHolds(e.a, e.set):
-				why := r.when.whyText(e.a, e.set)
-				tell(call.Missed, r, why, call.Evidence{Name: "when", Value: why, Threshold: clip(r.when.prog.Text)})
+				if m.show(e.most) { // asked only then: to say why costs more than to judge
+					why := r.when.whyText(e.a, e.set)
+					e.add(call.StageRule, call.Missed, r.id, "%s", why).Values = []call.Evidence{{Name: "when", Value: why, Threshold: clip(r.when.prog.Text)}}
+				}
 			case r.except.find(e.a, e.set) != nil:
 				e.add(call.StageRule, call.Opened, r.id, "it matched, but %s", exceptText(r.except.find(e.a, e.set)))
 			default:

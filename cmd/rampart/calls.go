@@ -165,6 +165,9 @@ func (c *callsExplainCmd) Run(a *app) error {
 	if c.JSON {
 		return printJSON(a, out)
 	}
+	if out.Omitted > 0 {
+		fmt.Fprintf(a.stdout, "%s left out; these are the latest.\n\n", count(out.Omitted, "earlier decision"))
+	}
 	for i, t := range out.Decisions {
 		if i > 0 {
 			fmt.Fprintf(a.stdout, "\n%s\n\n", strings.Repeat("─", 60))

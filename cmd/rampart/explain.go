@@ -84,7 +84,12 @@ func (m *recall) record(x *call.Record) {
 type explained struct {
 	CallID    string          `json:"call_id"`
 	Decisions []explain.Trace `json:"decisions"`
+	Omitted   int             `json:"omitted,omitempty"` // earlier ones, where there are many
 }
+
+// maxDecisions are told at a time, the latest: a phone that registers for a
+// year does so under one Call-ID.
+const maxDecisions = 50
 
 // explain tells how the decisions about a call came about. all tells of every
 // entry that did not match.
@@ -103,6 +108,9 @@ func (g *gateway) explain(id string, all bool) (out explained, found bool) {
 		return out, false
 	}
 	out.CallID = facts[0].Attempt.ID
+	if n := len(facts) - maxDecisions; n > 0 {
+		out.Omitted, facts = n, facts[n:]
+	}
 	for _, f := range facts {
 		in := explain.Input{Fact: f, Most: mostMisses, Tech: techPrefixes(g.cfg)}
 		if all {
@@ -167,7 +175,7 @@ const explainDoc = `{
  ],
  "responses": {
   "200": {"description": "The decisions.", "content": {"application/json": {"schema": {"type": "object", "properties": {
-   "call_id": {"type": "string"},
+   "call_id": {"type": "string"}, "omitted": {"type": "integer", "description": "Earlier decisions that are left out."},
    "decisions": {"type": "array", "items": {"type": "object", "properties": {
     "at": {"type": "string", "format": "date-time"}, "method": {"type": "string"}, "verdict": {"type": "string"}, "status": {"type": "integer"}, "rule": {"type": "string"},
     "reason": {"type": "string"}, "policy_revision": {"type": "string"}, "explained_with": {"type": "string"}, "number_data": {"type": "string"},

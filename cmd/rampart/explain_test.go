@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 )
 
@@ -140,6 +141,16 @@ func TestCallsAreExplained(t *testing.T) {
 	if code, out := command(t, "calls", "explain", "nobody", "--admin", at); code != 1 || !strings.Contains(out, `no decision about "nobody" is in memory`) {
 		t.Errorf("%d %s", code, out)
 	}
+
+	// Of many decisions under one name the latest are told.
+	for i := range 120 {
+		s.g.rep.Decision(&call.Attempt{At: time.Unix(int64(i), 0), Method: "REGISTER", PeerKind: call.Phone, SIPCallID: "refresh", Source: call.Source{Registered: true}},
+			call.Decision{Verdict: call.Allow, Counts: []call.Count{}})
+	}
+	if many, ok := s.g.explain("refresh", false); !ok || len(many.Decisions) != 50 || many.Omitted != 70 || many.Decisions[49].At.Unix() != 119 {
+		t.Errorf("%d decisions, %d left out", len(many.Decisions), many.Omitted)
+	}
+	explained("refresh", "70 earlier decisions left out")
 
 	// Another policy is in force; the one of then still explains.
 	if err := os.WriteFile(rules, []byte("version: 1\ncountries: {default: allow, deny: [US]}\n"), 0o600); err != nil {
