@@ -55,6 +55,7 @@ func full() Source {
 		CDR:          func() alert.CDRStats { return alert.CDRStats{Records: 8, Sinks: sink} },
 		Events:       func() alert.StreamStats { return alert.StreamStats{Seq: 100, Sinks: sink} },
 		Bans:         func() (int, int) { return 7, 2 },
+		Conditions:   func() uint64 { return 6 },
 		Certificates: func() []Certificate { return []Certificate{{"server", t0}} },
 	}
 }

@@ -32,6 +32,7 @@ type Source struct {
 	Events        func() alert.StreamStats
 	Certificates  func() []Certificate
 	Bans          func() (bans, holds int) // in force
+	Conditions    func() uint64            // of the policy, that could not be evaluated
 }
 
 // Signalling is what the SIP stack counted since the start.
@@ -194,6 +195,7 @@ var (
 	sinkErrors    = counter("rampart_alert_sink_errors_total", "Failed writes; each is tried again.", "stream", "sink")
 	sinkDegraded  = gauge("rampart_alert_degraded_sinks_active", "1 while a sink cannot take its lines.", "stream", "sink")
 	bansUp        = gauge("rampart_ratelimit_bans_active", "Bans and holds in force.", "kind")
+	conditions    = counter("rampart_policy_condition_errors_total", "Conditions of rules and limits that could not be evaluated for a request.")
 	certExpiry    = gauge("rampart_tls_certificate_expiry_timestamp_seconds", "When a certificate expires, in Unix time.", "certificate")
 )
 
@@ -278,6 +280,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			num(events, x.Seq)
 			sinks(num, "events", x.Sinks)
 		}),
+		"conditions": when(s.Conditions, func(n uint64) { num(conditions, n) }),
 		"certificates": when(s.Certificates, func(x []Certificate) {
 			for _, cert := range x {
 				put(certExpiry, float64(cert.NotAfter.Unix()), cert.Name)

@@ -71,6 +71,9 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	if opts.Plan != nil {
 		c.data = opts.Plan.Data()
 	}
+	if opts.Last != nil {
+		c.set.asked.failed.Store(opts.Last.Failed()) // a counter only grows
+	}
 	for _, f := range files {
 		c.read(f)
 	}

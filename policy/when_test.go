@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy"
 )
 
 func TestWhen(t *testing.T) {
@@ -119,6 +120,34 @@ exceptions:
 		a.User, a.Hops = c.user, c.hops
 		if d := s.Judge(a); show(d) != c.want {
 			t.Errorf("%s, %d: %s, want %s", c.user, c.hops, show(d), c.want)
+		}
+	}
+}
+
+// explain names the part of a condition that was false, and its values.
+func TestConditionsAreExplained(t *testing.T) {
+	s := compile(t, file("a.yaml", `version: 1
+rules:
+  - {id: a/no, on: invite, when: 'call.hops > 3 && (call.to.country == "JM" || call.user == "1042")', then: reject 403}
+  - {id: a/broken, on: invite, when: '1 / call.pass > 3', then: flag}
+limits:
+  - {id: a/limit, on: invite, when: 'call.to.class == "satellite"', rate: 1/s, then: reject 480}
+`))
+	a := invite(s, "+4930123456")
+	a.Hops = 70
+	var got strings.Builder
+	for _, st := range s.Explain(a, policy.Explaining{}) {
+		if st.Rule != "" {
+			got.WriteString(st.Rule + ": " + st.Text + "\n")
+		}
+	}
+	for _, want := range []string{
+		`when: call.to.country == "JM" is false (call.to.country = "DE"); call.user == "1042" is false (call.user = "1001")`,
+		`when: call.to.class == "satellite" is false (call.to.class = "fixed")`,
+		`when: 1 / call.pass > 3 is an error: division by zero (call.pass = 0)`,
+	} {
+		if !strings.Contains(got.String(), want) {
+			t.Errorf("missing: %s\n%s", want, got.String())
 		}
 	}
 }

@@ -41,7 +41,8 @@ func written(t *testing.T, text string, counts *ratelimit.Engine) (sbc.Policy, *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: plan}, counts
+	set.Count(counts)
+	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: plan, Headers: set.Headers()}, counts
 }
 
 // TestReloadsUnderLoad swaps two policies that contradict each other 50 times a

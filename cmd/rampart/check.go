@@ -32,6 +32,7 @@ type finding struct {
 	Col      int    `json:"col,omitempty"`
 	Severity string `json:"severity"` // error or warning
 	Message  string `json:"message"`
+	Excerpt  string `json:"excerpt,omitempty"` // of a condition: its line, and a caret below
 	Hint     string `json:"hint,omitempty"`
 }
 
@@ -47,7 +48,7 @@ func (c *checkCmd) Run(a *app) error {
 			Problems []finding `json:"problems"`
 		}{errs == 0, path, []finding{}}
 		for _, p := range ps {
-			f := finding{p.File, p.Line, p.Col, "error", p.Message, p.Hint}
+			f := finding{p.File, p.Line, p.Col, "error", p.Message, p.Excerpt, p.Hint}
 			if p.Warning {
 				f.Severity = "warning"
 			}

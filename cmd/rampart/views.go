@@ -39,6 +39,11 @@ func (g *gateway) source() admin.Source {
 			})
 			return m
 		},
+		Conditions: func() uint64 {
+			g.policies.mu.Lock()
+			defer g.policies.mu.Unlock()
+			return g.policies.now.set.Failed()
+		},
 		Alerts: g.bus.Stats, CDR: g.cdr.Stats, Events: g.event.Stats,
 		Certificates: func() (out []admin.Certificate) {
 			for _, c := range g.certs.Certificates() {
