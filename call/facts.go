@@ -24,6 +24,7 @@ type Facts struct {
 	Configured bool       `json:"configured,omitempty"`
 	Answered   bool       `json:"answered,omitempty"` // a challenge of ours
 	Transfer   bool       `json:"transferred,omitempty"`
+	Forwarded  bool       `json:"forwarded,omitempty"`
 	Help       bool       `json:"help,omitempty"` // a pass of an emergency call
 	Hops       int        `json:"hops,omitempty"`
 	Size       int        `json:"size,omitempty"`

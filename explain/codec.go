@@ -189,6 +189,7 @@ func (c *codec) attempt(a *call.Attempt) {
 	c.flag(&a.Media.SRTP)
 	c.flag(&a.Transferred)
 	c.flag(&a.Help)
+	c.flag(&a.Forwarded)
 	items(c, &a.ContentTypes, c.text)
 	items(c, &a.Headers, c.header)
 }

@@ -186,6 +186,9 @@ func (b *builder) sender() {
 	if a.Diversion != "" {
 		b.add(call.StageSender, call.Noted, "", "passed on by %s", a.Diversion)
 	}
+	if a.Forwarded {
+		b.add(call.StageSender, call.Noted, "", "it came in from outside and goes out again")
+	}
 	if a.Transferred {
 		b.add(call.StageSender, call.Noted, "", "a transfer led to it")
 	}

@@ -16,7 +16,7 @@ func ToRecord(a *call.Attempt, d *call.Decision) *call.Facts {
 	f := &call.Facts{At: call.Time{Time: a.At}, Sender: a.PeerKind.String(), Account: a.Account, User: a.User, Direction: a.Direction.String(),
 		From: toParty(&a.From), To: toParty(&a.To), URI: hideURI(a.RequestURI), UserAgent: a.UserAgent, Diversion: a.Diversion,
 		Country: s.Country, ASN: s.ASN, TLSSubject: s.TLSSubject, Registered: s.Registered, Configured: s.Configured, Answered: s.Answered,
-		Transfer: a.Transferred, Help: a.Help, Hops: a.Hops, Size: a.Size, SRTP: a.Media.SRTP, Types: few(a.ContentTypes), AuthUser: a.AuthUser,
+		Transfer: a.Transferred, Help: a.Help, Forwarded: a.Forwarded, Hops: a.Hops, Size: a.Size, SRTP: a.Media.SRTP, Types: few(a.ContentTypes), AuthUser: a.AuthUser,
 		Verdict: d.Verdict.String(), Reason: d.Reason, Evidence: few(d.Evidence), Counts: few(d.Counts), Asked: d.Counts != nil}
 	if a.Media.Offered {
 		f.Offer = a.Media.Profile
@@ -59,7 +59,7 @@ func FromRecord(r call.Record) (out []Fact) {
 		}
 		a := call.Attempt{At: f.At.Time, Method: "INVITE", PeerKind: kindOf(f.Sender), Peer: p.Peer, Account: f.Account, User: f.User,
 			From: fromParty(&f.From), To: fromParty(&f.To), Diversion: f.Diversion, ID: r.CallID, Pass: i + 1, SIPCallID: p.SIPCallID,
-			RequestURI: f.URI, UserAgent: f.UserAgent, Hops: f.Hops, Size: f.Size, Transferred: f.Transfer, Help: f.Help, ContentTypes: f.Types, Policy: p.Policy, AuthUser: f.AuthUser}
+			RequestURI: f.URI, UserAgent: f.UserAgent, Hops: f.Hops, Size: f.Size, Transferred: f.Transfer, Help: f.Help, Forwarded: f.Forwarded, ContentTypes: f.Types, Policy: p.Policy, AuthUser: f.AuthUser}
 		if p.From == call.Inside.String() {
 			a.Side = call.Inside
 		}

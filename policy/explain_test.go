@@ -89,7 +89,7 @@ func (r chance) attempt(plan *number.Plan) *call.Attempt {
 	a.From.User, a.To.User = r.one("1001", "+33123456789", "0612345678"), r.one("0018765550100", "+442079460000", "1002", "*21", "00447400123456", "+4915112345678", "112")
 	plan.Normalise(a.From.User, number.Dialled).Fill(&a.From)
 	plan.Normalise(a.To.User, number.Dialled).Fill(&a.To)
-	a.From.Own, a.Transferred, a.Size = r.IntN(4) == 0, r.IntN(3) == 0, r.IntN(8000)
+	a.From.Own, a.Transferred, a.Forwarded, a.Size = r.IntN(4) == 0, r.IntN(3) == 0, r.IntN(4) == 0, r.IntN(8000)
 	if r.IntN(2) == 0 {
 		a.ContentTypes = []string{r.one("application/sdp", "text/plain")}
 	}
