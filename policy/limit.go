@@ -79,6 +79,7 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 	l := Limit{ID: y.ID, Key: y.Key, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
 	m := c.matcher(at, y.On, &y.Match)
 	w := c.when(at+".when", y.When)
+	c.connectReads(at, m.on, w)
 	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}
