@@ -46,7 +46,7 @@ func TestPolicyTestCommand(t *testing.T) {
 		{[]string{bad, "--junit", junit}, 1, []string{"bad.yaml:5: jamaica is shut", "expected: reject, by countries/class-denied", "actual:   reject 403 by countries/denied, alerts call-rejected",
 			"country JM is not listed", "1 test of 2 failed"}, "germany"},
 		{[]string{good, "--coverage"}, 0, []string{"coverage: 1 of 1 entries"}, "No test reached"},
-		{[]string{good, "--use", "scanners", "--coverage"}, 0, []string{"No test reached:\n", "scanners:6: scanners/user-agents\n"}, ""},
+		{[]string{good, "--use", "scanners", "--coverage"}, 0, []string{"No test reached:\n", "scanners:8: scanners/user-agents\n"}, ""},
 		{[]string{broken}, 1, []string{"broken.yaml:2:19: unknown key \"invit\"", "did you mean invite?", "in the rules"}, ""},
 		{[]string{filepath.Join(dir, "nowhere.yaml")}, 1, []string{"no such file"}, ""},
 		{nil, 2, []string{"which files?"}, ""},
