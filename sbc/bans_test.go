@@ -1,7 +1,9 @@
 package sbc_test
 
 import (
+	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,6 +135,42 @@ func TestBanOfAKey(t *testing.T) {
 	}
 	if err := w.tries("1001", at("71")); err != nil {
 		t.Error("the user elsewhere: ", err)
+	}
+}
+
+// Failures are answers of others: what the policy refused itself is none.
+func TestRefusalsAreNoFailures(t *testing.T) {
+	bans := ratelimit.NewBans(ratelimit.BanCaps{})
+	w := withBans(t, bans, `rules:
+  - {id: x/closed, on: invite, match: {to: {country: [JM]}}, then: reject 403}
+limits:
+  - {id: x/failures, on: invite, key: [user], failures: 2, over: 5m, then: reject 480}
+`)
+	a := w.registered("1001")
+	code := func(number string) int {
+		t.Helper()
+		call, err := a.Invite(w.ctx, number)
+		if err == nil {
+			call.Bye(w.ctx)
+			return 200
+		}
+		var refused *siptest.Refused
+		if !errors.As(err, &refused) {
+			t.Fatal(err)
+		}
+		return refused.Response.Code
+	}
+	for range 4 {
+		if got := code("+18765550100"); got != 403 {
+			t.Fatalf("a closed country: %d", got)
+		}
+	}
+	var got []int
+	for range 3 {
+		got = append(got, code("1999")) // nobody
+	}
+	if !slices.Equal(got, []int{404, 404, 480}) {
+		t.Errorf("numbers that are not there: %v", got)
 	}
 }
 

@@ -104,7 +104,11 @@ func (g *Gateway) close(grp *group, now time.Time) {
 		return
 	}
 	g.release(grp.id)
-	g.outcome(grp.attempt, grp.passes[0].Code)
+	if first := grp.passes[0]; first.SIPCallIDTo != "" {
+		// What went nowhere was refused here: no number failed, and who dials a
+		// closed country again and again is not trying which ones exist.
+		g.outcome(grp.attempt, first.Code)
+	}
 	r := grp.record(g.cfg.Node, now)
 	g.deps.Reporter.Record(r)
 	e := g.event(call.EventEnd, grp.attempt, grp.id)

@@ -153,7 +153,8 @@ func noRoute(a *call.Attempt, d call.Decision, code int, rule, reason string) ([
 // byAddressAlone: nothing but the source address of a datagram says that a
 // peer sent this. A certificate needs a stream, and a stream proves the address.
 func byAddressAlone(a *call.Attempt) bool {
-	return a.PeerKind == call.Carrier && !a.Source.Verified()
+	// An answer within a dialog proves the address, and no more than that.
+	return a.PeerKind == call.Carrier && a.Source.Transport == "udp"
 }
 
 func (t Route) matches(a *call.Attempt) bool {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -56,5 +57,18 @@ func startDemo(app *app, file string, log *slog.Logger) (*demo.Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &demo.Gateway{CA: filepath.Join(cfg.State, "ca.pem"), Close: func() { g.close(2 * time.Second) }}, nil
+	why := func(callID string) (string, error) {
+		out, ok := g.explain(callID, false)
+		if !ok {
+			return "", fmt.Errorf("the gateway remembers no decision about %s", callID)
+		}
+		var b strings.Builder
+		for _, t := range out.Decisions {
+			if err := t.Text(&b); err != nil {
+				return "", err
+			}
+		}
+		return b.String(), nil
+	}
+	return &demo.Gateway{CA: filepath.Join(cfg.State, "ca.pem"), Explain: why, Close: func() { g.close(2 * time.Second) }}, nil
 }

@@ -28,8 +28,10 @@ import (
 
 // Gateway is a running gateway.
 type Gateway struct {
-	CA    string // PEM file that telephones must trust
-	Close func() // ends it and writes what is left to its files
+	CA string // PEM file that telephones must trust
+	// Explain says how the decision about a call came about, by its Call-ID.
+	Explain func(callID string) (string, error)
+	Close   func() // ends it and writes what is left to its files
 }
 
 // Start runs a gateway with a configuration file.
@@ -67,6 +69,7 @@ type world struct {
 	bob       *siptest.Phone
 	carol     *siptest.Phone
 	wire      *recorder // what the public side got to see
+	respelt   string    // Call-ID of a call that was refused however it was spelt
 	roots     *tls.Config
 	onVerbose func(format string, args ...any)
 	step      time.Duration
@@ -103,7 +106,8 @@ func Run(ctx context.Context, o Options) error {
 	defer end()
 
 	for _, scene := range []func(context.Context){
-		w.register, w.securedCall, w.betweenPhones, w.outsideCalls, w.deniedCountry, w.insecure, w.burst, w.emergency, w.hidden,
+		w.register, w.securedCall, w.betweenPhones, w.outsideCalls, w.deniedCountry, w.insecure, w.burst, w.emergency,
+		w.tollFraud, w.pingCalls, w.hidden, w.why,
 	} {
 		scene(play)
 		if play.Err() != nil {
@@ -221,7 +225,7 @@ peers:
     allow_plaintext: true
     srtp: off
 home: {country: GB, international: ["00"], national: "0", extensions: "^[1-9][0-9]{2,4}$", emergency: ["112", "999"]}
-policy: {use: [base, countries, scanners], files: ["demo.yaml"]}
+policy: {use: [base, countries, scanners, toll-fraud, ping-call, messages, callers], files: ["demo.yaml"]}
 routes:
   - {peers: [carrier]}
 state: state
@@ -240,8 +244,9 @@ const (
 	rules = `version: 1
 countries:
   default: deny
-  allow: [GB, FR, DE, US]
+  allow: [GB, FR, DE, US, ES, IT, NL, BE]
 limits:
+  - {id: toll-fraud/calls-abroad-at-night, mode: off} # or the story would be another one at night
   - {id: demo/burst, on: invite, match: {user: ["1003"]}, key: [user], rate: 1/m, burst: 5, then: reject 480}
 `
 )

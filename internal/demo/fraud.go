@@ -1,0 +1,86 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/rampart-sbc/rampart/internal/siptest"
+)
+
+// abroad are numbers in countries that the demonstration has opened.
+var abroad = []string{"0033123456789", "004930123456", "0012125550100", "0034912345678", "00390612345678", "0031201234567"}
+
+// tollFraud is what somebody does who has a telephone's password.
+func (w *world) tollFraud(ctx context.Context) {
+	w.title("1002 calls country after country, as who has stolen its password would")
+	if w.bob == nil {
+		w.skip("1002 has no connection")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.step)
+	defer cancel()
+	for _, number := range abroad {
+		call, err := w.bob.Invite(ctx, number)
+		if err == nil {
+			err = call.Bye(ctx)
+		}
+		if err != nil {
+			w.expect(err, "%s", number)
+			return
+		}
+	}
+	w.expect(nil, "%d countries are open to it, and answer", len(abroad))
+	_, err := w.bob.Invite(ctx, "003222345678")
+	w.expect(refusal(err, 403), "403  one country more within the hour")
+	_, err = w.bob.Invite(ctx, abroad[0])
+	w.expect(refusal(err, 403), "403  now all that costs is shut for 1002, for an hour")
+	call, err := w.bob.Invite(ctx, "02079460000")
+	if err == nil {
+		err = call.Bye(ctx)
+	}
+	w.expect(err, "200  calls at home go on")
+}
+
+// pingCalls ring one number after the other and want to be called back.
+func (w *world) pingCalls(ctx context.Context) {
+	w.title("A number in Tunisia rings one of our numbers after the other")
+	ctx, cancel := context.WithTimeout(ctx, w.step)
+	defer cancel()
+	machine, err := siptest.NewCarrier(context.WithoutCancel(ctx), siptest.CarrierConfig{Domain: carrierName, Gateway: w.ports.tls, Transport: "tls",
+		TLS: w.keys.client(w.roots.RootCAs, domain), SRTP: []string{siptest.SuiteCM80}, Log: w.onVerbose, Trace: w.wire.trace})
+	if err != nil {
+		w.expect(err, "the carrier connects")
+		return
+	}
+	defer machine.Close()
+	var other error
+	for i := range 9 {
+		_, err := machine.Invite(ctx, fmt.Sprintf("sip:+4420794602%02d@%s", i, domain), siptest.From("sip:+21671123456@"+carrierName))
+		var refused *siptest.Refused
+		if !errors.As(err, &refused) {
+			other = errors.Join(other, fmt.Errorf("not refused by the PBX: %w", err))
+		}
+	}
+	w.expect(other, "the PBX knows none of the nine numbers; the ninth is told as a ping call (below)")
+}
+
+// why asks the gateway what an administrator would ask it.
+func (w *world) why(context.Context) {
+	w.title("Why was it refused? rampart calls explain says so")
+	if w.respelt == "" {
+		w.skip("there was no refusal to ask about")
+		return
+	}
+	text, err := w.gateway.Explain(w.respelt)
+	if err == nil && !strings.Contains(text, "countries/denied") {
+		err = fmt.Errorf("it does not name the rule:\n%s", text)
+	}
+	if !w.expect(err, "the call to a number in Jamaica that was spelt with %%31 and brackets") {
+		return
+	}
+	for line := range strings.Lines(strings.TrimSpace(text)) {
+		w.sayf("           %s", strings.TrimRight(line, "\n"))
+	}
+}
