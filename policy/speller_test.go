@@ -25,6 +25,9 @@ func (s *speller) spell(e164 string) string {
 	digits := e164[1:]
 	params := s.one("", "", "", ";isub=1", ";ext=22", ";postd=p9", ";npdi", ";cpc=ordinary", ";phone-context=pbx.example.com", ";user=phone")
 	tail := s.one("", "", "", "", "#", "%23", ",12", "%2c5", "w5", "p0044", "x22", "ext9")
+	if s.dialed && s.rnd.IntN(8) == 0 { // characters that no number has
+		tail = s.one("!", "=1", "%3Bx", "%00", "%00x", "%FF", "$", "&1001", "%2525", "|", "€", "_1", "%22", "'")
+	}
 	abroad := s.abroad
 	if s.dialed && s.outside == "0" {
 		abroad = s.outside + abroad // 00… would be the outside prefix and a national number

@@ -16,6 +16,10 @@ import (
 
 // unclear reads a text that spelt.plain says no to.
 func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
+	if s.odd && in == Trunk { // a carrier gets numbers, not what may be read as one
+		step(steps, "not a number: a character that no number has")
+		return Number{}
+	}
 	if n, found := p.techKeys(s, in, steps); found {
 		return n
 	}
@@ -24,6 +28,12 @@ func (p *Plan) unclear(s *spelt, in Context, steps *[]string) Number {
 		return p.plusInside(s, in, steps)
 	case s.tail < 0 && (s.buf[0] == '*' || s.buf[0] == '#'):
 		return p.service(s, in, steps)
+	case s.tail > 0 && (s.buf[0] == '*' || s.buf[0] == '#'):
+		code := *s // what stands behind a code ends where the tail begins
+		code.n, code.tail, code.words = s.tail, -1, false
+		if n := p.service(&code, in, steps); n.public() {
+			return n
+		}
 	}
 	end := s.tail
 	for i, c := range s.chars() {

@@ -1,6 +1,7 @@
 package number
 
 import (
+	"bytes"
 	"sort"
 	"strings"
 	"unicode"
@@ -24,6 +25,7 @@ type spelt struct {
 	pause bool // the tail begins with a pause: "," or p or w
 	keys  bool // "*" or "#" is among the characters
 	words bool // so are letters
+	odd   bool // a character that no number has was left out; the tail begins there at the latest
 
 	context string // the phone-context that stood with it
 }
@@ -67,10 +69,11 @@ func subscriber(text string) (number, params, urn string, ok bool) {
 	return number, params, "", true
 }
 
-// spell reads the characters of a number. It undoes one level of escaping:
-// after that a "%" is no part of any number, so an escape that was escaped is
-// refused, never guessed at. False: there is no digit, or a character that no
-// number has.
+// spell reads the characters of a number. It undoes escaping; what was escaped
+// more than once is strange, as is every character that no number has. A strange
+// character is left out and noted: what a PBX dials of
+// "0044…!" is 0044…, so it must not hide what stands around it. False: there is
+// no digit, or a letter before all others.
 func spell(text string, s *spelt) bool {
 	var raw [maxText]byte
 	n := unescape(text, &raw)
@@ -78,13 +81,15 @@ func spell(text string, s *spelt) bool {
 		return false
 	}
 	s.plus, s.tail = -1, -1
+	if bytes.IndexByte(raw[:n], '%') >= 0 {
+		n = escapedAgain(&raw, n)
+		s.strange()
+	}
 	some := false
 	for b := raw[:n]; len(b) > 0; {
 		r, size := rune(b[0]), 1
 		if r >= utf8.RuneSelf {
-			if r, size = utf8.DecodeRune(b); r == utf8.RuneError {
-				return false
-			}
+			r, size = utf8.DecodeRune(b)
 		}
 		b = b[size:]
 		switch {
@@ -94,7 +99,8 @@ func spell(text string, s *spelt) bool {
 			continue
 		case r == '+' || r == '＋' || r == '﹢' || r == '⁺':
 			if s.plus >= 0 && s.plus != s.n {
-				return false
+				s.strange() // a second one
+				continue
 			}
 			s.plus = s.n
 			continue
@@ -117,7 +123,8 @@ func spell(text string, s *spelt) bool {
 		default:
 			d := digit(r)
 			if d < 0 {
-				return false
+				s.strange()
+				continue
 			}
 			r, some = '0'+rune(d), true
 		}
@@ -131,6 +138,15 @@ func spell(text string, s *spelt) bool {
 		s.plus = -1 // nothing follows it
 	}
 	return some
+}
+
+// strange notes a character that no number has. It is read like a letter that
+// is no key.
+func (s *spelt) strange() {
+	if s.tail < 0 {
+		s.tail = s.n
+	}
+	s.odd, s.words = true, true
 }
 
 // dialNow drops what many phones put at the end to say that the number is
@@ -170,6 +186,18 @@ func unescape(text string, raw *[maxText]byte) (n int) {
 		n++
 	}
 	return n
+}
+
+// escapedAgain undoes what stays of escapes that were escaped themselves.
+func escapedAgain(raw *[maxText]byte, n int) int {
+	for {
+		var next [maxText]byte
+		m := unescape(string(raw[:n]), &next)
+		if m < 0 || m == n {
+			return n
+		}
+		*raw, n = next, m
+	}
 }
 
 // separator reports characters that people and phones put between digits, and
