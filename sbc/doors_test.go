@@ -10,6 +10,7 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc"
 )
 
@@ -605,5 +606,54 @@ func TestAnswersAreOfTheirNumber(t *testing.T) {
 		if got := plan.Normalise(n, number.Dialled); got.Country != "JM" {
 			t.Errorf("%s is %s in %s", n, got.Canonical, got.Country)
 		}
+	}
+}
+
+// TestTransferIsEnacted: what rules ask for beside their verdict is carried out
+// of a REFER as it is of a call.
+func TestTransferIsEnacted(t *testing.T) {
+	t.Parallel()
+	bans := ratelimit.NewBans(ratelimit.BanCaps{})
+	w := newRawWorld(t, func(c *worldConfig) {
+		rule(t, c, bans, `rules:
+  - {id: x/hold, on: invite, match: {user: ["1001"], to: {country: [JM]}}, then: hold 1h}
+  - {id: x/ban, on: refer, match: {to: {country: [CU]}}, then: ban 1h, key: [user]}
+`)
+	})
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	for i, to := range []string{"0018765550100", "0088216123456", "005371234567"} { // Jamaica, a satellite, Cuba
+		r := p.within("REFER", 2+i, c.inv, c.ok)
+		r.Add("Refer-To", "<sip:"+to+"@"+domain+">")
+		p.send(r)
+		p.answer("REFER", 403)
+	}
+	w.b.never("REFER", is("REFER"))
+	w.judged(ratelimit.RuleHeld, method("REFER"))
+	if held := w.rep.systemsOf(call.AccountHeld); len(held) != 1 || held[0].Rule != "x/hold" || held[0].Subject.Value != "1001" {
+		t.Errorf("holds: %+v", held)
+	}
+	if banned := w.rep.systemsOf(call.SourceBanned); len(banned) != 1 || banned[0].Rule != "x/ban" || banned[0].Subject.Value != "1001" {
+		t.Errorf("bans: %+v", banned)
+	}
+}
+
+// TestReferByTheNewPlan: after a reload what goes on is what was judged, not what
+// the old plan would have read.
+func TestReferByTheNewPlan(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	c := w.dial(p, "1002")
+	gb, err := number.Compile(number.Home{Country: "GB"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.gw.SetPolicy(sbc.Policy{Revision: "gb", Plan: gb})
+	r := p.within("REFER", 2, c.inv, c.ok)
+	r.Add("Refer-To", "<tel:02079460000;phone-context="+domain+">")
+	p.send(r)
+	if in := w.b.request("REFER"); in.Get("Refer-To") != "<sip:+442079460000@"+domain+">" {
+		t.Errorf("Refer-To %q", in.Get("Refer-To"))
 	}
 }

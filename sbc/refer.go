@@ -202,10 +202,8 @@ func (g *Gateway) referTo(t *referTarget, to *leg, rep string) string {
 	if t.tel {
 		// Without its context a local number is another one: what was judged is
 		// what goes on.
-		var p call.Party
-		g.deps.Plan.Normalise(t.uri.Scheme+":"+t.uri.Raw(), number.Dialled).Fill(&p)
-		if user, _, _ = strings.Cut(t.uri.Raw(), ";"); p.E164() != "" {
-			user = p.E164()
+		if user, _, _ = strings.Cut(t.uri.Raw(), ";"); t.as.E164() != "" {
+			user = t.as.E164()
 		}
 		if t.uri.Scheme == "urn" {
 			user = g.cfg.EmergencyNumber
@@ -270,7 +268,7 @@ func (s *session) sender(x *leg) (p call.Party) {
 		return s.a.From
 	case x.kind == call.Phone:
 		p = call.Party{User: x.aor.user, Host: x.aor.domain}
-		s.g.deps.Plan.Normalise(x.aor.user, number.Dialled).Fill(&p)
+		s.g.plan("").Normalise(x.aor.user, number.Dialled).Fill(&p)
 		return p
 	}
 	return s.a.To

@@ -96,11 +96,12 @@ func (g *Gateway) decideTransfer(a *call.Attempt) call.Decision {
 	a.Policy = p.Revision
 	a.Transferred = true
 	d := admission.Decide(p.Guards, a)
-	if !d.Permits() || a.To.Kind == call.Emergency {
-		return d
+	if d.Permits() && a.To.Kind != call.Emergency {
+		b := asCall(a)
+		d = stricter(d, admission.Decide(p.Guards, &b))
 	}
-	b := asCall(a)
-	return stricter(d, admission.Decide(p.Guards, &b))
+	g.enact(a, &d, p.Guards)
+	return d
 }
 
 // asCall is the call that a request leads to. It is none yet, so it has no id
