@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -102,18 +103,36 @@ func TestPacksPageIsCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var all []Source
 	for _, name := range rules.Names() {
 		data, _ := rules.Pack(name)
-		set, ps := Compile([]Source{{Name: name, Data: data, Pack: true}}, Options{Plan: plan})
+		all = append(all, Source{Name: name, Data: data, Pack: true})
+	}
+	for _, name := range []string{"office", "call-centre"} {
+		data, _ := rules.Profile(name)
+		all = append(all, Source{Name: name, Data: data, Pack: true, Profile: true})
+	}
+	for _, src := range all {
+		name, data := src.Name, src.Data
+		sources := []Source{src}
+		if src.Profile {
+			sources = append(slices.DeleteFunc(slices.Clone(all), func(s Source) bool { return s.Profile }), src)
+		}
+		set, ps := Compile(sources, Options{Plan: plan})
 		if set == nil {
 			t.Fatal(ps)
 		}
 		lines := strings.Split(string(data), "\n")
-		fmt.Fprintf(&b, "\n## %s\n%s", name, prose(lines))
-		if len(set.Rules()) > 0 {
+		title := name
+		if src.Profile {
+			title = "profile: " + name
+		}
+		list := slices.DeleteFunc(slices.Clone(set.Rules()), func(r RuleInfo) bool { return r.File != name })
+		fmt.Fprintf(&b, "\n## %s\n%s", title, prose(lines))
+		if len(list) > 0 {
 			b.WriteString("\n| entry | on | does | severity | what for |\n|---|---|---|---|---|\n")
 		}
-		for _, r := range set.Rules() {
+		for _, r := range list {
 			about := r.Description
 			if about == "" {
 				about = above(lines, r.Line)

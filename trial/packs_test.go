@@ -18,9 +18,12 @@ func TestPacks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	try := func(names ...string) *trial.Report {
+	try := func(profile string, names ...string) *trial.Report {
 		t.Helper()
 		var sources []policy.Source
+		if data, ok := rules.Profile(profile); ok {
+			sources = append(sources, policy.Source{Name: profile, Data: data, Pack: true, Profile: true})
+		}
 		for _, name := range names {
 			data, _ := rules.Pack(name)
 			sources = append(sources, policy.Source{Name: name, Data: data, Pack: true})
@@ -29,7 +32,11 @@ func TestPacks(t *testing.T) {
 		if s == nil || len(ps) > 0 {
 			t.Fatalf("%v: %s", names, ps)
 		}
-		r := trial.RunAll(trial.Options{Set: s}, s.Tests(), nil)
+		tests := s.Tests()
+		if profile != "" { // what it changes on purpose is tested in the packs without it
+			tests = slices.DeleteFunc(slices.Clone(tests), func(x policy.Test) bool { return x.File != profile })
+		}
+		r := trial.RunAll(trial.Options{Set: s}, tests, nil)
 		for i := range r.Results {
 			if res := &r.Results[i]; !res.Passed() {
 				t.Errorf("%v: %s:%d: %s\n%s", names, res.Test.File, res.Test.Pos.Line, res.Test.Name, res.Failures[0].Text())
@@ -38,7 +45,7 @@ func TestPacks(t *testing.T) {
 		return r
 	}
 	for _, name := range rules.Names() {
-		r := try(name)
+		r := try("", name)
 		if len(r.Results) == 0 {
 			t.Errorf("pack %s has no tests", name)
 		}
@@ -48,5 +55,11 @@ func TestPacks(t *testing.T) {
 			}
 		}
 	}
-	try(slices.DeleteFunc(rules.Names(), func(name string) bool { return name == "countries" })...)
+	open := slices.DeleteFunc(rules.Names(), func(name string) bool { return name == "countries" })
+	try("", open...)
+	for _, profile := range []string{"office", "call-centre"} {
+		if r := try(profile, open...); len(r.Results) < 2 {
+			t.Errorf("profile %s has %d tests", profile, len(r.Results))
+		}
+	}
 }
