@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/netip"
@@ -28,7 +29,22 @@ type Host struct {
 
 // ThisHost is the machine that the program runs on.
 func ThisHost() Host {
-	return Host{Env: os.Getenv, ReadFile: os.ReadFile, Stat: os.Stat, Glob: filepath.Glob, Hostname: os.Hostname, Route: route}
+	return Host{Env: os.Getenv, ReadFile: readFile, Stat: os.Stat, Glob: filepath.Glob, Hostname: os.Hostname, Route: route}
+}
+
+// maxFile bounds what is read of one file: the longest that is read whole is a
+// list of a policy.
+const maxFile = 64<<20 + 1
+
+// readFile reads a file that may be anything somebody wrote into a
+// configuration, /dev/zero too.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile))
 }
 
 // route asks the routing table by connecting a datagram socket, which sends

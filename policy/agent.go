@@ -23,11 +23,7 @@ type agents struct {
 const agentBuffer = 256
 
 func compileAgents(patterns []string) (*agents, error) {
-	all, err := regexp.Compile("(?i:" + strings.Join(patterns, "|") + ")")
-	if err != nil {
-		return nil, err
-	}
-	m := &agents{all: all, texts: patterns}
+	m := &agents{texts: patterns}
 	var rest []string
 	for _, p := range patterns {
 		one, err := regexp.Compile("(?i:" + p + ")")
@@ -45,10 +41,17 @@ func compileAgents(patterns []string) (*agents, error) {
 			m.words = append(m.words, strings.ToLower(word))
 		}
 	}
-	if rest != nil {
-		m.rest, err = regexp.Compile("(?i:" + strings.Join(rest, "|") + ")")
+	var err error
+	if m.all, err = oneOf(patterns); err == nil && rest != nil {
+		m.rest, err = oneOf(rest)
 	}
 	return m, err
+}
+
+// oneOf is an expression of many. Each is in a group of its own: flags that one
+// sets, such as (?-i), end with it and not with the row.
+func oneOf(patterns []string) (*regexp.Regexp, error) {
+	return regexp.Compile("(?i:(?:" + strings.Join(patterns, ")|(?:") + "))")
 }
 
 func (m *agents) match(text string) bool {

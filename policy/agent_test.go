@@ -6,6 +6,20 @@ import (
 	"testing"
 )
 
+// A flag that one expression sets is that expression's own: the one behind it
+// in the row still takes no notice of case.
+func TestFlagsEndWithTheirExpression(t *testing.T) {
+	m, err := compileAgents([]string{"(?-i)Fo+o", "(?-i)^Exact$", "sip.icious"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{"SIPVICIOUS": true, "Fooo": true, "FOOO": false, "Exact": true, "exact": false, "SIPVICIOUS" + strings.Repeat("x", 300): true} {
+		if m.match(text) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+}
+
 // Words are found exactly where the one large expression finds something.
 func TestAgentsAgainstExpression(t *testing.T) {
 	m, err := compileAgents([]string{"ab", "^ba", "c.c", "ABC", "k$", "a|b", "^", `\.x`, "ſ", "-k"})

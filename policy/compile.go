@@ -220,6 +220,9 @@ func (c *compiler) override() {
 		case (old.rule == nil) != (e.rule == nil):
 			c.problem(e.path+".id", "", "%s is a %s in pack %s", e.id, map[bool]string{true: "limit", false: "rule"}[old.rule == nil], old.src.Name)
 		default:
+			if e.ends() {
+				c.problem(e.path+".expires", "leave expires out, or write an exception that expires", "%s takes the place of a pack's entry: when it has expired nothing would be there", e.id)
+			}
 			e.in, old.gone = old.in, true
 			c.owner[e.id] = e
 		}
@@ -255,6 +258,11 @@ func (s *Set) lay() {
 		}
 	}
 	s.index = newIndex(ms)
+}
+
+// ends says that the entry counts for some time only.
+func (e *entry) ends() bool {
+	return e.rule != nil && !e.rule.Expires.IsZero() || e.limit != nil && !e.limit.Expires.IsZero()
 }
 
 // bare is an entry of no more than its id and `mode: off`: it switches off the

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -187,6 +188,8 @@ func (c *compiler) excepts(at string, y *exceptionYAML, known []string) {
 	}
 	if !c.cur.pos.Has(at+".match") && !c.cur.pos.Has(at+".when") {
 		c.problem(at, "write match: or when:, or switch the rule off: an entry with its id and mode: off", "the exception does not say for whom")
+	} else if reflect.ValueOf(y.Match).IsZero() && !c.cur.pos.Has(at+".when") {
+		c.warn(at+".match", "name users, peers or numbers; to be rid of a rule write an entry with its id and mode: off", "the exception is for everybody")
 	}
 	if y.Owner == "" {
 		c.warn(at, "add owner:", "nobody owns the exception")

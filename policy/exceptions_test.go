@@ -105,6 +105,7 @@ exceptions:
   - {rule: base/malformed, match: {user: x}, owner: o, expires: 2027-01-01}
   - {rule: a/no, owner: o, expires: 2026-01-01}
   - {match: {to: {}}}
+  - {rule: a/no, match: {}, owner: o, expires: 2027-01-01}
 `))
 	for _, want := range []string{
 		`a.yaml:6:12: there is no rule or limit a/non` + "\n    hint: did you mean a/no?",
@@ -117,6 +118,7 @@ exceptions:
 		`a.yaml:11:6: the exception does not say for whom`,
 		`warning: expired at 2026-01-01T00:00:00Z`,
 		`exceptions[6].rule is missing`,
+		`a.yaml:13:25: warning: the exception is for everybody`,
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("missing: %s", want)

@@ -134,8 +134,10 @@ func (b *listBuilder) regex(v string) *listFault {
 	return nil
 }
 
-// finish makes the list of what was added.
-func (b *listBuilder) finish(l *List) {
+// finish makes the list of what was added. Expressions that compile each by
+// itself may be too many together.
+func (b *listBuilder) finish(l *List) *listFault {
+	var err error
 	l.kind, l.text = b.kind, b.texts
 	switch b.kind {
 	case Numbers:
@@ -153,12 +155,14 @@ func (b *listBuilder) finish(l *List) {
 		l.nets = disjoint(b.nets)
 	case Regexes:
 		if l.size = len(b.exprs); l.size > 0 {
-			// Each compiled by itself, so they do together.
-			l.exprs, _ = compileAgents(b.exprs)
+			if l.exprs, err = compileAgents(b.exprs); err != nil {
+				return fault("take some of them out", "the regular expressions are too large together: %v", err)
+			}
 		}
 	default:
 		l.size = len(b.texts)
 	}
+	return nil
 }
 
 // shorten keeps what a file says from filling the screen.

@@ -143,7 +143,9 @@ func (c *compiler) list(name string, n *namedList) *List {
 				c.problem(item(y.inline, i), err.hint, "%s", err.text)
 			}
 		}
-		b.finish(l)
+		if f := b.finish(l); f != nil {
+			c.problem(at, f.hint, "%s", f.text)
+		}
 		l.version = digestOf([]byte(strings.Join(y.Values, "\n")))
 	case c.cur.Pack:
 		c.problem(at, "", "a pack has no files beside it")
@@ -191,7 +193,13 @@ func (c *compiler) listFile(l *List, kind ListKind, n *namedList) *List {
 		}
 		return old
 	}
-	c.ps = append(c.ps, ps...)
+	for _, p := range ps {
+		if p.Line == 0 { // of the file as a whole: said where it is named
+			c.problem(n.path+".file", p.Hint, "%s", p.Message)
+			continue
+		}
+		c.ps = append(c.ps, p)
+	}
 	l.kind = kind
 	return l
 }
@@ -242,10 +250,14 @@ func readList(l *List, kind ListKind, bare bool, plan *number.Plan, read func(st
 		}
 	}
 	if faults > maxListFaults {
-		ps = append(ps, strictyaml.At(l.file, strictyaml.Pos{}, "and %d more problems", faults-maxListFaults))
+		ps = append(ps, strictyaml.At(l.file, strictyaml.Pos{}, "and %d more problems in %s", faults-maxListFaults, l.file))
 	}
 	fresh := &List{name: l.name, file: l.file, bare: bare, version: digestOf(data)}
-	b.finish(fresh)
+	if f := b.finish(fresh); f != nil {
+		p := strictyaml.At(l.file, strictyaml.Pos{}, "%s", f.text)
+		p.Hint = f.hint
+		ps = append(ps, p)
+	}
 	return fresh, ps
 }
 

@@ -151,7 +151,7 @@ func (m *matcher) userAgent(text string, ls []*List) bool {
 }
 
 func (m *matcher) network(addr netip.Addr) netip.Prefix {
-	addr = addr.Unmap()
+	addr = addr.Unmap().WithZone("") // a network holds no address with a zone
 	for _, p := range m.cidr {
 		if p.Contains(addr) {
 			return p

@@ -55,6 +55,19 @@ func show(d call.Decision) string {
 	return s
 }
 
+// A link-local address comes with its zone, which no network has.
+func TestNetworksTakeNoNoticeOfZones(t *testing.T) {
+	s := compile(t, file("a.yaml", `
+version: 1
+rules: [{id: a/local, on: any, match: {source: {cidr: "fe80::/10"}}, then: reject 403}]
+`))
+	a := invite(s, "1002")
+	a.Source.Addr = netip.MustParseAddrPort("[fe80::1%eth0]:5061")
+	if d := s.Judge(a); d.Rule != "a/local" {
+		t.Errorf("%s", show(d))
+	}
+}
+
 func TestCountries(t *testing.T) {
 	countriesPack := pack("countries", `
 version: 1

@@ -39,6 +39,7 @@ rules:
   - {id: countries/denied, on: any, then: drop}
   - {id: a/old, on: any, then: drop, expires: 2026-01-01}
   - {on: any}
+  - {id: a/rejct, on: any, then: rejct 403}
 limits:
   - {id: a/nothing, on: any, then: drop}
   - {id: a/both, on: register, rate: 5/s, concurrent: 2, then: allow}
@@ -66,6 +67,7 @@ tests:
 		`a.yaml:12:45: when: call.to has no field "contry"` + "\n      call.to.contry == 'JM'\n              ^\n    hint: did you mean call.to.country?",
 		`unknown request "invit"` + "\n    hint: did you mean invite?",
 		`reject 200: a SIP refusal is 400 to 699`,
+		`a.yaml:21:34: rules[10].then: "rejct 403" is no action: did you mean reject?`,
 		`"maybe" is not one of enforce, shadow, off`,
 		`"bad" is not one of info, low, medium, high, critical`,
 		`unknown action "scaner"` + "\n    hint: did you mean scanner?",
@@ -95,7 +97,7 @@ tests:
 		`"fast" is not a rate such as`,
 		`reject 999: a SIP refusal is 400 to 699`,
 		`this is counted over: a time from 1s to 7d`,
-		`a.yaml:28:6: a test has a request or events`,
+		`a.yaml:29:6: a test has a request or events`,
 		`b.yaml:1:10: this version reads policy files of version 1, not 2`,
 		`b.yaml:2:14: rule id a/then is taken by a.yaml:14:6`,
 	} {
@@ -108,6 +110,31 @@ tests:
 	}
 	if t.Failed() {
 		t.Log(got)
+	}
+}
+
+// What takes the place of a pack's entry cannot expire: the pack's own would
+// not come back, and what it refused would be open.
+func TestOverridesDoNotExpire(t *testing.T) {
+	p := pack("p", `
+version: 1
+rules: [{id: p/no, on: invite, then: reject 403}]
+limits: [{id: p/few, on: invite, key: [user], rate: 1/s, then: reject 480}]
+`)
+	got := problems(p, file("a.yaml", `version: 1
+rules:
+  - {id: p/no, on: invite, then: flag, expires: 2027-01-31}
+  - {id: a/own, on: invite, then: flag, expires: 2027-01-31}
+limits:
+  - {id: p/few, mode: off, expires: 2027-01-31}
+`))
+	for _, want := range []string{"a.yaml:3:49: p/no takes the place of a pack's entry", "a.yaml:6:37: p/few takes the place of a pack's entry"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("missing: %s\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "a/own") {
+		t.Error(got)
 	}
 }
 

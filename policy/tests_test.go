@@ -22,6 +22,7 @@ func TestTestsAreReadStrictly(t *testing.T) {
 		{`  - {name: x, invit: {from: "1001", to: "2"}, expect: allow}`, "unknown key \"invit\" in tests[0]\n    hint: did you mean invite?"},
 		{`  - {name: x, invite: {from: "1", to: "2"}, expect: {verdict: reject, rul: site/flag}}`, "unknown key \"rul\" in tests[0].expect\n    hint: did you mean rule?"},
 		{`  - {name: x, invite: {from: "1", to: "2"}, expect: alow}`, "unknown verdict \"alow\"\n    hint: did you mean allow?"},
+		{`  - {name: x, invite: {from: "1", to: "2"}, expect: {rule: site/flag, verdict: alow}}`, "p.yaml:4:80: unknown verdict \"alow\""},
 		{`  - {name: x, invite: {from: "1", to: "2"}, expect: reject now}`, `"now" is not a SIP code`},
 		{`  - {name: x, invite: {from: "1", to: "2"}, expect: reject 200}`, `a refusal has a status of 400 to 699, not 200`},
 		{`  - {name: x, invite: {from: "1", to: "2"}, expect: {}}`, `nothing is expected`},

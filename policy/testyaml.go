@@ -283,6 +283,14 @@ func (c *compiler) knownAlerts(at string, names []string) {
 // effectNames are what a decision can ask for beside its verdict.
 var effectNames = []string{call.ActBan.String(), call.ActHold.String(), call.ActHangup.String()}
 
+// inside is the place of a key, or of the whole where it is written in short.
+func (c *compiler) inside(at, key string) string {
+	if c.cur.pos.Has(at + "." + key) {
+		return at + "." + key
+	}
+	return at
+}
+
 // expect compiles one expectation.
 func (c *compiler) expect(at string, i *expectItem) *Expect {
 	y := &i.y
@@ -290,7 +298,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 	if y.Verdict != "" {
 		v, ok := verdictWords[y.Verdict]
 		if !ok {
-			c.unknown(at, "verdict", y.Verdict, slices.Sorted(maps.Keys(verdictWords)))
+			c.unknown(c.inside(at, "verdict"), "verdict", y.Verdict, slices.Sorted(maps.Keys(verdictWords)))
 		}
 		e.Verdict = v
 	}
@@ -315,9 +323,9 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 	case i.times < 0 || i.times > maxTestRequests:
 		c.problem(at+".times", "", "times is 1 to %d", maxTestRequests)
 	case e.Status != 0 && (e.Status < 400 || e.Status > 699):
-		c.problem(at, "", "a refusal has a status of 400 to 699, not %d", e.Status)
+		c.problem(c.inside(at, "status"), "", "a refusal has a status of 400 to 699, not %d", e.Status)
 	case e.Status != 0 && e.Verdict != 0 && e.Verdict != call.Reject:
-		c.problem(at, "leave the status out", "only a reject has a status")
+		c.problem(c.inside(at, "status"), "leave the status out", "only a reject has a status")
 	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Except == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil:
 		c.problem(at, "write allow, or {verdict: reject, rule: …}", "nothing is expected")
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (t *thenYAML) UnmarshalScalar(text string, _ bool) error {
 		}
 		return t.lasts(word, arg)
 	}
-	if arg != "" {
+	if arg != "" && slices.Contains(thenWords(), word) {
 		return fmt.Errorf("%s takes no value", word)
 	}
 	switch word {

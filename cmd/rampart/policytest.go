@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/explain"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
@@ -171,7 +172,7 @@ func (c *policyTestCmd) print(a *app, r *trial.Report) {
 		if res.Passed() {
 			continue
 		}
-		fmt.Fprintf(a.stdout, "FAIL %s:%d: %s\n", res.Test.File, res.Test.Pos.Line, res.Test.Name)
+		fmt.Fprintf(a.stdout, "FAIL %s:%d: %s\n", res.Test.File, res.Test.Pos.Line, explain.Printable(res.Test.Name))
 		for i := range res.Failures {
 			fmt.Fprintf(a.stdout, "  %s\n\n", strings.ReplaceAll(strings.TrimSuffix(res.Failures[i].Text(), "\n"), "\n", "\n  "))
 		}

@@ -32,6 +32,7 @@ func TestPolicyTestCommand(t *testing.T) {
 		return file
 	}
 	good, bad, broken := write("good.yaml", goodTest), write("bad.yaml", badTest), write("broken.yaml", "version: 1\ntests: [{name: x, invit: {}}]\n")
+	painted := write("painted.yaml", "version: 1\ntests: [{name: \"\\e[2Jred\", invite: {from: \"1\", to: \"2\"}, expect: reject}]\n")
 	junit := filepath.Join(dir, "report.xml")
 	for _, c := range []struct {
 		args   []string
@@ -42,6 +43,7 @@ func TestPolicyTestCommand(t *testing.T) {
 		{[]string{good}, 0, []string{"ok, 2 tests"}, "FAIL"},
 		{[]string{good, "--use", "base,countries"}, 0, []string{"ok, 2 tests"}, "FAIL"},
 		{[]string{good, "--home", "FR", "--run", "germany"}, 0, []string{"ok, 1 test,"}, ""},
+		{[]string{painted}, 1, []string{`FAIL `, `\x1b[2Jred`}, "\x1b"},
 		{[]string{good, "--run", "mars"}, 1, []string{`no test has "mars" in its name`}, ""},
 		{[]string{bad, "--junit", junit}, 1, []string{"bad.yaml:5: jamaica is shut", "expected: reject, by countries/class-denied", "actual:   reject 403 by countries/denied, alerts call-rejected",
 			"country JM is not listed", "1 test of 2 failed"}, "germany"},

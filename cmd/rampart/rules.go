@@ -49,8 +49,12 @@ func (m *material) compile(cfg *config.Config, plan *number.Plan, read func(stri
 	return policy.Compile(m.sources, opts)
 }
 
-// readBounded reads a file no further than any file of a policy may be long.
+// readBounded reads a file no further than any file of a policy may be long. A
+// pipe or a device is none: a gateway that reloads would wait for it for ever.
 func readBounded(path string) ([]byte, error) {
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("read %s: it is no regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
