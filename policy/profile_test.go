@@ -78,3 +78,11 @@ func TestShippedProfiles(t *testing.T) {
 		}
 	}
 }
+
+// A misspelt action is told as one, whatever stands behind it.
+func TestMisspeltAction(t *testing.T) {
+	_, ps := policy.Compile([]policy.Source{file("a.yaml", "version: 1\nrules: [{id: a/b, on: invite, then: rejct 403}]\n")}, policy.Options{})
+	if len(ps) != 1 || !strings.Contains(ps[0].String(), "did you mean reject?") {
+		t.Error(ps)
+	}
+}
