@@ -24,6 +24,7 @@ rules:
   - {id: a/too-long, on: any, then: ban 99d}
   - {id: a/no-time, on: any, then: ban soon}
   - {id: a/typo, on: any, then: chalenge}
+  - {id: a/typo-value, on: any, then: rejct 403}
   - {id: a/key-alone, on: any, key: [source.ip], then: drop}
   - {id: a/key-unknown, on: any, key: [sorce.ip], then: ban}
   - {id: a/peer, on: any, key: [peer], then: ban}
@@ -44,6 +45,7 @@ limits:
 		`hold needs a time, such as hold 1h`,
 		`ban 99d: 1s to 30d`, `ban soon: write a time such as 10m, 1h or 1d`,
 		`"chalenge" is no action: did you mean challenge?`,
+		`"rejct 403" is no action: did you mean reject?`,
 		`key: says whom a rule bans, and this one bans nobody`,
 		`unknown key "sorce.ip"` + "\n    hint: did you mean source.ip?",
 		`peers and PBXs are never banned`,

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,7 +91,9 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.set.lay()
 	digest := sha256.New()
 	for _, f := range files {
-		fmt.Fprintf(digest, "%d %s %d\n", len(f.Name), f.Name, len(f.Data))
+		// Not the path: one file is one policy, however -c spells the way to it.
+		name := filepath.Base(f.Name)
+		fmt.Fprintf(digest, "%d %s %d\n", len(name), name, len(f.Data))
 		digest.Write(f.Data)
 	}
 	c.set.base = hex.EncodeToString(digest.Sum(nil))

@@ -138,7 +138,7 @@ func (g *gateway) policyOf(revision string) (set *policy.Set, then bool) {
 	if then || revision == "" {
 		return set, then
 	}
-	old, err := g.oldPolicy(revision)
+	old, err := g.oldPolicy(revision, g.policyConfig())
 	if err != nil || old.set.Revision() != revision {
 		return set, false
 	}

@@ -43,6 +43,7 @@ type policies struct {
 	now   *inForce
 	want  []string     // files that the last policy that was read did not find
 	pin   *history.Pin // now is an old policy; the files count again after an explicit reload
+	lost  error        // why the pinned policy could not be loaded at the start
 	store *history.Store
 }
 
@@ -52,7 +53,7 @@ func (g *gateway) startPolicy() error {
 	g.policies.cfg, g.policies.store = g.cfg, history.Open(history.Dir(g.cfg.State))
 	if now, pin, err := g.pinnedPolicy(); err != nil {
 		g.log.Error("the pinned policy cannot be loaded, that of the files is", "error", err)
-		g.policies.pin = nil
+		g.policies.lost = err
 	} else if pin != nil {
 		g.log.Warn("an old policy is pinned and in force, the files are not; rampart policy reload ends that", "revision", pin.Revision, "since", pin.At)
 		g.policies.now, g.policies.pin = now, pin
@@ -110,6 +111,9 @@ func (g *gateway) tellUntested(now *inForce) {
 // startedPolicy tells of it once alerts can be told, and writes it down.
 func (g *gateway) startedPolicy() {
 	p := &g.policies
+	if p.lost != nil {
+		g.failed(call.PolicyReloaded, "policy/pin-lost", "the pinned policy cannot be loaded, that of the files is in force", p.lost)
+	}
 	g.tellUntested(p.now)
 	if p.pin == nil {
 		g.remember(p.now)
@@ -125,18 +129,18 @@ func (g *gateway) pinnedPolicy() (*inForce, *history.Pin, error) {
 	if err != nil || pin == nil {
 		return nil, nil, err
 	}
-	now, err := g.oldPolicy(pin.Revision)
+	now, err := g.oldPolicy(pin.Revision, g.policies.cfg)
 	return now, pin, err
 }
 
-// oldPolicy makes a policy of the history again.
-func (g *gateway) oldPolicy(revision string) (*inForce, error) {
+// oldPolicy makes a policy of the history again, under a configuration.
+func (g *gateway) oldPolicy(revision string, cfg *config.Config) (*inForce, error) {
 	e, err := g.policies.store.Load(revision)
 	if err != nil {
 		return nil, err
 	}
 	m, read := kept(e)
-	return g.makeAgain(m, read, g.policies.cfg)
+	return g.makeAgain(m, read, cfg)
 }
 
 // makeAgain makes a policy of what was kept of it: a Set of its own, as one in
@@ -183,6 +187,11 @@ func (g *gateway) reloadPolicy(by string, unpin bool) (out outcome, err error) {
 	cfg, needs := g.cfg.Reloaded(next)
 	out.Needs = needs
 	var now *inForce
+	if p.pin == nil && by != byAPI { // whoever rotates logs sends the signal, too
+		if err := vanished(p.cfg, cfg); err != nil {
+			return out, err
+		}
+	}
 	if p.pin == nil || unpin {
 		if now, err = g.loadPolicy(cfg, by); err != nil {
 			return out, err
@@ -218,6 +227,9 @@ func (g *gateway) reloadFiles() (out outcome, err error) {
 	if p.pin != nil {
 		return out, nil
 	}
+	if err := vanished(p.cfg, p.cfg); err != nil {
+		return out, err
+	}
 	cfg := *p.cfg
 	cfg.PolicyFiles = nil
 	for _, names := range cfg.FindPolicy(filepath.Glob) {
@@ -248,7 +260,7 @@ func (g *gateway) rollback(revision, by string) (out outcome, err error) {
 			return out, err
 		}
 	}
-	old, err := g.oldPolicy(revision)
+	old, err := g.oldPolicy(revision, p.cfg)
 	if err != nil {
 		return out, err
 	}
@@ -265,18 +277,33 @@ func (g *gateway) rollback(revision, by string) (out outcome, err error) {
 	return out, nil
 }
 
-// before is the revision that was in force before the present one.
+// before is the revision that was in force before the present one. A rollback
+// undoes what came after the policy it went to: who rolls back again, now or
+// after another change, gets one that is older, never the one he has left.
 func (p *policies) before() (string, error) {
 	all, err := p.store.List()
 	if err != nil {
 		return "", err
 	}
-	for _, e := range all { // newest first
-		if e.Revision != p.now.set.Revision() && !e.TooLarge {
+	var way []history.Entry // to the present one, without what was undone
+	for _, e := range slices.Backward(all) {
+		if e.By == byRollback {
+			for i, was := range slices.Backward(way) {
+				if was.Revision == e.Revision {
+					way = way[:i]
+					break
+				}
+			}
+		}
+		way = append(way, e)
+	}
+	now := p.now.set.Revision()
+	for _, e := range slices.Backward(way) {
+		if e.Revision != now && !e.TooLarge {
 			return e.Revision, nil
 		}
 	}
-	return "", fmt.Errorf("%w before the present one", history.ErrUnknown)
+	return "", fmt.Errorf("%w before %s, which is in force; rampart policy history lists all", history.ErrUnknown, now)
 }
 
 // putInForce makes a policy judge from the next request on, with the peers'

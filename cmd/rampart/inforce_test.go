@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rampart-sbc/rampart/policy/history"
 )
 
 func (s *site) revision() string { return s.g.policyView(time.Now()).Revision }
@@ -64,8 +67,21 @@ func TestWatchLoadsWhatChanged(t *testing.T) {
 		t.Error("all files vanished and the policy went with them")
 	}
 	s.waitAlert("policy/not-loaded", "finds no file any more")
-	if _, rev := s.reload(); rev != first {
-		t.Errorf("SIGHUP says that it is meant: %s, want %s", rev, first)
+	if log, rev := s.reload(); rev != third || !strings.Contains(log, "finds no file any more") {
+		t.Errorf("SIGHUP, which rotates logs, took vanished files for an empty policy: %s\n%s", rev, log)
+	}
+	if out, err := s.g.reloadPolicy(byAPI, true); err != nil || out.Revision != first {
+		t.Errorf("an explicit reload says that it is meant: %+v %v", out, err)
+	}
+	s.write("policy/c.yaml", "version: 1\ncountries: {allow: [NL]}\n")
+	if look(w); s.revision() == first {
+		t.Error("after that a new file was not loaded")
+	}
+	if err := os.Remove(filepath.Join(s.dir, "policy", "c.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := s.g.reloadPolicy(byAPI, true); err != nil || out.Revision != first {
+		t.Errorf("%+v %v", out, err)
 	}
 	s.write("rampart.yaml", s.config("admin: {listen: off}\npolicy: {watch: false}\n"))
 	s.reload()
@@ -146,6 +162,86 @@ func TestRollbackIsPinned(t *testing.T) {
 	if _, err := s.g.rollback("ffffffffffff", byAPI); err == nil {
 		t.Error("an unknown revision was loaded")
 	}
+}
+
+// Who rolls back again goes further back, never to what he has just left, and
+// what was undone is no step of the way later.
+func TestRollbackGoesFurtherBack(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 17, "policy: {watch: false}\n")
+	load := func(cc string) string {
+		t.Helper()
+		s.write("policy/a.yaml", "version: 1\ncountries: {allow: ["+cc+"]}\n")
+		out, err := s.g.reloadPolicy(byAPI, true)
+		if err != nil || !out.Changed {
+			t.Fatalf("%+v %v", out, err)
+		}
+		return out.Revision
+	}
+	back := func(want string) {
+		t.Helper()
+		if out, err := s.g.rollback("", byAPI); err != nil || out.Revision != want || s.revision() != want {
+			t.Fatalf("%+v %v, want %s", out, err, want)
+		}
+	}
+	first := s.revision()
+	second := load("GB")
+	load("DE")
+	back(second)
+	back(first)
+	if _, err := s.g.rollback("", byAPI); !errors.Is(err, history.ErrUnknown) || s.revision() != first {
+		t.Errorf("%v, in force: %s", err, s.revision())
+	}
+	load("NL")
+	back(first) // and not one of those that were undone
+	if _, err := s.g.rollback("12", byAPI); err == nil || !strings.Contains(err.Error(), "four characters") {
+		t.Error(err)
+	}
+}
+
+// Explanations that need a policy of the history are asked for while the policy
+// changes; with -race.
+func TestExplainWhilePoliciesChange(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 19, "policy: {watch: false}\n")
+	first := s.revision()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	s.reload()
+	forget := func() {
+		s.g.rep.recall.mu.Lock()
+		defer s.g.rep.recall.mu.Unlock()
+		s.g.rep.recall.sets = s.g.rep.recall.sets[:0]
+	}
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		for range 5 {
+			forget()
+			if set, then := s.g.policyOf(first); !then || set.Revision() != first {
+				t.Error("the policy of then was not made again")
+			}
+		}
+	}()
+	for range 5 {
+		s.reload()
+	}
+	<-done
+}
+
+// A pinned policy that cannot be made again is told of, and the files count.
+func TestLostPinIsTold(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 18, "")
+	first := s.revision()
+	if err := s.g.policies.store.Pin(&history.Pin{Revision: "ffffffffffff", At: time.Now(), By: byAPI}); err != nil {
+		t.Fatal(err)
+	}
+	s.g.close(time.Second)
+	s.start()
+	if s.revision() != first {
+		t.Error("the files are not in force")
+	}
+	s.waitAlert("policy/pin-lost", "ffffffffffff")
 }
 
 func (s *site) ask(method, path, body string, header ...string) (int, map[string]any) {

@@ -72,7 +72,7 @@ func execute(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(stderr, "rampart: %v\nTry: rampart --help\n", err)
+		fmt.Fprintf(stderr, "rampart: %v\nTry: %s --help\n", err, commandOf(err))
 		return 2
 	}
 	err = ctx.Run(&app{stdout: stdout, stderr: stderr, host: config.ThisHost()})
@@ -91,6 +91,21 @@ func execute(args []string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintln(stderr, text)
 	}
 	return 1
+}
+
+// commandOf is the one that was written, as far as it is one.
+func commandOf(err error) string {
+	var bad *kong.ParseError
+	if !errors.As(err, &bad) || bad.Context == nil {
+		return "rampart"
+	}
+	text := "rampart"
+	for _, p := range bad.Context.Path {
+		if p.Command != nil {
+			text += " " + p.Command.Name
+		}
+	}
+	return text
 }
 
 // configPath is the file that -c names, or the first that exists of

@@ -127,7 +127,7 @@ func (g *gateway) adminChange(r *http.Request, rule, what string, out outcome, e
 		e.Source = call.FoldAddr(from)
 	}
 	if err != nil {
-		e.Reason = what + " failed: " + err.Error()
+		e.Reason = what + " failed: " + oneLine(err)
 		g.rep.Failed(e)
 		return
 	}

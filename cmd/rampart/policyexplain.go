@@ -88,7 +88,7 @@ func (c *policyExplainCmd) load(a *app) (*policy.Set, trial.Options, error) {
 	l := policyTestCmd{Files: c.Files, Config: c.Config, Use: c.Use, Home: c.Home}
 	if c.Config == "" && len(c.Files)+len(c.Use) == 0 {
 		l.Config, l.Home = a.configPath(""), ""
-		if _, err := a.host.Stat(l.Config); err != nil {
+		if !exists(a, l.Config) {
 			return nil, trial.Options{}, usageError{errors.New("which rules? Give rule files, --use PACK, or -c FILE")}
 		}
 	}

@@ -21,8 +21,8 @@ import (
 
 // policyTestCmd runs the `tests:` of rule files.
 type policyTestCmd struct {
-	Files    []string `arg:"" optional:"" name:"file" help:"Rule files, judged together." type:"path"`
-	Config   string   `short:"c" help:"Configuration file: its packs, files, dialling plan and peers' limits." placeholder:"FILE"`
+	Files    []string `arg:"" optional:"" name:"file" help:"Rule files, judged together. Default: those of the configuration." type:"path"`
+	Config   string   `short:"c" help:"Configuration file: its packs, files, dialling plan and peers' limits. Default: ./rampart.yaml, then /etc/rampart/rampart.yaml." placeholder:"FILE"`
 	Use      []string `help:"Packs that the files are judged with, where there is no configuration." placeholder:"PACK"`
 	Home     string   `help:"Home country, where neither a file nor a configuration has one. Packs alone: FR." placeholder:"CC"`
 	Name     string   `name:"run" help:"Run tests whose name contains this text." placeholder:"NAME"`
@@ -34,12 +34,17 @@ type policyTestCmd struct {
 // Help is shown under the flags.
 func (policyTestCmd) Help() string {
 	return "Judges the requests of each test with the code of the gateway, in virtual time and without a network. Exit code 1 when a test fails. " +
-		"Tests of packs run where there are no files.\n\nExamples:\n  rampart policy test policy/*.yaml --use base,countries\n" +
+		"Tests of packs run where --use names them and there are no files.\n\nExamples:\n  rampart policy test\n  rampart policy test policy/*.yaml --use base,countries\n" +
 		"  rampart policy test -c /etc/rampart/rampart.yaml --coverage --junit report.xml"
 }
 
 // Run runs the tests.
 func (c *policyTestCmd) Run(a *app) error {
+	if len(c.Files)+len(c.Use) == 0 && c.Config == "" && c.Home == "" {
+		if path := a.configPath(""); exists(a, path) {
+			c.Config = path
+		}
+	}
 	set, o, ps, err := c.load(a)
 	if err != nil {
 		return err
@@ -82,6 +87,11 @@ func (c *policyTestCmd) Run(a *app) error {
 		return fmt.Errorf("%s of %d failed", count(failed, "test"), len(report.Results))
 	}
 	return nil
+}
+
+func exists(a *app, path string) bool {
+	_, err := a.host.Stat(path)
+	return err == nil
 }
 
 // load compiles what is to be tested.

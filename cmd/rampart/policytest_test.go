@@ -163,3 +163,34 @@ func TestStartWithFailingTests(t *testing.T) {
 		t.Error(log)
 	}
 }
+
+// With nothing said, the rules are those of the configuration here; and what
+// was mistyped leads to the help of the command, not to that of the program.
+func TestPolicyTestFindsTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	if code, stdout, stderr := rampart("init", "--domain", "sip.example.com", "--pbx", "sip:127.0.0.1:5070", "--country", "FR", "--listen", "127.0.0.1:5061"); code != 0 {
+		t.Fatal(code, stdout, stderr)
+	}
+	if code, stdout, stderr := rampart("policy", "test"); code != 0 || !strings.Contains(stdout, "ok, 1 test,") {
+		t.Errorf("%d %s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := rampart("policy", "explain"); code != 2 || !strings.Contains(stderr, "Try: rampart policy explain --help") {
+		t.Errorf("%d %s", code, stderr)
+	}
+	// A revision names the same files however -c spells the way to them.
+	revision := func(config string) string {
+		t.Helper()
+		code, stdout, stderr := rampart("policy", "explain", "-c", config, "--from", "1001", "--to", "0018765550100", "--json")
+		var v struct {
+			Policy string `json:"policy_revision"`
+		}
+		if err := json.Unmarshal([]byte(stdout), &v); code != 0 || err != nil {
+			t.Fatal(code, err, stdout, stderr)
+		}
+		return v.Policy
+	}
+	if here, there := revision("rampart.yaml"), revision(filepath.Join(dir, "rampart.yaml")); here == "" || here != there {
+		t.Errorf("two names of one policy: %q, %q", here, there)
+	}
+}

@@ -44,10 +44,19 @@ func (g *gateway) about(a call.Action, s call.Severity, rule, reason string) cal
 		Subject: call.Subject{Kind: "node", Value: g.cfg.Node}}
 }
 
+// oneLine is an error for the reason of an alert: a line break is escaped there.
+func oneLine(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(lines, "; ")
+}
+
 // failed tells the log and the alerts that something did not come about.
 func (g *gateway) failed(a call.Action, rule, what string, err error) {
 	g.log.Error(what, "error", err)
-	e := g.about(a, call.High, rule, what+": "+err.Error())
+	e := g.about(a, call.High, rule, what+": "+oneLine(err))
 	e.Evidence = evidenceOf(err)
 	g.rep.Failed(e)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
 )
 
@@ -37,13 +36,12 @@ func (g *gateway) watchPolicy(ctx context.Context) {
 // looked the same twice, so that nothing is read half-written; what failed is
 // not tried again until it looks different.
 type watcher struct {
-	g        *gateway
-	rules    settled
-	want     []string
-	wanted   settled // files that a policy names and that are not there yet
-	geo      settled
-	numbers  settled
-	patterns map[string]int // how many files each found when it was last loaded
+	g       *gateway
+	rules   settled
+	want    []string
+	wanted  settled // files that a policy names and that are not there yet
+	geo     settled
+	numbers settled
 }
 
 // settled is one state of files.
@@ -62,9 +60,8 @@ func (s *settled) moved(now string) bool {
 
 func (g *gateway) newWatcher() *watcher {
 	w := &watcher{g: g}
-	look, found := g.lookAtPolicy()
+	look := g.lookAtPolicy()
 	w.rules = settled{look, look}
-	w.patterns = found
 	w.await()
 	geo, numbers := g.lookAtGeo(), g.lookAtNumbers()
 	w.geo, w.numbers = settled{geo, geo}, settled{numbers, numbers}
@@ -77,10 +74,9 @@ func (w *watcher) poll() {
 	if cfg := g.policyConfig(); !cfg.Policy.Watch {
 		return
 	}
-	look, found := g.lookAtPolicy()
-	changed, came := w.rules.moved(look), w.wanted.moved(g.lookAtWanted())
+	changed, came := w.rules.moved(g.lookAtPolicy()), w.wanted.moved(g.lookAtWanted())
 	if changed || came {
-		w.load(found)
+		w.load()
 		w.await()
 	}
 	if w.geo.moved(g.lookAtGeo()) {
@@ -108,22 +104,9 @@ func (w *watcher) await() {
 	w.wanted = settled{gone.String(), w.g.lookAtWanted()}
 }
 
-// load puts the changed files in force. A pattern that finds no file any more
-// is a file system that went away, more likely than a policy that was meant to
-// have no rules: that needs somebody who says so.
-func (w *watcher) load(found map[string]int) {
+// load puts the changed files in force.
+func (w *watcher) load() {
 	g := w.g
-	var gone []error
-	for pattern, n := range w.patterns {
-		if n > 0 && found[pattern] == 0 {
-			gone = append(gone, fmt.Errorf("policy.files: %s finds no file any more", pattern))
-		}
-	}
-	if len(gone) > 0 {
-		gone = append(gone, errors.New("if that is meant: rampart policy reload"))
-		g.failed(call.PolicyReloaded, "policy/not-loaded", "policy not loaded, the old one stays in force", errors.Join(gone...))
-		return
-	}
 	out, err := g.reloadFiles()
 	switch {
 	case err != nil:
@@ -133,9 +116,31 @@ func (w *watcher) load(found map[string]int) {
 	case out.Changed:
 		g.toldReload(out, nil)
 	}
-	if err == nil {
-		w.patterns = found
+}
+
+// vanished names patterns that found files when the policy in force was read
+// and find none any more. That is a file system that went away, more likely
+// than a policy that was meant to have no rules: it needs somebody who says so.
+func vanished(last, next *config.Config) error {
+	var gone []error
+	was := last.FindPolicy(func(pattern string) (found []string, err error) {
+		for _, f := range last.PolicyFiles {
+			if ok, _ := filepath.Match(pattern, f); ok {
+				found = append(found, f)
+			}
+		}
+		return found, nil
+	})
+	now := next.FindPolicy(filepath.Glob)
+	for _, pattern := range sortedKeys(was) {
+		if found, asked := now[pattern]; asked && len(was[pattern]) > 0 && len(found) == 0 {
+			gone = append(gone, fmt.Errorf("policy.files: %s finds no file any more", pattern))
+		}
 	}
+	if len(gone) > 0 {
+		gone = append(gone, errors.New("if that is meant: rampart policy reload"))
+	}
+	return errors.Join(gone...)
 }
 
 // policyConfig is the configuration as last read.
@@ -145,19 +150,16 @@ func (g *gateway) policyConfig() *config.Config {
 	return g.policies.cfg
 }
 
-// lookAtPolicy says how the files of the policy and of its lists look, and how
-// many files each pattern finds.
-func (g *gateway) lookAtPolicy() (look string, found map[string]int) {
+// lookAtPolicy says how the files of the policy and of its lists look.
+func (g *gateway) lookAtPolicy() string {
 	g.policies.mu.Lock()
 	cfg, now := g.policies.cfg, g.policies.now
 	g.policies.mu.Unlock()
-	found = map[string]int{}
 	var files []string
-	for pattern, names := range cfg.FindPolicy(filepath.Glob) {
-		found[pattern] = len(names)
+	for _, names := range cfg.FindPolicy(filepath.Glob) {
 		files = append(files, names...)
 	}
-	return looks(append(files, sortedKeys(now.material.lists)...)), found
+	return looks(append(files, sortedKeys(now.material.lists)...))
 }
 
 func (g *gateway) lookAtWanted() string {

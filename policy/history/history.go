@@ -172,11 +172,14 @@ func (s *Store) List() ([]Entry, error) {
 }
 
 // ErrUnknown says that no entry has the revision.
-var ErrUnknown = errors.New("no such policy in the history")
+var ErrUnknown = errors.New("the history has no policy")
 
 // Load returns the newest entry whose revision begins with the text; more than
 // one revision is an error.
 func (s *Store) Load(revision string) (Entry, error) {
+	if len(revision) < 4 {
+		return Entry{}, fmt.Errorf("%w %q: write four characters of the revision or more", ErrUnknown, revision)
+	}
 	names, err := s.names()
 	if err != nil {
 		return Entry{}, err
@@ -184,7 +187,7 @@ func (s *Store) Load(revision string) (Entry, error) {
 	found := ""
 	for _, n := range slices.Backward(names) {
 		_, rev, _ := strings.Cut(strings.TrimSuffix(n, ".json"), "-")
-		if len(revision) < 4 || !strings.HasPrefix(rev, revision) {
+		if !strings.HasPrefix(rev, revision) {
 			continue
 		}
 		if found == "" {
@@ -194,7 +197,7 @@ func (s *Store) Load(revision string) (Entry, error) {
 		}
 	}
 	if found == "" {
-		return Entry{}, fmt.Errorf("%w: %s", ErrUnknown, revision)
+		return Entry{}, fmt.Errorf("%w %q", ErrUnknown, revision)
 	}
 	e, err := s.read(found)
 	if err == nil && e.TooLarge {
