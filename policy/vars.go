@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/policy/when"
 )
 
@@ -37,6 +38,7 @@ const (
 // conditions, the placeholders of `why:`, evidence and the reference page are
 // made of it, so that none of them knows a name that the others do not.
 func (c *compiler) variables() ([]Variable, []Family) {
+	classes, regions := number.Classes(), number.Regions()
 	text := func(name string, most int, doc, example string, get func(*when.Facts) string) Variable {
 		return Variable{when.Var{Name: name, Kind: when.Text, Max: most, Get: func(f *when.Facts) when.Value { return when.Str(get(f)) }}, doc, example}
 	}
@@ -46,19 +48,27 @@ func (c *compiler) variables() ([]Variable, []Family) {
 	truth := func(name, doc, example string, get func(*when.Facts) bool) Variable {
 		return Variable{when.Var{Name: name, Kind: when.Truth, Get: func(f *when.Facts) when.Value { return when.Bool(get(f)) }}, doc, example}
 	}
+	one := func(v Variable, words []string) Variable {
+		v.Words = words
+		return v
+	}
+	capitals := func(v Variable) Variable {
+		v.Capitals = true
+		return v
+	}
 	home := c.zone()
 	vars := []Variable{
 		{when.Var{Name: "source.ip", Kind: when.Text, Max: maxWord, Get: func(f *when.Facts) when.Value { return when.Addr(f.Source.Addr.Addr()) }},
 			"The address that the request came from.", `source.ip.startsWith("192.0.2.")`},
 		number("source.port", "The port that the request came from.", `source.port < 1024`, func(f *when.Facts) int { return int(f.Source.Addr.Port()) }),
-		text("source.country", maxWord, "The country of the address, as an ISO code; empty without GeoIP data.", `source.country in ["KP", "RU"]`, func(f *when.Facts) string { return f.Source.Country }),
+		capitals(text("source.country", maxWord, "The country of the address, as an ISO code; empty without GeoIP data.", `source.country in ["KP", "RU"]`, func(f *when.Facts) string { return f.Source.Country })),
 		number("source.asn", "The number of the network (AS) that the address belongs to; 0 without GeoIP data.", `source.asn == 64500`, func(f *when.Facts) int { return int(f.Source.ASN) }),
-		text("source.transport", maxWord, "udp, tcp, tls, ws or wss.", `source.transport == "udp"`, func(f *when.Facts) string { return f.Source.Transport }),
+		one(text("source.transport", maxWord, "udp, tcp, tls, ws or wss.", `source.transport == "udp"`, func(f *when.Facts) string { return f.Source.Transport }), transports),
 		text("source.tls.version", maxWord, "The version of TLS, such as 1.3; empty without TLS.", `source.tls.version == "1.2"`, func(f *when.Facts) string { return f.Source.TLSVersion }),
 		text("source.tls.subject", maxUser, "The name in the client certificate that was verified; empty without one.", `source.tls.subject.endsWith(".carrier.example")`, func(f *when.Facts) string { return f.Source.TLSSubject }),
 		truth("source.registered", "Whether a good registration came from this flow or address.", `!source.registered`, func(f *when.Facts) bool { return f.Source.Registered }),
 
-		text("request.method", maxWord, "The method, in capitals.", `request.method == "INVITE"`, func(f *when.Facts) string { return f.Method }),
+		capitals(text("request.method", maxWord, "The method, in capitals.", `request.method == "INVITE"`, func(f *when.Facts) string { return f.Method })),
 		text("request.user_agent", maxAgent, "What the sender calls itself (User-Agent); empty when it does not say.", `request.user_agent.matches("(?i)scanner|sipcli")`, func(f *when.Facts) string { return f.UserAgent }),
 		text("request.uri", maxURI, "The Request-URI as it came.", `request.uri.contains("user=phone")`, func(f *when.Facts) string { return f.RequestURI }),
 		number("request.size", "The size of the message in bytes.", `request.size > 8000`, func(f *when.Facts) int { return f.Size }),
@@ -66,9 +76,9 @@ func (c *compiler) variables() ([]Variable, []Family) {
 			"The media types of the body and of its parts, in lower case, without parameters.", `"text/html" in request.body.content_types`},
 
 		text("peer.name", maxUser, "The name of the peer or PBX in the configuration; empty for phones and strangers.", `peer.name == "carrier-a"`, func(f *when.Facts) string { return f.Peer }),
-		text("peer.kind", maxWord, "phone, carrier, pbx or stranger.", `peer.kind == "stranger"`, func(f *when.Facts) string { return f.PeerKind.String() }),
+		one(text("peer.kind", maxWord, "phone, carrier, pbx or stranger.", `peer.kind == "stranger"`, func(f *when.Facts) string { return f.PeerKind.String() }), named(call.Stranger, call.PBX)),
 
-		text("call.direction", maxWord, "inbound, outbound or internal; it belongs to the call, however often it passes.", `call.direction == "outbound"`, func(f *when.Facts) string { return f.Direction.String() }),
+		one(text("call.direction", maxWord, "inbound, outbound or internal; it belongs to the call, however often it passes.", `call.direction == "outbound"`, func(f *when.Facts) string { return f.Direction.String() }), named(call.Internal, call.Outbound)),
 		text("call.user", maxUser, "The user who is responsible: of the registration a request comes with, or as the PBX asserts it.", `call.user in ["1001", "1002"]`, func(f *when.Facts) string { return f.User }),
 		text("call.account", maxUser, "The name of the PBX that the request belongs to.", `call.account == "main"`, func(f *when.Facts) string { return f.Account }),
 		truth("call.media.offered", "Whether the request carries a session description.", `!call.media.offered`, func(f *when.Facts) bool { return f.Media.Offered }),
@@ -87,7 +97,7 @@ func (c *compiler) variables() ([]Variable, []Family) {
 
 		number("clock.hour", "The hour at home (the time zone of `home:`, else UTC), 0 to 23.", `clock.hour >= 22 || clock.hour < 6`, func(f *when.Facts) int { return f.At.In(home).Hour() }),
 		number("clock.minute", "The minute at home, 0 to 59.", `clock.minute < 30`, func(f *when.Facts) int { return f.At.In(home).Minute() }),
-		text("clock.weekday", maxWord, "The day of the week at home: mon, tue, wed, thu, fri, sat, sun.", `clock.weekday in ["sat", "sun"]`, func(f *when.Facts) string { return weekdays[f.At.In(home).Weekday()] }),
+		one(text("clock.weekday", maxWord, "The day of the week at home: mon, tue, wed, thu, fri, sat, sun.", `clock.weekday in ["sat", "sun"]`, func(f *when.Facts) string { return weekdays[f.At.In(home).Weekday()] }), weekdays),
 		text("clock.time", maxWord, "The time at home, such as 08:30; texts of this form compare like times.", `clock.time >= "08:30" && clock.time < "17:00"`, func(f *when.Facts) string { return f.At.In(home).Format("15:04") }),
 		text("clock.date", maxWord, "The date at home, such as 2026-12-24.", `clock.date == "2026-12-24"`, func(f *when.Facts) string { return f.At.In(home).Format(time.DateOnly) }),
 
@@ -108,10 +118,10 @@ func (c *compiler) variables() ([]Variable, []Family) {
 			text(p.name+"display", maxUser, "The display name of "+p.who+".", p.name+`display.contains("Bank")`, func(f *when.Facts) string { return of(f).Display }),
 			text(p.name+"number", maxWord, "The number of "+p.who+" in its one form: + and digits, or the digits of an extension or emergency number; empty when it is none.", p.name+`number.size() == 4`, func(f *when.Facts) string { return of(f).Number }),
 			text(p.name+"e164", maxWord, "The public number of "+p.who+" with its +; empty for others.", p.name+`e164.startsWith("+4420")`, func(f *when.Facts) string { return of(f).E164() }),
-			text(p.name+"kind", maxWord, "extension, emergency, national, international or invalid.", p.name+`kind == "extension"`, func(f *when.Facts) string { return of(f).Kind.String() }),
-			text(p.name+"country", maxWord, "The country that the number of "+p.who+" belongs to, as an ISO code.", p.name+`country == "JM"`, func(f *when.Facts) string { return of(f).Country }),
-			text(p.name+"region", maxWord, "The region of that country by UN M.49, such as caribbean.", p.name+`region == "caribbean"`, func(f *when.Facts) string { return of(f).Region }),
-			text(p.name+"class", maxWord, "The class of the number: fixed, mobile, premium_rate, satellite, …", p.name+`class in ["premium_rate", "satellite"]`, func(f *when.Facts) string { return of(f).Class }),
+			one(text(p.name+"kind", maxWord, "extension, emergency, national, international or invalid.", p.name+`kind == "extension"`, func(f *when.Facts) string { return of(f).Kind.String() }), named(call.Invalid, call.International)),
+			capitals(text(p.name+"country", maxWord, "The country that the number of "+p.who+" belongs to, as an ISO code.", p.name+`country == "JM"`, func(f *when.Facts) string { return of(f).Country })),
+			one(text(p.name+"region", maxWord, "The region of that country by UN M.49, such as caribbean.", p.name+`region == "caribbean"`, func(f *when.Facts) string { return of(f).Region }), regions),
+			one(text(p.name+"class", maxWord, "The class of the number: fixed, mobile, premium_rate, satellite, …", p.name+`class in ["premium_rate", "satellite"]`, func(f *when.Facts) string { return of(f).Class }), classes),
 			truth(p.name+"international", "Whether the number is public and not of the home country.", p.name+`international`, func(f *when.Facts) bool { return of(f).Kind == call.International }),
 			truth(p.name+"valid", "Whether it is a number at all: an extension, an emergency number or a public number.", `!`+p.name+`valid`, func(f *when.Facts) bool { return of(f).Kind != call.Invalid }),
 		)
@@ -245,8 +255,11 @@ func zoneFamily() Family {
 				}
 				get := fields[field]
 				v := when.Var{Kind: when.Text, Max: maxWord, Get: func(f *when.Facts) when.Value { return get(f.At.In(loc)) }}
-				if field == "hour" || field == "minute" {
+				switch field {
+				case "hour", "minute":
 					v.Kind = when.Number
+				case "weekday":
+					v.Words = weekdays
 				}
 				return v, nil
 			}}}

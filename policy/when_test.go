@@ -8,6 +8,34 @@ import (
 	"github.com/rampart-sbc/rampart/policy"
 )
 
+// What a variable never is, is a mistake: a condition that compares it with
+// that would never hold, and nobody would notice.
+func TestComparedWithWhatNeverIs(t *testing.T) {
+	for cond, want := range map[string]string{
+		`call.direction == "outgoing"`:                      "a.yaml:3:49: when: call.direction is never \"outgoing\"",
+		`"outgoing" != call.direction`:                      "a.yaml:3:31: when: call.direction is never \"outgoing\"",
+		`call.to.country in ["DE", "fr"]`:                   "a.yaml:3:57: when: call.to.country is never \"fr\"",
+		`call.to.class == "premium"`:                        "call.to.class is never \"premium\"",
+		`call.from.kind == "extention"`:                     "did you mean extension?",
+		`peer.kind == "phones"`:                             "did you mean phone?",
+		`source.transport == "TLS"`:                         "source.transport is never \"TLS\"",
+		`request.method == "invite"`:                        "hint: write INVITE",
+		`call.to.region == "carribean"`:                     "did you mean caribbean?",
+		`clock.zone("Asia/Tokyo").weekday in ["sunday"]`:    "is never \"sunday\"",
+		`clock.weekday == "sun" && call.to.country != "fr"`: "call.to.country is never \"fr\"",
+	} {
+		got := problems(file("a.yaml", "version: 1\nrules:\n  - {id: a/b, on: any, when: '"+cond+"', then: flag}\n"))
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s", cond, got)
+		}
+	}
+	for _, cond := range []string{`call.to.country == ""`, `call.direction != "internal"`, `call.to.class in ["premium_rate", ""]`, `call.account == "main"`} {
+		if got := problems(file("a.yaml", "version: 1\nrules:\n  - {id: a/b, on: any, when: '"+cond+"', then: flag}\n")); got != "" {
+			t.Errorf("%s: %s", cond, got)
+		}
+	}
+}
+
 func TestWhen(t *testing.T) {
 	s := compile(t, file("a.yaml", `version: 1
 countries: {default: allow, deny: [JM, "+4470"]}

@@ -337,6 +337,33 @@ func (r *resolver) call(e ast.Expr, loop []string) {
 		}
 		r.expr(a, loop, function == operators.In && i == 1)
 	}
+	switch {
+	case len(args) != 2:
+	case function == operators.Equals, function == operators.NotEquals:
+		r.words(args[0], args[1])
+		r.words(args[1], args[0])
+	case function == operators.In && args[1].Kind() == ast.ListKind:
+		for _, el := range args[1].AsList().Elements() {
+			r.words(args[0], el)
+		}
+	}
+}
+
+// words reports a text that a variable is compared with and never is.
+func (r *resolver) words(e, with ast.Expr) {
+	text, ok := literal(with)
+	if !ok || text == "" || e.Kind() != ast.IdentKind {
+		return
+	}
+	for _, v := range r.vars {
+		switch {
+		case v.slot != e.AsIdent():
+		case v.Words != nil && !slices.Contains(v.Words, text):
+			r.problem(r.at(with), r.meant(text, v.Words, ""), "%s is never %q", v.Name, text)
+		case v.Capitals && text != strings.ToUpper(text):
+			r.problem(r.at(with), "write "+strings.ToUpper(text), "%s is never %q", v.Name, text)
+		}
+	}
 }
 
 // index resolves name[argument] of a family.

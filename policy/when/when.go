@@ -157,6 +157,10 @@ type Var struct {
 	Kind Kind
 	Max  int // Text: bytes it may have
 	Cost int // Members: of asking it, beyond that of a look-up
+	// Words are all that a Text can be, beside empty; nil: anything. Comparing it
+	// with another is a problem: it would never hold, or always.
+	Words    []string
+	Capitals bool // a Text never has small letters
 	Get  func(*Facts) Value
 
 	slot string // what the library calls it; see Env
