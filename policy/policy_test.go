@@ -108,7 +108,7 @@ countries:
 		{"+441481256789", denied},                                   // Guernsey is not GB
 		{"00441481256789;phone-context=+33", denied},                //
 		{"%2B1876%35550100", denied},                                //
-		{"%252B18765550100", "reject 403 countries/invalid-number"}, // escaped twice
+		{"%252B18765550100", "reject 403 countries/denied"}, // escaped twice
 	} {
 		s := compile(t, countriesPack, admin)
 		a := invite(s, c.to)
