@@ -90,25 +90,25 @@ countries:
 		{"0899123456", "reject 403 countries/class-denied"},
 		{"004930123456", "abstain"},
 		{"+442079460000", "abstain"},
-		{"+447012345678", denied},                                   // the pack's prefix goes before the file's country
-		{"tel:+44-(0)70-1234-5678", denied},                         // however it is spelt
-		{"+16175550100", "abstain"},                                 // US
-		{"+12125550100", denied},                                    // the file's prefix goes before its country
-		{"+18765550100", denied},                                    // Jamaica is not the US
-		{"+18765230100", "abstain"},                                 // a longer prefix is
-		{"+14165550100", denied},                                    // Canada
-		{"+34912345678", denied},                                    // default
-		{"+870301234567", "reject 403 countries/class-denied"},      // nothing in allow: opens a class
-		{"+80012345678", denied},                                    // no country at all
-		{"+44207946", "reject 403 countries/class-denied"},          // unallocated
-		{"*97", "reject 403 countries/invalid-number"},              // outbound means: to a carrier
-		{"1042", "reject 403 countries/invalid-number"},             // so does an extension
-		{"urn:service:sos", "abstain"},                              // not our question
-		{"112", "abstain"},                                          //
-		{"+441481256789", denied},                                   // Guernsey is not GB
-		{"00441481256789;phone-context=+33", denied},                //
-		{"%2B1876%35550100", denied},                                //
-		{"%252B18765550100", "reject 403 countries/denied"}, // escaped twice
+		{"+447012345678", denied},                              // the pack's prefix goes before the file's country
+		{"tel:+44-(0)70-1234-5678", denied},                    // however it is spelt
+		{"+16175550100", "abstain"},                            // US
+		{"+12125550100", denied},                               // the file's prefix goes before its country
+		{"+18765550100", denied},                               // Jamaica is not the US
+		{"+18765230100", "abstain"},                            // a longer prefix is
+		{"+14165550100", denied},                               // Canada
+		{"+34912345678", denied},                               // default
+		{"+870301234567", "reject 403 countries/class-denied"}, // nothing in allow: opens a class
+		{"+80012345678", denied},                               // no country at all
+		{"+44207946", "reject 403 countries/class-denied"},     // unallocated
+		{"*97", "reject 403 countries/invalid-number"},         // outbound means: to a carrier
+		{"1042", "reject 403 countries/invalid-number"},        // so does an extension
+		{"urn:service:sos", "abstain"},                         // not our question
+		{"112", "abstain"},                                     //
+		{"+441481256789", denied},                              // Guernsey is not GB
+		{"00441481256789;phone-context=+33", denied},           //
+		{"%2B1876%35550100", denied},                           //
+		{"%252B18765550100", "reject 403 countries/denied"},    // escaped twice
 	} {
 		s := compile(t, countriesPack, admin)
 		a := invite(s, c.to)

@@ -161,7 +161,7 @@ type Var struct {
 	// with another is a problem: it would never hold, or always.
 	Words    []string
 	Capitals bool // a Text never has small letters
-	Get  func(*Facts) Value
+	Get      func(*Facts) Value
 
 	slot string // what the library calls it; see Env
 }
