@@ -13,6 +13,7 @@ import (
 type Coverage struct {
 	set  *policy.Set
 	hits map[string]int
+	more []*Coverage // of policies that were tried by themselves
 }
 
 // NewCoverage begins to note.
@@ -57,6 +58,9 @@ func (c *Coverage) Entries() (out []Entry) {
 	}
 	for _, e := range c.set.Exceptions() {
 		out = append(out, Entry{ID: "exception to " + e.Rule, File: e.File, Line: e.Line, Hits: c.hits[exceptionKey(e)]})
+	}
+	for _, m := range c.more {
+		out = append(out, m.Entries()...)
 	}
 	return out
 }

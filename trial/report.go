@@ -78,6 +78,12 @@ type Report struct {
 	Took     time.Duration // as the caller measured it
 }
 
+// Join adds the tests of another policy, which was tried by itself.
+func (r *Report) Join(o *Report) {
+	r.Results = append(r.Results, o.Results...)
+	r.Coverage.more = append(r.Coverage.more, o.Coverage)
+}
+
 // Failed counts the tests that failed.
 func (r *Report) Failed() (n int) {
 	for i := range r.Results {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ type policyTestCmd struct {
 // Help is shown under the flags.
 func (policyTestCmd) Help() string {
 	return "Judges the requests of each test with the code of the gateway, in virtual time and without a network. Exit code 1 when a test fails. " +
-		"Tests of packs run where --use names them and there are no files.\n\nExamples:\n  rampart policy test\n  rampart policy test policy/*.yaml --use base,countries\n" +
+		"Where there are no files the tests of the packs run, of each by itself.\n\nExamples:\n  rampart policy test\n  rampart policy test policy/*.yaml --use base,countries\n" +
 		"  rampart policy test -c /etc/rampart/rampart.yaml --coverage --junit report.xml"
 }
 
@@ -45,24 +44,11 @@ func (c *policyTestCmd) Run(a *app) error {
 			c.Config = path
 		}
 	}
-	set, o, ps, err := c.load(a)
+	begun := time.Now()
+	report, err := c.try(a)
 	if err != nil {
 		return err
 	}
-	for _, p := range ps {
-		if !c.JSON || !p.Warning {
-			fmt.Fprintln(a.stderr, p)
-		}
-	}
-	if set == nil {
-		return fmt.Errorf("%s in the rules", count(len(ps.Errors()), "error"))
-	}
-	tests, named := set.Tests(), slices.Clone(c.Files)
-	packs := len(named) == 0 && c.Config == ""
-	begun := time.Now()
-	report := trial.RunAll(o, tests, func(t *policy.Test) bool {
-		return (packs || !t.Pack) && strings.Contains(t.Name, c.Name)
-	})
 	report.Took = time.Since(begun)
 	if c.JUnit != "" {
 		var b bytes.Buffer
@@ -87,6 +73,44 @@ func (c *policyTestCmd) Run(a *app) error {
 		return fmt.Errorf("%s of %d failed", count(failed, "test"), len(report.Results))
 	}
 	return nil
+}
+
+// try compiles and runs. Packs with no files beside them are tried one by one:
+// the tests of each say what it does by itself.
+func (c *policyTestCmd) try(a *app) (*trial.Report, error) {
+	if len(c.Files) == 0 && len(c.Use) > 1 {
+		var all *trial.Report
+		for _, name := range c.Use {
+			one := *c
+			one.Use = []string{name}
+			r, err := one.try(a)
+			if err != nil {
+				return nil, err
+			}
+			if all == nil {
+				all = r
+			} else {
+				all.Join(r)
+			}
+		}
+		return all, nil
+	}
+	set, o, ps, err := c.load(a)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range ps {
+		if !c.JSON || !p.Warning {
+			fmt.Fprintln(a.stderr, p)
+		}
+	}
+	if set == nil {
+		return nil, fmt.Errorf("%s in the rules", count(len(ps.Errors()), "error"))
+	}
+	packs := len(c.Files) == 0 && c.Config == ""
+	return trial.RunAll(o, set.Tests(), func(t *policy.Test) bool {
+		return (packs || !t.Pack) && strings.Contains(t.Name, c.Name)
+	}), nil
 }
 
 func exists(a *app, path string) bool {

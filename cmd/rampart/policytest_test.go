@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/rules"
 )
 
 const goodTest = `version: 1
@@ -52,6 +53,7 @@ func TestPolicyTestCommand(t *testing.T) {
 		{[]string{broken}, 1, []string{"broken.yaml:2:19: unknown key \"invit\"", "did you mean invite?", "in the rules"}, ""},
 		{[]string{filepath.Join(dir, "nowhere.yaml")}, 1, []string{"no such file"}, ""},
 		{nil, 2, []string{"which files?"}, ""},
+		{[]string{"--use", strings.Join(rules.Names(), ","), "--coverage"}, 0, []string{"coverage: ", "ok, "}, "No test reached"},
 		{[]string{"--use", "bse"}, 2, []string{`no pack "bse"; there are base`}, ""},
 		{[]string{good, "-c", "rampart.yaml"}, 2, []string{"-c brings its own files"}, ""},
 		{[]string{good, "--home", "XX"}, 2, []string{"--home: "}, ""},
