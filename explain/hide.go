@@ -34,7 +34,7 @@ func hideURI(uri string) string {
 
 // hideUser does so in a user part.
 func hideUser(user string) string {
-	if name, _, found := strings.Cut(user, ":"); found && !strings.Contains(name, "%") {
+	if name, _, found := strings.Cut(user, ":"); found {
 		return name + ":" + hidden
 	}
 	return user

@@ -235,10 +235,15 @@ func findRecord(file, id string) (rec call.Record, err error) {
 	}
 	defer f.Close()
 	found := false
-	quoted, err := json.Marshal(id)
-	if err != nil {
+	// Lines without the name are not parsed. It is looked for as records are
+	// written: a < or & of a Call-ID stands there as it is.
+	var quote bytes.Buffer
+	enc := json.NewEncoder(&quote)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(id); err != nil {
 		return rec, err
 	}
+	quoted := bytes.TrimSpace(quote.Bytes())
 	r := bufio.NewReaderSize(f, maxRecord)
 	for {
 		line, err := r.ReadSlice('\n')

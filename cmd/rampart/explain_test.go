@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 )
@@ -192,6 +193,29 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	for end := time.Now().Add(20 * time.Second); !ok(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("%s did not come about", what)
+		}
+	}
+}
+
+// A record is found by whatever its Call-ID is made of.
+func TestFindRecordByAnyCallID(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "cdr.jsonl")
+	sink, err := alert.File(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cdr := alert.NewCDR(alert.CDROptions{}, sink)
+	ids := []string{"a84b<4c>&@192.168.1.20", `a"b\c{}@x`, "plain@x"}
+	for i, id := range ids {
+		cdr.WriteKnown(call.Record{ID: string(rune('a' + i)), CallID: "c", User: "1001", Passes: []call.Pass{{SIPCallID: id}}})
+	}
+	if err := cdr.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range ids {
+		if rec, err := findRecord(file, id); err != nil || rec.ID != string(rune('a'+i)) {
+			t.Errorf("%s: %q %v", id, rec.ID, err)
 		}
 	}
 }
