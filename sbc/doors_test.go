@@ -42,7 +42,8 @@ func method(m string) func(*call.Attempt) bool {
 
 // spellings of one number in Jamaica, as a phone may write them.
 var spellings = []string{"0018765550100", "+18765550100", "00018765550100", "%2B18765550100", "%30%30%31876%35550100", "+1-876-555-0100", "+1(876)5550100",
-	"5550100;phone-context=+1876", "+18765550100;npdi", "+18765550100;isub=1", "00.1.876.555.0100", "0018765550100;phone-context=+33"}
+	"5550100;phone-context=+1876", "+18765550100;npdi", "+18765550100;isub=1", "00.1.876.555.0100", "0018765550100;phone-context=+33",
+	"0018765550100!", "0018765550100%3Bx", "00%2531%2538765550100", "0018765550100&1001", "_0018765550100", "*670018765550100x1"}
 
 // TestReferSpelt: however the number is written, and whoever is to call it.
 func TestReferSpelt(t *testing.T) {
@@ -655,5 +656,22 @@ func TestReferByTheNewPlan(t *testing.T) {
 	p.send(r)
 	if in := w.b.request("REFER"); in.Get("Refer-To") != "<sip:+442079460000@"+domain+">" {
 		t.Errorf("Refer-To %q", in.Get("Refer-To"))
+	}
+}
+
+// TestInviteSpelt: however the number is written, in calls and in messages.
+func TestInviteSpelt(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, denied(t))
+	p := w.desk("1001")
+	for _, n := range spellings {
+		inv := withSDP(p.outside("INVITE", "sip:"+n+"@"+domain), p.srtp())
+		p.send(inv)
+		p.ackFailure(inv, p.code(403))
+		p.send(p.outside("MESSAGE", "sip:"+n+"@"+domain, text("x")))
+		p.answer("MESSAGE", 403)
+	}
+	if rules := w.rep.rules(); slices.ContainsFunc(rules, func(r string) bool { return r != "countries/denied" }) || len(rules) != 2*len(spellings) {
+		t.Errorf("rules %v", rules)
 	}
 }
