@@ -77,7 +77,8 @@ var (
 	excluded = regexp.MustCompile(`!\s*\([^()]*$`)
 )
 
-// emergencyCondition finds a callee that is compared with an emergency number:
+// emergencyCondition finds a callee that is compared with an emergency number, or
+// its kind with theirs:
 // that it is equal, or in a list that stands there. A condition that excludes
 // one says what is true anyway.
 func (c *compiler) emergencyCondition(when strictyaml.Text, numbers []string) {
@@ -87,18 +88,23 @@ func (c *compiler) emergencyCondition(when strictyaml.Text, numbers []string) {
 	}
 	for _, m := range quoted.FindAllStringIndex(text, -1) {
 		value, before, after := text[m[0]+1:m[1]-1], text[:m[0]], text[m[1]:]
-		if !slices.Contains(numbers, value) || excluded.MatchString(before) {
+		kind := value == call.Emergency.String()
+		if !kind && !slices.Contains(numbers, value) || excluded.MatchString(before) {
 			continue
 		}
 		if !equal.MatchString(before) && !equals.MatchString(after) && !element.MatchString(before) {
 			continue
 		}
 		// What stands before it must be about the callee, not a caller's extension.
-		if !strings.Contains(lastTerm(before)+firstTerm(after), "call.to") {
+		term, what := lastTerm(before)+firstTerm(after), value+" is an emergency number, and "
+		if kind {
+			what = ""
+		}
+		if !strings.Contains(term, "call.to") || kind && (!strings.Contains(term, "call.to.kind") || element.MatchString(before)) {
 			continue
 		}
 		pos := when.At(m[0])
-		p := strictyaml.At(c.cur.Name, pos, "%s is an emergency number, and emergency calls cannot be refused", value)
+		p := strictyaml.At(c.cur.Name, pos, "%semergency calls cannot be refused", what)
 		p.Hint = emergencyHint
 		c.ps = append(c.ps, p)
 	}

@@ -24,6 +24,9 @@ func TestRefusingEmergencyCallsIsAProblem(t *testing.T) {
 		{"list", "lists: {hot: {kind: text, values: [\"17\", \"hello\"]}}\nrules: [{id: a/b, on: invite, match: {to: {list: hot}}, then: reject 403}]", "list hot holds the emergency number 17"},
 		{"short", `countries: {short: ["112"]}`, "112 is an emergency number"},
 		{"condition", `rules: [{id: a/b, on: invite, when: 'call.to.number == "15"', then: reject 403}]`, "15 is an emergency number"},
+		{"condition on the kind", `rules: [{id: a/b, on: invite, when: 'call.from.user == "1" && call.to.kind == "emergency"', then: reject 403}]`, "emergency calls cannot be refused"},
+		{"limit on the kind", `limits: [{id: a/b, on: invite, when: '"emergency" == call.to.kind', key: [user], rate: 1/h, then: reject 403}]`, "emergency calls cannot be refused"},
+		{"another kind", `rules: [{id: a/b, on: invite, when: 'call.to.kind != "emergency" && call.from.kind == "emergency"', then: reject 403}]`, ""},
 		{"turned", `rules: [{id: a/b, on: invite, when: '"15" == call.to.number', then: reject 403}]`, "15 is an emergency number"},
 		{"among", `rules: [{id: a/b, on: invite, when: 'call.to.number in ["1234", "18"]', then: reject 403}]`, "18 is an emergency number"},
 

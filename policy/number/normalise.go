@@ -99,6 +99,9 @@ func (s *spelt) tell(steps *[]string, params string) {
 		shown = shown[:s.plus] + "+" + shown[s.plus:]
 	}
 	step(steps, "digits ", shown)
+	if s.odd {
+		step(steps, "characters that no number has left out")
+	}
 	if params != "" {
 		step(steps, "parameters cut: ;", params)
 	}
