@@ -166,20 +166,7 @@ func (l *Limit) threshold() string {
 	case l.Distinct > 0:
 		return fmt.Sprintf("%d different %s in %s%s", l.Distinct, l.Of, l.Over, per)
 	}
-	return fmt.Sprintf("%s, burst %d%s", rateText(l.Rate), l.Burst, per)
-}
-
-// rateText is a rate in the unit in which it is not a fraction.
-func rateText(perSecond float64) string {
-	for _, u := range []struct {
-		unit string
-		of   float64
-	}{{"s", 1}, {"m", 60}} {
-		if n := perSecond * u.of; n > 0.999 {
-			return fmt.Sprintf("%.4g/%s", n, u.unit)
-		}
-	}
-	return fmt.Sprintf("%.4g/h", perSecond*3600)
+	return fmt.Sprintf("%s, burst %d%s", call.RateText(l.Rate), l.Burst, per)
 }
 
 // places tells what `countries:` looked at, and the entry that decided.

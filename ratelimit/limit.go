@@ -275,7 +275,7 @@ func (l *limit) threshold() string {
 	case l.Distinct > 0:
 		return strconv.Itoa(l.Distinct) + " different " + l.Of + " in " + l.Over.String()
 	}
-	return strconv.FormatFloat(l.Rate, 'g', 4, 64) + "/s, burst " + strconv.Itoa(l.Burst)
+	return call.RateText(l.Rate) + ", burst " + strconv.Itoa(l.Burst)
 }
 
 // decide makes the Decision of a limit that is exceeded.

@@ -40,6 +40,9 @@ func (f adminFlags) client(a *app) (*client, error) {
 		at = cfg.Admin.Listen.String()
 	}
 	at = strings.TrimSuffix(strings.TrimPrefix(at, "http://"), "/")
+	if strings.ContainsAny(at, "/@") {
+		return nil, usageError{fmt.Errorf("--admin: %q is not HOST:PORT; the admin listener speaks HTTP on the loopback interface", at)}
+	}
 	return &client{"http://" + at, &http.Client{Timeout: time.Minute, Transport: &http.Transport{Proxy: nil}}}, nil
 }
 
