@@ -62,6 +62,14 @@ func (c Changes) None() bool {
 	return len(c.Added)+len(c.Removed)+len(c.Changed)+len(c.Moved)+len(c.Countries)+len(c.Lists)+len(c.Other) == 0
 }
 
+// notNil is a list that a program reads as [] and not as null.
+func notNil[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
 // Diff compares the policies of two lists of files that were compiled to the
 // two sets.
 func Diff(oldFiles, newFiles []Source, was, is *Set) (Changes, strictyaml.Problems) {
@@ -92,6 +100,8 @@ func Diff(oldFiles, newFiles []Source, was, is *Set) (Changes, strictyaml.Proble
 	c.Other = differ(a.other, b.other)
 	c.Lists = lists(was, is)
 	c.Tests = [2]int{a.tests, b.tests}
+	c.Added, c.Removed, c.Moved = notNil(c.Added), notNil(c.Removed), notNil(c.Moved)
+	c.Changed, c.Countries, c.Lists, c.Other = notNil(c.Changed), notNil(c.Countries), notNil(c.Lists), notNil(c.Other)
 	return c, ps
 }
 

@@ -403,11 +403,16 @@ func TestPolicyDiffCommand(t *testing.T) {
 		t.Errorf("%d %s", code, out)
 	}
 	s.write("other/b.yaml", "version: 1\ncountries: {allow: [DE]}\n")
-	if code, out := diff(second, filepath.Join(s.dir, "other"), "--json"); code != 1 || !strings.Contains(out, `"place": "DE"`) {
+	if code, out := diff(second, filepath.Join(s.dir, "other"), "--json"); code != 1 || !strings.Contains(out, `"place": "DE"`) || !strings.Contains(out, `"moved": []`) || strings.Contains(out, "null") {
 		t.Errorf("%d %s", code, out)
 	}
 	s.write("other/b.yaml", "version: 1\ncountries: {allow: [DE]}\ntests: [{name: germany is open, invite: {from: \"1001\", to: \"004930123456\"}, expect: {verdict: allow}}]\n")
 	if code, out := diff(second, filepath.Join(s.dir, "other")); code != 1 || !strings.Contains(out, "the old policy fails a test of the new files: germany is open") {
+		t.Errorf("%d %s", code, out)
+	}
+	s.write("other/b.yaml", "version: 1\nlists: {vip: [\"1001\", \"1002\"]}\n")
+	s.write("another/b.yaml", "version: 1\nlists: {vip: [\"1001\", \"1003\"]}\n")
+	if code, out := diff(filepath.Join(s.dir, "other"), filepath.Join(s.dir, "another")); code != 1 || !strings.Contains(out, "list     vip: other values, 2 as before") {
 		t.Errorf("%d %s", code, out)
 	}
 	for _, args := range [][]string{{"ffffffff"}, {first, filepath.Join(s.dir, "absent.yaml")}, {first, s.dir + "/state"}} {

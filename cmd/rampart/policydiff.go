@@ -196,6 +196,8 @@ func printChanges(a *app, old, is string, c policy.Changes) {
 			p("  list     %s: new, %s", l.Name, count(l.New, "value"))
 		case l.New < 0:
 			p("  list     %s: gone, had %s", l.Name, count(l.Old, "value"))
+		case l.New == l.Old:
+			p("  list     %s: other values, %d as before", l.Name, l.New)
 		default:
 			p("  list     %s: %d -> %s", l.Name, l.Old, count(l.New, "value"))
 		}
