@@ -135,6 +135,12 @@ func (l *List) entry(value string) string {
 	return value
 }
 
+// public says that the list holds public numbers or their beginnings, in the
+// one form of each.
+func (l *List) public() bool {
+	return l.kind == Prefixes || l.kind == Numbers && slices.ContainsFunc(l.codes, func(c code) bool { return c>>60 == 11 })
+}
+
 // unescape undoes the percent escapes of a user part and cuts its parameters
 // off. What does not fit stays away: no value of a list is that long.
 func unescape(buf []byte, user string) []byte {

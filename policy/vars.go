@@ -113,7 +113,7 @@ func (c *compiler) variables() ([]Variable, []Family) {
 	} {
 		of := p.of
 		vars = append(vars,
-			text(p.name+"user", maxUser, "The user part that names "+p.who+", as it came.", p.name+`user == "1001"`, func(f *when.Facts) string { return of(f).User }),
+			text(p.name+"user", maxUser, "The user part that names "+p.who+", as it came but for its escapes, which are undone. A number has many spellings: ask "+p.name+"number.", p.name+`user == "1001"`, func(f *when.Facts) string { return plainUser(of(f).User) }),
 			text(p.name+"host", maxUser, "The host part that names "+p.who+", as it came.", p.name+`host.endsWith(".invalid")`, func(f *when.Facts) string { return of(f).Host }),
 			text(p.name+"display", maxUser, "The display name of "+p.who+".", p.name+`display.contains("Bank")`, func(f *when.Facts) string { return of(f).Display }),
 			text(p.name+"number", maxWord, "The number of "+p.who+" in its one form: + and digits, or the digits of an extension or emergency number; empty when it is none.", p.name+`number.size() == 4`, func(f *when.Facts) string { return of(f).Number }),
@@ -128,6 +128,26 @@ func (c *compiler) variables() ([]Variable, []Family) {
 	}
 	vars = append(vars, truth("call.from.own", "Whether somebody outside claims one of our own numbers.", `call.from.own`, func(f *when.Facts) bool { return f.From.Own }))
 	return vars, []Family{c.headerFamily(), c.counterFamily(), zoneFamily(), c.listFamily()}
+}
+
+// plainUser undoes the percent escapes of a user part, once: to RFC 3261
+// §19.1.4 both spellings are one user, so they are to conditions.
+func plainUser(user string) string {
+	if !strings.Contains(user, "%") {
+		return user
+	}
+	out := make([]byte, 0, len(user))
+	for i := 0; i < len(user); i++ {
+		c := user[i]
+		if c == '%' && i+2 < len(user) {
+			if hi, lo := hexDigit(user[i+1]), hexDigit(user[i+2]); hi < 16 && lo < 16 {
+				c = hi<<4 | lo
+				i += 2
+			}
+		}
+		out = append(out, c)
+	}
+	return strings.ToValidUTF8(string(out), "\uFFFD")
 }
 
 // places is `countries:` as something a code or number can be in.
@@ -282,6 +302,9 @@ func (c *compiler) listFamily() Family {
 				}
 				return when.In(f.Lists.List(i))
 			}}
+			if n.list.public() {
+				v.Never = map[string]string{"call.from.user": "call.from.number", "call.to.user": "call.to.number"}
+			}
 			if n.list.kind == Regexes {
 				v.Cost = 10 * n.list.size // each is tried
 			}

@@ -8,6 +8,36 @@ import (
 	"github.com/rampart-sbc/rampart/policy"
 )
 
+// A user part that is escaped is the same user, also to conditions; a number
+// in any spelling is not looked for where numbers stand in their one form.
+func TestSpellingsOfUsers(t *testing.T) {
+	s := compile(t, file("a.yaml", `
+version: 1
+home: {country: FR}
+lists: {banned: ["1020"], names: [alice]}
+rules:
+  - {id: a/from, on: invite, when: call.from.user in lists.banned, then: reject 403}
+  - {id: a/to, on: invite, when: call.to.user == "*97" || call.to.user in lists.names, then: reject 480}
+`))
+	for to, want := range map[string]string{"%2A9%37": "reject 480 a/to", "%61lice": "reject 480 a/to", "*98": "abstain", "%2": "abstain", "%zz": "abstain"} {
+		if d := s.Judge(invite(s, to)); show(d) != want {
+			t.Errorf("%s: %s, want %s", to, show(d), want)
+		}
+	}
+	a := invite(s, "*98")
+	if a.From.User = "10%320"; show(s.Judge(a)) != "reject 403 a/from" {
+		t.Error(show(s.Judge(a)))
+	}
+	for list, wrong := range map[string]bool{`["+1876"]`: true, `{kind: numbers, values: ["0123456789"]}`: true, `["1020"]`: false, `[alice]`: false} {
+		for _, ask := range []string{"user", "number"} {
+			got := problems(file("a.yaml", "version: 1\nhome: {country: FR}\nlists: {l: "+list+"}\nrules:\n  - {id: a/b, on: any, when: call.to."+ask+" in lists.l, then: flag}\n"))
+			if (got != "") != (wrong && ask == "user") || got != "" && !strings.Contains(got, "hint: write call.to.number in lists.l") {
+				t.Errorf("%s in %s: %s", ask, list, got)
+			}
+		}
+	}
+}
+
 // What a variable never is, is a mistake: a condition that compares it with
 // that would never hold, and nobody would notice.
 func TestComparedWithWhatNeverIs(t *testing.T) {

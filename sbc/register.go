@@ -23,6 +23,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		a.Account = g.accountFor(a) // until it is known which one takes it
 	}
 	to := aorOf(r.To().URI)
+	a.RegisterUser = to.user // one user has one count of failures, however it is escaped
 	deny := func(code int, rule, reason string, action call.Action, sev call.Severity) {
 		d := call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Action: action, Severity: sev,
 			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc"
 )
 
@@ -70,6 +71,28 @@ func (w *rawWorld) ring(contact string, change ...func(*siptest.Message)) *sipte
 		m.Set("To", "<"+contact+">")
 		m.Set("From", "<sip:1001@"+domain+">;tag="+unique("f"))
 	}}, change...)...)
+}
+
+// TestEscapedRegisterUser: guesses of one user's password are counted together,
+// however the user is escaped in To and From.
+func TestEscapedRegisterUser(t *testing.T) {
+	w := newRawWorld(t, func(c *worldConfig) {
+		limit := ratelimit.Limit{ID: "site/guess", Key: []string{"source.ip", "register.user"}, Rate: 0.001, Burst: 1, Verdict: call.Reject, Status: 480,
+			Match: func(a *call.Attempt) bool { return a.Method == "REGISTER" }}
+		counts, err := ratelimit.New([]ratelimit.Limit{limit}, ratelimit.Caps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.deps.Guards = []sbc.Guard{counts}
+	})
+	p := w.phone("1001")
+	w.in(p)
+	for _, user := range []string{"1001", "%31001", "10%301", "%31%30%30%31"} {
+		aor := "<sip:" + user + "@" + domain + ">"
+		if res := <-w.ask(p, reg(p, set("To", aor), set("From", aor+";tag="+unique("f")))); res == nil || res.Code != 480 {
+			t.Errorf("REGISTER of %s: %v", user, res)
+		}
+	}
 }
 
 // TestLateAnswer: the answer to a REGISTER whose connection is gone must not

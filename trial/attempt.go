@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -142,9 +143,9 @@ func (b *Bench) parties(a *call.Attempt, r *Request) {
 		if r.From == "" {
 			a.From = a.To
 		}
-		a.RegisterUser, a.RequestURI = a.To.User, "sip:"+b.o.Domain
+		a.RegisterUser, a.RequestURI = plain(a.To.User), "sip:"+b.o.Domain
 		if a.PeerKind == call.Phone {
-			a.User = a.To.User
+			a.User = a.RegisterUser
 		}
 		return
 	}
@@ -161,7 +162,7 @@ func (b *Bench) parties(a *call.Attempt, r *Request) {
 	if a.PeerKind == call.Phone || a.PeerKind == call.PBX {
 		a.User = r.User
 		if a.User == "" {
-			a.User = a.From.User
+			a.User = plain(a.From.User)
 		}
 	}
 	if a.PeerKind == call.Carrier && a.From.E164() == "" {
@@ -196,6 +197,14 @@ func (b *Bench) party(text string) (p call.Party, number string) {
 	}
 	host, _, _ = strings.Cut(host, ";")
 	return call.Party{User: user, Host: host}, user
+}
+
+// plain is a user without escapes, as the gateway knows who is registered.
+func plain(user string) string {
+	if text, err := url.PathUnescape(user); err == nil {
+		return text
+	}
+	return user
 }
 
 func hasScheme(text, scheme string) bool {

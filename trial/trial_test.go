@@ -52,6 +52,17 @@ limits:
   - {id: site/guesses, on: register, key: [source.ip, register.user], failures: 2, over: 5m, then: drop}
 `
 
+// Who is registered is known without escapes, as in the gateway.
+func TestEscapedUser(t *testing.T) {
+	b := bench(t, trial.Options{Set: set(t, "version: 1\nrules: [{id: a/user, on: [invite, register], match: {user: \"1020\"}, then: reject 403}]\n")})
+	yes := true
+	for _, r := range []trial.Request{{From: "10%320", To: "2000"}, {Method: "REGISTER", To: "10%320", Registered: &yes}} {
+		if a, d, err := b.Judge(noon, r); err != nil || d.Rule != "a/user" || r.Method == "REGISTER" && a.RegisterUser != "1020" {
+			t.Errorf("%s %v", trial.Verdict(d.Decision), err)
+		}
+	}
+}
+
 func TestFactsOfDescriptions(t *testing.T) {
 	yes, no := true, false
 	b := bench(t, trial.Options{Set: set(t, french), Own: []string{"+331990"},

@@ -346,23 +346,46 @@ func (r *resolver) call(e ast.Expr, loop []string) {
 		for _, el := range args[1].AsList().Elements() {
 			r.words(args[0], el)
 		}
+	case function == operators.In:
+		r.never(args[0], args[1])
+	}
+}
+
+// variable is the variable that an expression has become.
+func (r *resolver) variable(e ast.Expr) *Var {
+	if e.Kind() == ast.IdentKind {
+		for _, v := range r.vars {
+			if v.slot == e.AsIdent() {
+				return v
+			}
+		}
+	}
+	return nil
+}
+
+// never reports a variable that is looked for where it is seldom spelt so.
+func (r *resolver) never(e, in ast.Expr) {
+	v, set := r.variable(e), r.variable(in)
+	if v == nil || set == nil {
+		return
+	}
+	if better := set.Never[v.Name]; better != "" {
+		r.problem(r.at(e), "write "+better+" in "+set.Name, "%s is a number in any spelling; %s holds each in its one form", v.Name, set.Name)
 	}
 }
 
 // words reports a text that a variable is compared with and never is.
 func (r *resolver) words(e, with ast.Expr) {
 	text, ok := literal(with)
-	if !ok || text == "" || e.Kind() != ast.IdentKind {
+	if !ok || text == "" {
 		return
 	}
-	for _, v := range r.vars {
-		switch {
-		case v.slot != e.AsIdent():
-		case v.Words != nil && !slices.Contains(v.Words, text):
-			r.problem(r.at(with), r.meant(text, v.Words, ""), "%s is never %q", v.Name, text)
-		case v.Capitals && text != strings.ToUpper(text):
-			r.problem(r.at(with), "write "+strings.ToUpper(text), "%s is never %q", v.Name, text)
-		}
+	switch v := r.variable(e); {
+	case v == nil:
+	case v.Words != nil && !slices.Contains(v.Words, text):
+		r.problem(r.at(with), r.meant(text, v.Words, ""), "%s is never %q", v.Name, text)
+	case v.Capitals && text != strings.ToUpper(text):
+		r.problem(r.at(with), "write "+strings.ToUpper(text), "%s is never %q", v.Name, text)
 	}
 }
 

@@ -160,7 +160,8 @@ type Var struct {
 	// Words are all that a Text can be, beside empty; nil: anything. Comparing it
 	// with another is a problem: it would never hold, or always.
 	Words    []string
-	Capitals bool // a Text never has small letters
+	Never    map[string]string // Members: variables that are seldom spelt like what is in it, and which to ask instead
+	Capitals bool              // a Text never has small letters
 	Get      func(*Facts) Value
 
 	slot string // what the library calls it; see Env
