@@ -59,7 +59,7 @@ rules:
 		`{"section":"rules","id":"site/one","file":"site.yaml","keys":[{"key":"then","old":"reject 403","new":"reject 404"}]}],` +
 		`"moved":[{"section":"rules","id":"site/one","file":"site.yaml"}],` +
 		`"countries":[{"place":"FR","old":"deny","new":"allow"},{"place":"GB","old":"allow","new":"deny"},{"place":"class premium_rate","old":"deny","new":"allow"}],` +
-		`"lists":[{"name":"vip","old":2,"new":3}],"other":null,"tests":[0,0]}`
+		`"lists":[{"name":"vip","old":2,"new":3}],"other":[],"tests":[0,0]}`
 	if string(b) != want {
 		t.Errorf("got  %s\nwant %s", b, want)
 	}
