@@ -675,3 +675,24 @@ func TestInviteSpelt(t *testing.T) {
 		t.Errorf("rules %v", rules)
 	}
 }
+
+// TestReferToACarrier: what a carrier is sent to call must be a number, as for
+// calls that go to it.
+func TestReferToACarrier(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, denied(t))
+	c := w.up()
+	for i, to := range []string{"0018765550100", "0018765550100!", "*670018765550100", "alice", "1002", "001876555010000000000"} {
+		r := w.b.back("REFER", 1+i, c.in, c.tag)
+		r.Add("Refer-To", "<sip:"+to+"@"+domain+">")
+		w.b.send(r)
+		res := w.b.expect("a refusal of "+to, func(m *siptest.Message) bool {
+			n, what := m.CSeq()
+			return what == "REFER" && n == 1+i && m.Code >= 200
+		})
+		if want := map[bool]int{true: 403, false: 404}[i == 0 || i == 5]; res.Code != want {
+			t.Errorf("%s: %d", to, res.Code)
+		}
+	}
+	w.a.never("REFER", is("REFER"))
+}

@@ -177,6 +177,9 @@ func (s *session) refer(x *leg, in *input) bool {
 			return refuse(403, "base/ip-peer-route", "peer "+x.name+" is known by its address alone and transfers a call to a number outside")
 		}
 		d := s.g.decideTransfer(a)
+		if d.Permits() && to.kind == call.Carrier && rep == "" && !forCarriers(a.To) {
+			return refuse(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
+		}
 		if !d.Permits() {
 			s.refuseInside(x, in, a, d)
 			return false

@@ -93,7 +93,7 @@ func (g *Gateway) routesFor(a *call.Attempt) []Route {
 // says that the sender of r is trusted with what it says of its caller.
 func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool, d call.Decision) ([]route, call.Decision) {
 	no := func(code int, rule, reason string) ([]route, call.Decision) { return noRoute(a, d, code, rule, reason) }
-	if !outside(a.To) || len(a.To.Number) > number.MaxDigits+1 && a.To.E164() != "" {
+	if !forCarriers(a.To) {
 		return no(404, "countries/invalid-number", "not a number that a carrier can take: "+a.To.User)
 	}
 	if byAddressAlone(first) {
@@ -143,6 +143,11 @@ func (g *Gateway) outward(a, first *call.Attempt, r *sipx.Request, believed bool
 		}
 	}
 	return out, d
+}
+
+// forCarriers: what goes to a carrier must resolve, to a number that may exist.
+func forCarriers(to call.Party) bool {
+	return outside(to) && (to.E164() == "" || len(to.Number) <= number.MaxDigits+1)
 }
 
 func noRoute(a *call.Attempt, d call.Decision, code int, rule, reason string) ([]route, call.Decision) {
