@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/explain"
 	"github.com/rampart-sbc/rampart/fraud/geo"
+	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/trial"
 )
@@ -120,10 +122,23 @@ func (c *policyExplainCmd) load(a *app) (*policy.Set, trial.Options, error) {
 	return set, o, nil
 }
 
+// judged are the methods of requests that policies are asked about.
+var judged = []string{"INVITE", "REGISTER", "MESSAGE", "SUBSCRIBE", "PUBLISH", "OPTIONS", "REFER"}
+
 // request is what the flags describe.
 func (c *policyExplainCmd) request() (r trial.Request, at time.Time, err error) {
 	r = trial.Request{Method: strings.ToUpper(c.Method), From: c.From, To: c.To, Peer: c.Peer, PBX: c.PBX, Stranger: c.Stranger, User: c.User,
 		Country: strings.ToUpper(c.Country), ASN: c.ASN, Transport: c.Transport, UserAgent: c.UserAgent, Diverted: c.Diverted}
+	if !slices.Contains(judged, r.Method) {
+		hint := "one of " + strings.Join(judged, ", ")
+		if best := strictyaml.Nearest(r.Method, judged); best != "" {
+			hint = "did you mean " + best + "?"
+		}
+		return r, at, usageError{fmt.Errorf("--method: no request %q is judged: %s", c.Method, hint)}
+	}
+	if c.To == "" {
+		return r, at, usageError{errors.New("--to: nobody is called; write the number as it would be dialled")}
+	}
 	if c.Source != "" {
 		if r.Source, err = netip.ParseAddr(c.Source); err != nil {
 			return r, at, usageError{fmt.Errorf("--source: %q is not an IP address", c.Source)}

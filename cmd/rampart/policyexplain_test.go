@@ -89,6 +89,8 @@ rules:
 		{[]string{rules, "--at", "noon"}, `"noon" is not a time such as`},
 		{[]string{rules, "--header", "nothing"}, "write it like"},
 		{[]string{rules, "--peer", "a", "--stranger"}, "can't be used together"},
+		{[]string{rules, "--method", "invte"}, `no request "invte" is judged: did you mean INVITE?`},
+		{[]string{rules, "--to", ""}, "--to: nobody is called"},
 		{[]string{"--use", "nonsense"}, `no pack "nonsense"`},
 	} {
 		if code, out := command(t, append(append([]string{}, base...), c.more...)...); code != 2 || !strings.Contains(out, c.want) {
