@@ -192,6 +192,8 @@ func (c *compiler) note(e *entry) {
 	}
 	if !idShape.MatchString(e.id) {
 		c.problem(e.path+".id", "write it like toll/night-international", "rule id %q is not file-or-pack/kebab-name", e.id)
+	} else if !e.src.Pack && (slices.Contains(builtinRules[3:], e.id) || e.id == RuleCondition || neverOpen[e.id] != "") {
+		c.problem(e.path+".id", "give it another id", "%s is what the gateway itself decides; it is no rule of a file", e.id)
 	} else if strings.HasPrefix(e.id, "countries/") && slices.Contains([]string{RuleDenied, RuleClassDenied, RuleInvalidNumber}, e.id) {
 		c.problem(e.path+".id", "change countries: instead", "%s is what the countries: section is called; it is no rule of its own", e.id)
 	}

@@ -79,6 +79,7 @@ func (c *compiler) countries() {
 		deny bool
 		src  *source
 		at   string // file:line
+		path string
 	}
 	var def *said
 	where := func(path string) string { return fmt.Sprintf("%s:%d", c.cur.Name, c.cur.pos.At(path).Line) }
@@ -96,7 +97,7 @@ func (c *compiler) countries() {
 			c.warn(at, "keep one of them", "%s is both allowed and denied, here and in %s: denied", key, old.src.Name)
 			deny = true
 		}
-		into[key] = said{deny, s, where(at)}
+		into[key] = said{deny, s, where(at), at}
 	}
 	for _, s := range c.files {
 		y := s.y.Countries
@@ -110,7 +111,7 @@ func (c *compiler) countries() {
 				c.warn("countries.default", "keep one of them", "the default is allow here and deny there (%s): deny", def.src.Name)
 				deny = true
 			}
-			def = &said{deny, s, where("countries.default")}
+			def = &said{deny, s, where("countries.default"), "countries.default"}
 		}
 		for i, p := range y.Allow {
 			c.place("countries.allow", i, p, func(at string) { merge(listed, p.text, at, false, s) })
@@ -137,6 +138,17 @@ func (c *compiler) countries() {
 	if len(listed) > maxPlaces {
 		c.problem("countries", "", "more than %d countries and prefixes", maxPlaces)
 		return
+	}
+	for key, v := range listed {
+		if key[0] == '+' || !v.deny {
+			continue
+		}
+		for prefix, w := range listed {
+			if prefix[0] == '+' && !w.deny && w.src.level() <= v.src.level() && c.data.AllBegin(key, prefix) {
+				c.cur = v.src
+				c.problem(v.path, "deny its prefixes too, or allow countries instead of "+prefix, "%s is denied, and %s, which is allowed in %s, opens it all the same: of what is listed the longest prefix wins", key, prefix, w.at)
+			}
+		}
 	}
 	p := &c.set.places
 	p.version, p.home = c.data.Version(), c.set.plan.Country()

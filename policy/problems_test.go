@@ -138,6 +138,37 @@ limits:
 	}
 }
 
+// A prefix that many countries share opens them all, those too that are denied
+// by name: nobody means that.
+func TestSharedPrefixOpensDeniedCountry(t *testing.T) {
+	for countries, want := range map[string]string{
+		`{allow: ["+1"], deny: [JM]}`:     `a.yaml:2:35: JM is denied, and +1, which is allowed in a.yaml:2, opens it all the same`,
+		`{allow: ["+44"], deny: [GB]}`:    `GB is denied, and +44`,
+		`{allow: ["+4"], deny: [DE]}`:     `DE is denied, and +4`,
+		`{allow: ["+4420"], deny: [GB]}`:  "",
+		`{allow: ["+1876"], deny: [JM]}`:  "",
+		`{allow: ["+1212"], deny: [JM]}`:  "",
+		`{allow: [US], deny: ["+1", JM]}`: "",
+	} {
+		if got := problems(file("a.yaml", "version: 1\ncountries: "+countries+"\n")); !strings.Contains(got, want) || want == "" && got != "" {
+			t.Errorf("%s: %s", countries, got)
+		}
+	}
+	// What a file says takes the place of what a pack says.
+	if got := problems(pack("p", "version: 1\ncountries: {deny: [JM]}\n"), file("a.yaml", "version: 1\ncountries: {allow: [\"+1\"]}\n")); strings.Contains(got, "all the same") {
+		t.Error(got)
+	}
+}
+
+// An id of the gateway's own would stand in alerts for what it is not.
+func TestIDsOfTheGateway(t *testing.T) {
+	for _, id := range []string{"base/emergency", "base/stranger", "base/malformed", "policy/condition-failed", "limits/peer-calls", "bans/banned"} {
+		if got := problems(file("a.yaml", "version: 1\nrules: [{id: "+id+", on: invite, then: flag}]\n")); !strings.Contains(got, "is what the gateway itself decides") {
+			t.Errorf("%s: %s", id, got)
+		}
+	}
+}
+
 func TestWarningsLeaveASet(t *testing.T) {
 	a := file("a.yaml", "version: 1\ncountries: {default: allow, deny: [JM, GB]}\n")
 	b := file("b.yaml", "version: 1\ncountries: {default: deny, allow: [JM]}\n")

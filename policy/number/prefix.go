@@ -48,3 +48,10 @@ func (d *Data) MayBegin(country, prefix string) bool {
 	code := fmt.Sprint("+", h.code)
 	return ok && (strings.HasPrefix(prefix, code) || strings.HasPrefix(code, prefix))
 }
+
+// AllBegin reports whether all public numbers of a country begin with a prefix:
+// it is the country code, or the beginning of it.
+func (d *Data) AllBegin(country, prefix string) bool {
+	h, ok := d.homes[country]
+	return ok && strings.HasPrefix(fmt.Sprint("+", h.code), prefix)
+}
