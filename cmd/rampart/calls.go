@@ -74,6 +74,9 @@ func liveCalls(a *app, f adminFlags) (page callPage, err error) {
 	return page, err
 }
 
+// errNoName: an empty variable of a script must not find some other call.
+var errNoName = usageError{errors.New("which call? The name is empty")}
+
 type callsShowCmd struct {
 	ID string `arg:"" help:"Our id of the call, or the SIP Call-ID of one of its legs."`
 	adminFlags
@@ -86,6 +89,9 @@ func (callsShowCmd) Help() string {
 }
 
 func (c *callsShowCmd) Run(a *app) error {
+	if c.ID == "" {
+		return errNoName
+	}
 	page, err := liveCalls(a, c.adminFlags)
 	if err != nil {
 		return err
@@ -152,6 +158,9 @@ func (callsExplainCmd) Help() string {
 }
 
 func (c *callsExplainCmd) Run(a *app) error {
+	if c.ID == "" {
+		return errNoName
+	}
 	var out explained
 	var err error
 	if c.CDR != "" {

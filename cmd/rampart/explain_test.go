@@ -218,4 +218,9 @@ func TestFindRecordByAnyCallID(t *testing.T) {
 			t.Errorf("%s: %q %v", id, rec.ID, err)
 		}
 	}
+	for _, args := range [][]string{{"explain", "", "--cdr", file}, {"show", "", "--admin", "127.0.0.1:1"}} {
+		if code, out := command(t, append([]string{"calls"}, args...)...); code != 2 || !strings.Contains(out, "which call?") {
+			t.Errorf("%v: %d %s", args, code, out)
+		}
+	}
 }
