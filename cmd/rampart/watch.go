@@ -164,8 +164,9 @@ func (g *gateway) lookAtPolicy() string {
 
 func (g *gateway) lookAtWanted() string {
 	g.policies.mu.Lock()
-	defer g.policies.mu.Unlock()
-	return looks(slices.Clone(g.policies.want))
+	want := slices.Clone(g.policies.want)
+	g.policies.mu.Unlock() // a file system may take its time
+	return looks(want)
 }
 
 func (g *gateway) lookAtGeo() string {
