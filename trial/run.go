@@ -35,6 +35,7 @@ type Failure struct {
 	Outcome   Outcome
 	Wrong     []string // what differs, one a line
 	set       *policy.Set
+	file      string // of the test
 }
 
 // Run runs one test against fresh counters. What it reached is noted in cover,
@@ -60,7 +61,7 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		up.end(b, now)
 		a, d, err := b.Judge(now, q.Request.Nth(q.N))
 		r.Requests++
-		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d, set: b.o.Set}
+		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d, set: b.o.Set, file: t.File}
 		switch {
 		case err != nil:
 			f.Wrong = []string{err.Error()}

@@ -198,6 +198,10 @@ func TestFailureText(t *testing.T) {
 	if got := trial.Run(trial.Options{Set: s2}, &s2.Tests()[0], nil).Failures[0].Text(); !strings.Contains(got, "- site/scanner: user_agent is nothing, not sipvicious [site.yaml:9]") || strings.Contains(got, "site/watch") {
 		t.Errorf("it is not told why the expected rule did not match, or why others did not:\n%s", got)
 	}
+	s3 := set(t, site+"  - {name: any refusal, invite: {from: \"1001\", to: \"1002\"}, expect: reject}\n")
+	if got := trial.Run(trial.Options{Set: s3}, &s3.Tests()[0], nil).Failures[0].Text(); !strings.Contains(got, "- site/scanner: user_agent is nothing, not sipvicious [site.yaml:9]") {
+		t.Errorf("a refusal was wanted, and it is not told why no rule of the file refuses:\n%s", got)
+	}
 	if p := r.Problem(); p.String() != "site.yaml:21:13: test \"too many\" failed, request 5 of 5 at +4s: expected verdict allow, but got reject 486 by site/calls\n    hint: rampart policy test shows the whole trace" {
 		t.Error(p)
 	}

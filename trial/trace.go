@@ -2,6 +2,7 @@ package trial
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/explain"
@@ -12,11 +13,12 @@ import (
 // the test expected did not. The whole way is what `policy explain` tells.
 func (f *Failure) trace() (lines []string) {
 	t := explain.Of(explain.Input{Fact: explain.Fact{Attempt: *f.Attempt, Decision: f.Outcome.Decision}, Set: f.set, Then: true})
+	missed := 0
 	for _, s := range t.Steps {
 		mark := "  "
 		switch s.Outcome {
 		case call.Skipped, call.Missed:
-			if !f.expects(s.Rule) {
+			if !f.expects(s.Rule) && !(s.Outcome == call.Missed && f.wanted(s.At, &missed)) {
 				continue
 			}
 			mark = "- "
@@ -43,6 +45,20 @@ func (f *Failure) trace() (lines []string) {
 		lines = append(lines, explain.Printable(line))
 	}
 	return lines
+}
+
+// maxMissed rules that did not match are told of one request.
+const maxMissed = 12
+
+// wanted: the test wants a refusal of whatever rule and got none; then those of
+// its own file say why they did not match.
+func (f *Failure) wanted(at string, missed *int) bool {
+	e := f.Expect
+	if e == nil || e.Verdict <= call.Allow || e.Rule != "" || !f.Outcome.Permits() || !strings.HasPrefix(at, f.file+":") || *missed == maxMissed {
+		return false
+	}
+	*missed++
+	return true
 }
 
 // expects: the test says something about the rule.
