@@ -31,6 +31,7 @@ type inForce struct {
 	material material
 	since    time.Time
 	by       string
+	of       string // an old policy made again: its revision then
 	untested error // its failed tests, where it was loaded all the same
 }
 
@@ -140,7 +141,11 @@ func (g *gateway) oldPolicy(revision string, cfg *config.Config) (*inForce, erro
 		return nil, err
 	}
 	m, read := kept(e)
-	return g.makeAgain(m, read, cfg)
+	now, err := g.makeAgain(m, read, cfg)
+	if err == nil && now.set.Revision() != e.Revision { // another home, or another version of the gateway
+		now.of = e.Revision
+	}
+	return now, err
 }
 
 // makeAgain makes a policy of what was kept of it: a Set of its own, as one in
@@ -289,7 +294,7 @@ func (p *policies) before() (string, error) {
 	for _, e := range slices.Backward(all) {
 		if e.By == byRollback {
 			for i, was := range slices.Backward(way) {
-				if was.Revision == e.Revision {
+				if was.Revision == e.Revision || e.Of != "" && was.Revision == e.Of {
 					way = way[:i]
 					break
 				}
@@ -330,7 +335,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 
 // remember writes a policy that came into force to the history.
 func (g *gateway) remember(now *inForce) {
-	err := g.policies.store.Add(history.Entry{Revision: now.set.Revision(), At: now.since, By: now.by,
+	err := g.policies.store.Add(history.Entry{Revision: now.set.Revision(), At: now.since, By: now.by, Of: now.of,
 		Rules: len(now.set.Rules()) - len(now.set.Limits()), Limits: len(now.set.Limits()), Files: now.material.files()})
 	if err != nil {
 		g.failed(call.PolicyReloaded, "policy/history", "the policy is in force, but nobody can go back to it", err)

@@ -194,6 +194,27 @@ func TestRollbackGoesFurtherBack(t *testing.T) {
 	}
 	load("NL")
 	back(first) // and not one of those that were undone
+	// Also where an old policy has another revision when it is made again.
+	e, err := s.g.policies.store.Load(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Revision, e.By = "aaaaaaaaaaaa", byAPI
+	e.Files[0].Data = append(e.Files[0].Data, "\n"...)
+	load("PT")
+	if err := s.g.policies.store.Add(e); err != nil {
+		t.Fatal(err)
+	}
+	load("ES")
+	out, err := s.g.rollback("", byAPI)
+	if err != nil || out.Revision == e.Revision || out.Revision == first {
+		t.Fatalf("%+v %v", out, err)
+	}
+	if again, err := s.g.rollback("", byAPI); err != nil || again.Revision == "aaaaaaaaaaaa" || s.revision() == out.Revision {
+		t.Errorf("%+v %v", again, err)
+	} else if e, err := s.g.policies.store.Load(again.Revision); err != nil || !strings.Contains(string(e.Files[len(e.Files)-1].Data), "PT") {
+		t.Errorf("not the one before: %v %q", err, e.Files[len(e.Files)-1].Data)
+	}
 	if _, err := s.g.rollback("12", byAPI); err == nil || !strings.Contains(err.Error(), "four characters") {
 		t.Error(err)
 	}

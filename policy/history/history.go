@@ -49,7 +49,8 @@ type File struct {
 type Entry struct {
 	Revision string    `json:"revision"`
 	At       time.Time `json:"at"`
-	By       string    `json:"by"` // start, signal, api, watch or rollback
+	By       string    `json:"by"`           // start, signal, api, watch or rollback
+	Of       string    `json:"of,omitempty"` // by rollback: the revision it had then, where it has another now
 	Rules    int       `json:"rules"`
 	Limits   int       `json:"limits"`
 	TooLarge bool      `json:"too_large,omitempty"` // its files were not kept
