@@ -32,7 +32,7 @@ type inForce struct {
 	since    time.Time
 	by       string
 	of       string // an old policy made again: its revision then
-	untested error // its failed tests, where it was loaded all the same
+	untested error  // its failed tests, where it was loaded all the same
 }
 
 // policies is the policy in force, the way to the next one and back to the ones
