@@ -696,3 +696,21 @@ func TestReferToACarrier(t *testing.T) {
 	}
 	w.a.never("REFER", is("REFER"))
 }
+
+// TestReferHeaders: conditions see the header fields of a REFER in a call.
+func TestReferHeaders(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p, _ := written(t, `version: 1
+rules: [{id: site/by-header, on: refer, when: 'request.headers["x-desk"] == "7"', then: reject 403}]
+`, nil)
+	w.gw.SetPolicy(p)
+	d := w.desk("1001")
+	c := w.rung(d)
+	r := d.back("REFER", 1, c.in, c.tag)
+	r.Add("Refer-To", "<sip:1003@"+domain+">")
+	r.Add("X-Desk", "7")
+	d.send(r)
+	d.answer("REFER", 403)
+	w.judged("site/by-header", method("REFER"))
+}

@@ -231,6 +231,8 @@ func (s *session) referAttempt(x, to *leg, r *sipx.Request, t *referTarget) *cal
 	a := r.Attempt()
 	a.PeerKind, a.Peer, a.Account = x.kind, x.name, s.a.Account
 	a.Source.Registered = x.kind == call.Phone
+	a.Source.Configured = r.Flow.Side == call.Public && s.g.peers.knownAddr(r.Flow.Remote.Addr())
+	a.Headers = r.Fields(s.g.policy.Load().Headers)
 	a.Source.Answered = true // it knows the dialog's tags, so it gets what is sent to it; nobody is challenged in a call
 	if f := r.Flow; f.TLS != nil {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
