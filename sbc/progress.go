@@ -91,9 +91,6 @@ func (s *session) firstLook(answer time.Time) {
 	s.due.Store(answer.Add(rand.N(s.g.cfg.Progress)).UnixNano())
 }
 
-// maxProgress bounds the rules of one call that are remembered as told.
-const maxProgress = 64
-
 // progress judges a call that is up, as what it was when it was admitted, or as
 // where a redirect led it. Each rule is told, and its effects are carried out,
 // once in a call; a call for help is left alone.
@@ -111,38 +108,9 @@ func (s *session) progress() {
 	}
 	a.At, a.On, a.Policy = time.Now(), call.Progress, p.Revision
 	a.Elapsed = a.At.Sub(s.pass.answer)
-	d := admission.Decide(guards, &a)
-	if s.watched == nil {
-		s.watched = map[string]bool{}
-	}
-	fresh := func(rule string) bool {
-		if s.watched[rule] || len(s.watched) >= maxProgress {
-			return false
-		}
-		s.watched[rule] = true
-		return true
-	}
-	var also []call.Decision
-	for _, x := range d.Also {
-		if fresh(x.Rule) {
-			also = append(also, x)
-		}
-	}
-	var effects []call.Effect
-	ending := ""
-	for _, e := range d.Effects {
-		if e.Act == call.ActHangup {
-			ending = e.Rule
-		} else if fresh(e.Rule) {
-			effects = append(effects, e)
-		}
-	}
-	d.Also, d.Effects = also, effects
-	if ending == "" {
-		d.Verdict, d.Rule, d.Action = call.Allow, "", ""
-	}
+	d, ending := admission.Progress(guards, &a, &s.watched)
 	s.g.enact(&a, &d, p.Guards)
-	if ending == "" && len(also) == 0 {
+	if ending == "" && len(d.Also) == 0 {
 		return
 	}
 	s.g.report(&a, d)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
@@ -111,8 +112,8 @@ type session struct {
 	full        string     // the peer that they would not have it go to
 	fullCode    int
 	redir       redirects
-	due         atomic.Int64    // when the call is looked at again, in ns; 0 before the answer
-	watched     map[string]bool // rules about calls that are up that were told
+	due         atomic.Int64   // when the call is looked at again, in ns; 0 before the answer
+	watched     admission.Told // rules about calls that are up that were told
 }
 
 func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sipx.ServerTx, id identity, from sdp.Leg, offer *sdp.Offer, routes []route) *session {

@@ -74,8 +74,8 @@ type Bench struct {
 type named struct {
 	id     string
 	passes int
-	first  *call.Attempt   // the first pass, once it was permitted
-	told   map[string]bool // rules that told of it while it was up
+	first  *call.Attempt  // the first pass, once it was permitted
+	told   admission.Told // rules that told of it while it was up
 }
 
 // New makes a bench with fresh counters.
@@ -207,7 +207,7 @@ func (b *Bench) identify(a *call.Attempt, name string) {
 	}
 	c := b.ids[name]
 	if c == nil {
-		c = &named{id: a.ID, told: map[string]bool{}}
+		c = &named{id: a.ID}
 		b.ids[name], b.calls[a.ID] = c, c
 	}
 	c.passes++

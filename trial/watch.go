@@ -13,8 +13,7 @@ func (b *Bench) connected(a *call.Attempt) Outcome {
 	return b.enact(a, admission.Connect([]admission.Guard{b.o.Set}, a))
 }
 
-// progress looks again at a call that is up. Each rule tells of a call once;
-// one that hangs up ends it.
+// progress looks again at a call that is up; a rule that hangs up ends it.
 func (b *Bench) progress(at time.Time, r *Request) (*call.Attempt, Outcome, error) {
 	c := b.ids[r.Call]
 	if c == nil || c.first == nil {
@@ -25,32 +24,9 @@ func (b *Bench) progress(at time.Time, r *Request) (*call.Attempt, Outcome, erro
 	if a.Emergency() {
 		return &a, Outcome{Decision: call.Decision{Verdict: call.Allow}}, nil // left alone
 	}
-	d := admission.Decide([]admission.Guard{b.o.Set}, &a)
-	fresh := func(rule string) bool {
-		old := c.told[rule]
-		c.told[rule] = true
-		return !old
-	}
-	also, effects, ending := []call.Decision(nil), []call.Effect(nil), false
-	for _, x := range d.Also {
-		if fresh(x.Rule) {
-			also = append(also, x)
-		}
-	}
-	for _, e := range d.Effects {
-		if e.Act == call.ActHangup {
-			ending = true
-		}
-		if e.Act == call.ActHangup || fresh(e.Rule) {
-			effects = append(effects, e)
-		}
-	}
-	d.Also, d.Effects = also, effects
-	if !ending {
-		d.Verdict, d.Status, d.Rule, d.Action = call.Allow, 0, "", ""
-	}
+	d, ending := admission.Progress([]admission.Guard{b.o.Set}, &a, &c.told)
 	out := b.enact(&a, d)
-	if ending {
+	if ending != "" {
 		b.End(a.ID)
 	}
 	return &a, out, nil
