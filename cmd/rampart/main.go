@@ -26,15 +26,16 @@ func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 // cli are the commands; each is a type with Run(*app) error in a file of its
 // own.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Run the gateway."`
-	Demo    demoCmd    `cmd:"" help:"Show everything on this computer, with nothing to configure."`
-	Init    initCmd    `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
-	Check   checkCmd   `cmd:"" help:"Check the configuration, rules, certificates and databases."`
-	Policy  policyCmd  `cmd:"" help:"Look at, load and roll back the policy."`
-	Bans    bansCmd    `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
-	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
-	Calls   callsCmd   `cmd:"" help:"List and explain the calls of a running gateway."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run      runCmd      `cmd:"" help:"Run the gateway."`
+	Demo     demoCmd     `cmd:"" help:"Show everything on this computer, with nothing to configure."`
+	Init     initCmd     `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
+	Check    checkCmd    `cmd:"" help:"Check the configuration, rules, certificates and databases."`
+	AttackMe attackMeCmd `cmd:"" name:"attack-me" help:"Attack a configuration of yours in a sandbox and print a report card."`
+	Policy   policyCmd   `cmd:"" help:"Look at, load and roll back the policy."`
+	Bans     bansCmd     `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
+	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
+	Calls    callsCmd    `cmd:"" help:"List and explain the calls of a running gateway."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // app is what commands share.

@@ -15,6 +15,7 @@ func Rampart() Law {
 		Packages: []Package{
 			{Path: "cmd/**", Level: 50, Command: true, Why: "flags, wiring, signals, exit codes"},
 			{Path: "bench/**", Level: 50, Command: true, Leaf: true, Why: "the load generator measures any gateway, so it must not know ours"},
+			{Path: "internal/attack", Level: 45, May: []string{"internal/siptest"}, Why: "attack-me ships: telephones and attackers around a gateway in a sandbox"},
 			{Path: "internal/demo", Level: 45, May: []string{"internal/siptest"}, Why: "the demo ships: a gateway between a test phone and a test PBX"},
 
 			{Path: "admin", Level: 40, Why: "API, metrics, dashboard"},

@@ -217,6 +217,8 @@ func (p *Phone) Ping(ctx context.Context) error {
 	select {
 	case <-p.path.conn.pong:
 		return nil
+	case <-p.path.conn.gone:
+		return fmt.Errorf("%s: no pong: the connection has ended", p.Name)
 	case <-ctx.Done():
 		return fmt.Errorf("%s: no pong: %w", p.Name, ctx.Err())
 	}
