@@ -1,8 +1,9 @@
 #!/bin/bash
-# kam.sh start|stop [-c CHILDREN] [-m] [-t] [-p CPU]  - run the Kamailio peer (-m: with rtpengine, -t: topos+redis)
+# kam.sh start|stop [-c CHILDREN] [-m] [-t] [-e] [-p CPU]  - run the Kamailio peer (-m: with rtpengine, -t: topos+redis,
+# -e: as an edge under attack: usual pike and htable bans, strangers are challenged)
 # KAM_SHM/KAM_PKG choose the allocators: the default "qm" of the Debian build fragments and costs 4x the CPU.
 cd "$(dirname "$0")"; cmd=$1; shift; n=2; extra=(); cpu=0; sfx=
-while getopts c:mtp: o; do case $o in c) n=$OPTARG;; m) extra+=(-A WITH_MEDIA);; t) extra+=(-A WITH_TOPOS);; p) cpu=$OPTARG;; esac; done
+while getopts c:metp: o; do case $o in c) n=$OPTARG;; m) extra+=(-A WITH_MEDIA);; e) extra+=(-A WITH_EDGE);; t) extra+=(-A WITH_TOPOS);; p) cpu=$OPTARG;; esac; done
 PF=out/kamailio.pid
 mkdir -p out
 # Kamailio wants whole paths: the test certificate and the configuration are made in out/ at start.

@@ -1,11 +1,11 @@
 #!/bin/bash
-# rampart.sh start|stop [-p CPU] [-b PROGRAM]  - run the gateway under test, pinned to one CPU (GOMAXPROCS follows)
-cd "$(dirname "$0")"; cmd=$1; shift; cpu=0; bin=
-while getopts p:b: o; do case $o in p) cpu=$OPTARG;; b) bin=$OPTARG;; esac; done
+# rampart.sh start|stop [-p CPU] [-b PROGRAM] [-c CONFIG]  - run the gateway under test, pinned to one CPU (GOMAXPROCS follows)
+cd "$(dirname "$0")"; cmd=$1; shift; cpu=0; bin=; conf=conf/rampart.yaml.in
+while getopts p:b:c: o; do case $o in p) cpu=$OPTARG;; b) bin=$OPTARG;; c) conf=$OPTARG;; esac; done
 PF=out/rampart.pid; D=out/rampart; mkdir -p out
 case $cmd in
 start)
-  rm -rf $D out/rampart.log; mkdir -p $D; cp conf/rampart.yaml.in $D/rampart.yaml
+  rm -rf $D out/rampart.log; mkdir -p $D; cp "$conf" $D/rampart.yaml
   if [ -z "$bin" ]; then bin=$PWD/out/rampart.bin; (cd .. && CGO_ENABLED=0 go build -o "$bin" ./cmd/rampart) || exit 1; fi
   ulimit -n "$(ulimit -Hn)"
   nice -n "${PRIO:-0}" taskset -c "$cpu" "$bin" run -c $D/rampart.yaml > out/rampart.log 2>&1 &

@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct sip_cfg sc; struct sip_stats ss; int sip_active, sip_up;
+struct sip_cfg sc; struct sip_stats ss; struct sip_window sw; int sip_active, sip_up, sip_win, sip_counting;
 static int epfd; static u32 run_id; static char last_fail[256];
 const char *sip_last_failure(void) { return last_fail; }
 
@@ -263,7 +263,7 @@ void sip_timers(u64 now)
 enum { C_FREE, C_INVITE, C_UP, C_BYE, C_REG };
 struct call {                                            /* UAC side */
     struct tnode t; u8 st, rtx, prov, authed; int idx, ep; u32 gen, cseq; u64 t0, t_bye, hold;
-    char *to; char *target; char *routes; char *auth; const char *method; struct leg *leg; int upos; u64 t_limit;
+    char *to; char *target; char *routes; char *auth; const char *method; struct leg *leg; int upos, win; u8 brief; u64 t_limit;
 };
 struct peer {                                            /* UAS side */
     struct tnode t; struct peer *hn; u8 st, rtx, used; int idx, ep; struct sockaddr_in from; u64 hash, t0;
@@ -329,7 +329,8 @@ int sdp_build(char *b, struct leg *l, enum keying k, int offer)
         "a=rtpmap:%d %s/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n",
         ip, ip, l ? l->port : 40000, k == DTLS ? "UDP/TLS/RTP/SAVP" : k == SDES ? "RTP/SAVP" : "RTP/AVP", media_pt,
         media_pt, media_pt == 8 ? "PCMA" : "PCMU");
-    if (k == SDES) { char s[64]; u8 z[30] = {0}; b64_enc(l ? l->txkey : z, SRTPX_KEY, s); n += sprintf(b + n, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n", s); }
+    if (k == SDES) { char s[64]; u8 z[SRTPX_KEY]; for (int i = 0; i < SRTPX_KEY; i++) z[i] = rnd32();
+        b64_enc(l ? l->txkey : z, SRTPX_KEY, s); n += sprintf(b + n, "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s\r\n", s); }
     if (k == DTLS) n += sprintf(b + n, "a=fingerprint:sha-256 %s\r\na=setup:%s\r\na=rtcp-mux\r\n", media_fingerprint, offer ? "actpass" : "active");
     return n;
 }
@@ -359,10 +360,16 @@ int sdp_parse(struct sdp *s, const char *b, int n)
 void sdp_fingerprint(struct leg *l, const struct sdp *s) { memcpy(l->fp, s->fp, 32); l->has_fp = s->has_fp; }
 static enum keying pub_keying(void) { return sc.media == M_SRTP ? SDES : sc.media == M_DTLS ? DTLS : PLAIN; }
 
+/* Users from BRIEF on make calls whose media is never sent. The far end knows them by the last five digits of From. */
+#define BRIEF 50000
+static int is_brief(const struct hf *from)
+{
+    const char *at = memchr(from->v, '@', from->vl); return at && at - from->v > 5 && at[-5] >= '5';
+}
 static int build_uac(struct call *c, char *b, const char *method, u32 cseq, int branch)
 {
     struct ep *e = eps[c->ep]; char ip[16], from[64], to[64], body[1500]; sa_ip(&e->local, ip); int port = ntohs(e->local.sin_port), bl = 0;
-    int reg = c->st == C_REG, user = c->gen % sc.users;
+    int reg = c->st == C_REG, user = c->gen % sc.users + (c->brief ? BRIEF : 0);
     if (reg) { snprintf(from, sizeof from, "u%05d", user); snprintf(to, sizeof to, "u%05d", user); }
     else { snprintf(from, sizeof from, sc.from_fmt, user); snprintf(to, sizeof to, sc.to_fmt, user); }
     int inv = !strcmp(method, "INVITE"), in_dlg = c->st == C_UP || c->st == C_BYE;
@@ -402,6 +409,7 @@ static void up_del(struct call *c) { int last = upl[--sip_up]; upl[c->upos] = la
 static void call_fail(struct call *c, const char *why, int code)
 {
     ss.failed++; if (code) ss.codes[code]++; else ss.timeouts++;
+    if (c->win && c->win == sip_win) sw.failed++;
     snprintf(last_fail, sizeof last_fail, "%s %s %d", c->method ? c->method : "call", why, code);
     if (c->st == C_UP) up_del(c);
     call_free(c);
@@ -411,19 +419,22 @@ static struct call *call_new(const char *method)
 {
     if (!nfreec) return NULL;
     struct call *c = &calls[freec[--nfreec]];
-    c->gen = ++seqno; c->cseq = 1; c->rtx = c->prov = c->authed = 0; c->upos = -1; c->method = method;
+    c->gen = ++seqno; c->cseq = 1; c->rtx = c->prov = c->authed = c->brief = 0; c->win = 0; c->upos = -1; c->method = method;
     c->ep = pick_ep(seqno); c->t0 = mono_ns(); sip_active++; ss.started++;
     return c;
 }
-int sip_call(u64 hold)
+static int call_begin(u64 hold, int brief)
 {
     struct call *c = call_new("INVITE"); if (!c) return -1;
-    c->hold = hold; c->st = C_INVITE;
-    if (sc.media != M_NONE) { c->leg = leg_open(0); if (!c->leg) { call_fail(c, "no media socket", 0); return -1; } leg_new_txkey(c->leg); }
+    c->hold = hold; c->st = C_INVITE; c->brief = brief;
+    if (brief && sip_counting) { c->win = sip_win; sw.begun++; }
+    if (sc.media != M_NONE && !brief) { c->leg = leg_open(0); if (!c->leg) { call_fail(c, "no media socket", 0); return -1; } leg_new_txkey(c->leg); }
     if (c->ep < 0) { call_fail(c, "connect", 0); return -1; }
     uac_send(c, "INVITE", 1, 1);
     c->t_limit = c->t0 + 32 * SEC; t_set(&c->t, c->t0 + 500 * MS); return 0;
 }
+int sip_call(u64 hold) { return call_begin(hold, 0); }
+int sip_call_short(u64 hold) { return call_begin(hold, 1); }
 int sip_request(const char *method)
 {
     struct call *c = call_new(method); if (!c) return -1;
@@ -531,7 +542,8 @@ static void uas_request(struct ep *e, int id, const struct sockaddr_in *from, co
         struct peer *p = &peers[freep[--nfreep]]; p->used = 1; p->hash = h; p->hn = ph[h % HB]; ph[h % HB] = p; p->ep = id; p->from = *from; p->t0 = mono_ns(); p->rtx = 0; p->st = 1;
         snprintf(tag, sizeof tag, "u%xz%x", p->idx, p->gen);
         enum keying k = PLAIN; struct sdp s;
-        if (sc.media != M_NONE) {
+        int brief = is_brief(f);
+        if (sc.media != M_NONE && !brief) {
             if (sdp_parse(&s, m->body, m->bodylen)) { snprintf(last_fail, sizeof last_fail, "UAS: unusable SDP offer"); simple_reply(e, id, from, m, 488, "Not Acceptable Here", tag, NULL); peer_free(p); return; }
             k = s.k; p->leg = leg_open(1);
             if (!p->leg) { simple_reply(e, id, from, m, 503, "No media socket", tag, NULL); peer_free(p); return; }
@@ -620,9 +632,10 @@ static void uac_response(struct ep *e, const struct msg *m)
         hist_add(&ss.trans, now - c->t0); ss.completed++; ss.codes[m->code]++; call_free(c); return;
     }
     if (inv) {
-        if (m->code < 200) { if (c->st == C_INVITE) { c->prov = 1; if (m->code > 100) hist_add(&ss.ring, now - c->t0); } return; }
+        if (m->code < 200) { if (c->st == C_INVITE) { c->prov = 1; if (m->code > 100) { hist_add(&ss.ring, now - c->t0); if (c->win && c->win == sip_win) hist_add(&sw.ring, now - c->t0); } } return; }
         if (c->st == C_INVITE && m->code < 300) {
             save_dialog(c, m); c->st = C_UP; up_add(c); ss.answered++; ss.codes[m->code]++; hist_add(&ss.answer, now - c->t0);
+            if (c->win && c->win == sip_win) hist_add(&sw.answer, now - c->t0);
             uac_send(c, "ACK", c->cseq, 2);
             if (c->leg) {
                 struct sdp s; if (sdp_parse(&s, m->body, m->bodylen) || s.k != pub_keying()) { snprintf(last_fail, sizeof last_fail, "UAC: answer SDP unusable"); ss.rx_bad++; }
@@ -642,7 +655,9 @@ static void uac_response(struct ep *e, const struct msg *m)
         }
     } else if (bye && c->st == C_BYE && m->code >= 200) {
         if (m->code >= 300) { call_fail(c, "BYE rejected", m->code); return; }
-        hist_add(&ss.bye, now - c->t_bye); ss.completed++; call_free(c);
+        hist_add(&ss.bye, now - c->t_bye); ss.completed++;
+        if (c->win && c->win == sip_win) { sw.done++; hist_add(&sw.bye, now - c->t_bye); }
+        call_free(c);
     }
 }
 static void handle(struct ep *e, const struct sockaddr_in *from, char *b, int n)
