@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -80,16 +81,21 @@ func (c *attackMeCmd) Run(app *app) error {
 
 // sandboxed makes a configuration that is the operator's in all that protects
 // it, and touches nothing outside the sandbox.
-func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, netip.Addr) {
-	at := func(port uint16) []netip.AddrPort { return []netip.AddrPort{netip.AddrPortFrom(p.Self, port)} }
-	listen := config.Listen{TLS: at(5061)}
+func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, netip.Addr, error) {
+	var errs []error
+	at := func(network string) []netip.AddrPort {
+		a, err := freePort(network, p.Self)
+		errs = append(errs, err)
+		return []netip.AddrPort{a}
+	}
+	listen := config.Listen{TLS: at("tcp")}
 	if len(cfg.Listen.UDP) > 0 {
-		listen.UDP = at(5060)
+		listen.UDP = at("udp")
 	}
 	if len(cfg.Listen.TCP) > 0 {
-		listen.TCP = at(5060)
+		listen.TCP = at("tcp")
 	}
-	cfg.Listen, cfg.Inside = listen, config.Listen{UDP: at(5070)}
+	cfg.Listen, cfg.Inside = listen, config.Listen{UDP: at("udp")}
 	here := []config.Address{{Bind: p.Self, Advertise: p.Self}}
 	cfg.Media.Public, cfg.Media.Inside = here, here
 	cfg.TLS.Certificates, cfg.Admin.Listen = nil, config.Optional{}
@@ -117,12 +123,35 @@ func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, ne
 		peers[i] = q
 	}
 	cfg.Peers = peers
-	return cfg, trunk
+	return cfg, trunk, errors.Join(errs...)
+}
+
+// freePort is one that nobody has: a gateway that runs may have the usual ones
+// on all addresses.
+func freePort(network string, a netip.Addr) (netip.AddrPort, error) {
+	at := netip.AddrPortFrom(a, 0)
+	if network == "udp" {
+		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
+		if err != nil {
+			return at, fmt.Errorf("find a free port: %w", err)
+		}
+		defer c.Close()
+		return c.LocalAddr().(*net.UDPAddr).AddrPort(), nil
+	}
+	l, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(at))
+	if err != nil {
+		return at, fmt.Errorf("find a free port: %w", err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
 // startSandbox runs the gateway as "rampart run" would, with its log in a file.
 func startSandbox(cfg *config.Config, p attack.Place, dir string) (*attack.Gateway, error) {
-	mine, trunk := sandboxed(*cfg, p, dir)
+	mine, trunk, err := sandboxed(*cfg, p, dir)
+	if err != nil {
+		return nil, err
+	}
 	logFile := filepath.Join(dir, "rampart.log")
 	f, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
