@@ -98,6 +98,9 @@ func TestCheckAccepts(t *testing.T) {
 		if n != len(msg) && name != "invite" && !strings.HasPrefix(m, "INVITE") {
 			t.Errorf("%s: n = %d of %d", name, n, len(msg))
 		}
+		if !mayBeSIP(msg) {
+			t.Errorf("%s: the first look drops it", name)
+		}
 		agree(t, msg[:n])
 	}
 }

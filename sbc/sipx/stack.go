@@ -42,6 +42,7 @@ type Config struct {
 	IdleTimeout       time.Duration // until a stranger is known (30 s)
 	MessageTimeout    time.Duration // from a message's first byte to its last (10 s)
 	UDPShards         int           // sockets per UDP listener (1)
+	UDPBuffer         int           // receive buffer of each, octets (4 MiB)
 
 	DSCP int // of what we send, 0 to 63; 0 leaves packets unmarked
 
@@ -70,6 +71,7 @@ func (c *Config) defaults() {
 	seti(&c.MaxConnsPerSource, 100)
 	seti(&c.MaxTransactions, 200000)
 	seti(&c.UDPShards, 1)
+	seti(&c.UDPBuffer, 4<<20)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -79,7 +81,8 @@ func (c *Config) defaults() {
 // from reading goroutines, in the order of arrival on each flow; they must
 // not block.
 type Handler interface {
-	// AdmitPacket is asked for every datagram before it is looked at.
+	// AdmitPacket is asked for every datagram that begins as SIP does, before
+	// the rest of it is looked at.
 	AdmitPacket(side call.Side, src netip.Addr, n int) bool
 	// AdmitConn is asked for every connection before its handshake.
 	AdmitConn(side call.Side, src netip.Addr) bool
@@ -102,6 +105,7 @@ type Handler interface {
 // Stats counts what the stack saw; read at any time.
 type Stats struct {
 	Requests, Responses, Malformed, Dropped, Strays atomic.Uint64
+	Junk                                            atomic.Uint64 // datagrams that do not begin as SIP does
 	Retransmits, Conns, ConnsRefused                atomic.Uint64
 	Panics                                          atomic.Uint64
 }

@@ -69,6 +69,9 @@ func TestTorture(t *testing.T) {
 				}
 				return
 			}
+			if !mayBeSIP(msg) {
+				t.Error("the first look drops it")
+			}
 			if name == "dblreq" && n >= len(msg) {
 				t.Fatal("trailing octets are not cut off")
 			}

@@ -25,7 +25,7 @@ type udpListener struct {
 	flows [flowCache]atomic.Pointer[Flow]
 }
 
-// udpBuffer is the receive buffer asked for; the kernel may give less.
+// udpBuffer is the send buffer asked for; the kernel may give less.
 const udpBuffer = 4 << 20
 
 func (s *Stack) listenUDP(l Listener) error {
@@ -60,9 +60,12 @@ func (s *Stack) listenUDP(l Listener) error {
 			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, portHint(err))
 		}
 		c := pc.(*net.UDPConn)
-		c.SetReadBuffer(udpBuffer)
 		c.SetWriteBuffer(udpBuffer)
 		sock, err := newUDPSocket(c)
+		var got int
+		if err == nil {
+			got, err = sock.enlarge(s.cfg.UDPBuffer)
+		}
 		if err != nil {
 			c.Close()
 			for _, c := range u.conns {
@@ -72,6 +75,10 @@ func (s *Stack) listenUDP(l Listener) error {
 		}
 		u.conns = append(u.conns, sock)
 		u.l.Bind = foldAddrPort(c.LocalAddr())
+		if got < s.cfg.UDPBuffer && len(u.conns) == 1 {
+			s.log.Warn("the kernel gives UDP sockets a smaller receive buffer than was asked for, so that bursts are lost earlier; raise net.core.rmem_max (sysctl)",
+				"listener", u.l.Bind.String(), "octets", got, "asked", s.cfg.UDPBuffer)
+		}
 	}
 	if l.Advertise.IsValid() || !u.l.Bind.Addr().IsUnspecified() {
 		u.shown = advertise(l, u.l.Bind, netip.Addr{})
@@ -103,9 +110,10 @@ func portHint(err error) error {
 
 // read is the loop of one socket. Only closing the socket ends it.
 func (u *udpListener) read(c *udpSocket) {
-	buf := make([]byte, 65536)
+	defer c.finish()
+	busy := 0
 	for {
-		n, from, err := c.receive(buf)
+		n, err := c.receive()
 		if err != nil {
 			if u.s.closing.Load() || errors.Is(err, net.ErrClosed) {
 				return
@@ -117,34 +125,43 @@ func (u *udpListener) read(c *udpSocket) {
 			}
 			continue
 		}
-		from = call.FoldAddr(from)
-		u.datagram(c, from, buf[:n])
+		for i := range n {
+			b, from := c.datagram(i)
+			u.datagram(c, from, b)
+		}
+		if busy++; !c.busy() {
+			busy = 0
+		} else if busy%breath == 0 {
+			// A reader that never waits would keep the others of its processor
+			// waiting for its whole slice of 10 ms, and the runtime from looking
+			// for connections that have become readable. Yielding is not enough
+			// for the latter; the shortest of sleeps is.
+			time.Sleep(1)
+		}
 	}
 }
 
+// breath is after how many full reads in a row the loop lets others run.
+const breath = 4
+
 func (u *udpListener) datagram(c *udpSocket, from netip.AddrPort, b []byte) {
 	defer u.s.recovered("datagram")
+	if !mayBeSIP(b) {
+		u.s.Stats.Junk.Add(1)
+		return
+	}
 	if from.Port() == 0 || !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), len(b)) {
 		u.s.Stats.Dropped.Add(1) // nothing can be answered to port 0
 		return
 	}
-	if len(b) < 12 || isKeepAlive(b) {
-		return // CRLF keep-alives and runts need no answer on UDP
+	if isKeepAlive(b) {
+		return // needs no answer on UDP
 	}
 	u.s.handle(u.flow(c, from), b)
 }
 
 func isTransient(err error) bool {
 	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
-}
-
-func isKeepAlive(b []byte) bool {
-	for _, c := range b {
-		if c != '\r' && c != '\n' && c != 0 {
-			return false
-		}
-	}
-	return true
 }
 
 // flowCache is how many flows a listener keeps at hand: those of the PBXs and
@@ -201,4 +218,18 @@ func (s *Stack) udpFlow(side call.Side, remote netip.AddrPort) (*Flow, error) {
 		}
 	}
 	return nil, fmt.Errorf("no %s udp listener for %s", side, remote)
+}
+
+// KernelDrops counts the datagrams for a side that the kernel dropped before
+// they were read: a receive buffer was full, or a socket filter refused them.
+func (s *Stack) KernelDrops(side call.Side) (n uint64) {
+	for _, u := range s.udp {
+		if u.l.Side != side {
+			continue
+		}
+		for _, c := range u.conns {
+			n += c.dropped()
+		}
+	}
+	return n
 }

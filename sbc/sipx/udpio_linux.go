@@ -16,12 +16,13 @@ import (
 // system calls return at once, and on a single core the scheduler's watchdog,
 // once told, looks every 20 µs whether they block, which costs more than the
 // datagrams. What does block is left to the net package.
+//
+// Reading takes many datagrams at a time, see inbox.
 type udpSocket struct {
 	conn *net.UDPConn
 
 	wait syscall.RawConn
-	got  datagram // of the one reader
-	take func(fd uintptr) bool
+	got  inbox // of the one reader
 	zone struct {
 		index uint32
 		name  string
@@ -32,6 +33,8 @@ type udpSocket struct {
 	fd     int
 	v6     bool
 	closed bool
+	lost   uint64 // datagrams that the kernel dropped, and its counter when it was last read
+	lostAt uint32
 }
 
 func newUDPSocket(c *net.UDPConn) (*udpSocket, error) {
@@ -40,7 +43,7 @@ func newUDPSocket(c *net.UDPConn) (*udpSocket, error) {
 		return nil, err
 	}
 	s := &udpSocket{conn: c, wait: rc}
-	s.take = s.got.read
+	s.got.init()
 	var domain int
 	var failed error
 	err = rc.Control(func(fd uintptr) {
@@ -52,53 +55,6 @@ func newUDPSocket(c *net.UDPConn) (*udpSocket, error) {
 		err = failed
 	}
 	return s, err
-}
-
-// datagram is what one read brings.
-type datagram struct {
-	into []byte
-	n    int
-	from unix.RawSockaddrInet6 // large enough for both families
-	err  unix.Errno
-}
-
-// read reports false when there is nothing yet.
-func (d *datagram) read(fd uintptr) bool {
-	for {
-		size := uint32(unsafe.Sizeof(d.from))
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(d.into))), uintptr(len(d.into)),
-			unix.MSG_DONTWAIT, uintptr(unsafe.Pointer(&d.from)), uintptr(unsafe.Pointer(&size)))
-		switch errno {
-		case unix.EAGAIN:
-			return false
-		case unix.EINTR:
-			continue
-		}
-		d.n, d.err = int(n), errno
-		return true
-	}
-}
-
-// receive waits for one datagram; it has one caller.
-func (s *udpSocket) receive(b []byte) (int, netip.AddrPort, error) {
-	s.got.into = b
-	if err := s.wait.Read(s.take); err != nil {
-		return 0, netip.AddrPort{}, err
-	}
-	if s.got.err != 0 {
-		return 0, netip.AddrPort{}, s.got.err
-	}
-	from := &s.got.from
-	p := (*[2]byte)(unsafe.Pointer(&from.Port))
-	port := uint16(p[0])<<8 | uint16(p[1])
-	if from.Family == unix.AF_INET {
-		return s.got.n, netip.AddrPortFrom(netip.AddrFrom4((*unix.RawSockaddrInet4)(unsafe.Pointer(from)).Addr), port), nil
-	}
-	a := netip.AddrFrom16(from.Addr)
-	if from.Scope_id != 0 && !a.Is4In6() {
-		a = a.WithZone(s.zoneOf(from.Scope_id))
-	}
-	return s.got.n, netip.AddrPortFrom(a, port), nil
 }
 
 // zoneOf names an interface as the net package does. To ask the system for
