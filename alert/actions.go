@@ -50,7 +50,7 @@ var actions = []ActionInfo{
 	{Action: call.IdentityForged, Meaning: "From is not the identity that registered on this connection, or the caller's number is none that its user or peer may use", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
 	{Action: "impossible-travel", Meaning: "one user registers from places too far apart for the time between", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
 	{Action: call.MalformedMessage, Meaning: "a message that is not valid SIP or is ambiguous", Kind: "alert", Category: intrusion},
-	{Action: call.MediaInjection, Meaning: "media packets from a wrong source or without valid authentication", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
+	{Action: call.MediaInjection, Meaning: "media packets that the ends of the call do not send: from a wrong source, without valid authentication, or many that are replayed, of another payload type or faster than agreed", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
 	{Action: "new-country", Meaning: "a user registers from a country for the first time", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
 	{Action: call.NumberProbing, Meaning: "many numbers are tried to find out which exist", Kind: "alert", Category: intrusion, Technique: "T1589", TechniqueName: "Gather Victim Identity Information"},
 	{Action: call.PeerDown, Meaning: "no address of a PBX or peer answers OPTIONS; it is tried last", Kind: "event", Category: network, outcome: "failure"},

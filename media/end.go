@@ -42,6 +42,7 @@ type end struct {
 	bucket     bucket
 	quality    quality
 	counts     Counts
+	voices     voices
 
 	leg                Leg
 	stream             int
@@ -51,6 +52,9 @@ type end struct {
 	pastRecv, pastSend []*secure // newest last
 	reports            reports
 	graceUntil         time.Time
+	rtcpBucket         bucket
+	formerTypes        Types // taken beside remote.Types
+	typesUntil         time.Time
 }
 
 // port is one socket of an end, and the Sink of it.
@@ -141,6 +145,9 @@ func (e *end) set(now time.Time, r Remote, recv, send *secure) {
 	if r.Disabled {
 		e.remote.Disabled = true
 		return
+	}
+	if again && r.Types != e.remote.Types {
+		e.formerTypes, e.typesUntil = e.remote.Types, now.Add(injectionGrace)
 	}
 	e.remote = r
 	if again && recv != e.recv {

@@ -38,7 +38,7 @@ func FuzzPacket(f *testing.F) {
 				}
 				want := b
 				if isRTCP(b) {
-					want, _ = rewriteRTCP(nil, b, plain.s.cname[leg])
+					want, _ = rewriteRTCP(nil, b, plain.s.cname[leg], &plain.s.streams[0][leg].voices)
 				}
 				if !bytes.Equal(out, want) {
 					t.Fatalf("got %x\nwant %x", out, want)
@@ -80,7 +80,7 @@ func FuzzAuthentic(f *testing.F) {
 			if err != nil {
 				return
 			}
-			want, _ = rewriteRTCP(nil, b, r.s.cname[A])
+			want, _ = rewriteRTCP(nil, b, r.s.cname[A], &voices{})
 			if out = r.give(r.rtcp[A], c, r.far[A].RTCP); out != nil {
 				if out, err = far.DecryptRTCP(nil, out, nil); err != nil {
 					t.Fatal(err)

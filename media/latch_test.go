@@ -279,6 +279,7 @@ func testInjectionEvent(t *testing.T, plane planeFunc) {
 	var list []Event
 	eventually(t, "the plane's own ticker", func() bool { list = append(list, got.all()...); return len(list) > 0 })
 	want := Event{ID: t.Name(), Kind: Injection, Leg: A, Source: addrOf(x.rtp), Count: 21}
+	want.By[Auth], want.By[WrongSource] = 20, 1
 	if len(list) != 1 || list[0] != want {
 		t.Fatalf("%+v\nwant %+v", list, want)
 	}

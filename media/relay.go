@@ -17,10 +17,10 @@ func (p *port) Receive(at time.Time, data []byte, from netip.AddrPort) {
 	}()
 	if why, ok := e.relay(at, data, from, p.rtcp); !ok {
 		e.refuse(why)
-		switch why {
-		case WrongSource, Auth:
-			e.session.suspect(at, e, from)
-		case UsedUp:
+		switch {
+		case suspicious[why] > 0:
+			e.session.suspect(at, e, from, why)
+		case why == UsedUp:
 			e.session.usedUp = Event{ID: e.session.id, Kind: KeyUsedUp, Leg: e.peer.leg, Stream: e.stream}
 		}
 	}
@@ -66,6 +66,13 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 	if e.recv == nil && !e.expected(from, 0) {
 		return WrongSource, false
 	}
+	// Who comes from where the leg's own packets come from is refused by the
+	// type before anything that costs; anybody else first fails to authenticate,
+	// and is counted as what he is.
+	agreed := e.agreed(at, b[1]&0x7f)
+	if !agreed && (e.recv == nil || from == e.latch[0]) {
+		return PayloadType, false
+	}
 	size, newest := len(b), true
 	if e.recv != nil {
 		var why Cause
@@ -73,12 +80,18 @@ func (e *end) relayRTP(at time.Time, b []byte, from netip.AddrPort) (Cause, bool
 			return why, false
 		}
 	}
+	if !agreed {
+		return PayloadType, false
+	}
 	if !paddingFits(b, header) {
 		return Malformed, false
 	}
 	e.accept(at, from, 0, newest)
-	if !e.bucket.take(at, e.session.shard.rate, e.session.shard.burst) {
+	if rate, burst := e.allowance(); !e.bucket.take(at, rate, burst) {
 		return Rate, false
+	}
+	if !e.voices.speak(at, rtpSSRC(b)) {
+		return Sources, false
 	}
 	e.counts.PacketsIn++
 	e.counts.BytesIn += uint64(size)
@@ -120,12 +133,12 @@ func (e *end) relayRTCP(at time.Time, b []byte, from netip.AddrPort) (Cause, boo
 			return why, false
 		}
 	}
-	out, why := rewriteRTCP(e.session.shard.scratch[:0], b, e.session.cname[e.leg])
+	out, why := rewriteRTCP(e.session.shard.scratch[:0], b, e.session.cname[e.leg], &e.voices)
 	if out == nil && why == Malformed {
 		return why, false
 	}
 	e.accept(at, from, which, newest)
-	if !e.bucket.take(at, e.session.shard.rate, e.session.shard.burst) {
+	if !e.rtcpBucket.take(at, rtcpRate, rtcpBurst) {
 		return Rate, false
 	}
 	e.counts.RTCPIn++

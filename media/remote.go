@@ -42,6 +42,11 @@ type Remote struct {
 	// 8000.
 	ClockRates map[uint8]uint32
 	ClockRate  uint32
+	// Types are the payload types that the leg may send; none: any.
+	Types Types
+	// PacketRate caps the packets per second that the leg may send, where
+	// that is less than the plane's own cap; 0: the plane's.
+	PacketRate int
 }
 
 // check returns r in its full form, or why it cannot be used on a leg of that

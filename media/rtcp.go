@@ -21,7 +21,8 @@ const (
 //
 //	SR, RR   report blocks; profile-specific extensions are cut off
 //	SDES     one CNAME per chunk, ours; every other item (NAME, EMAIL, TOOL …) goes
-//	BYE      the sources; the reason, which is free text, goes
+//	BYE      of the sources those that this end has sent sound with: nobody
+//	         ends the stream of another; the reason, which is free text, goes
 //	RTPFB    whole (NACK, transport-wide feedback): numbers only
 //	PSFB     whole, but of application-layer feedback only REMB
 //	XR       blocks 1 to 7 (RFC 3611), which hold numbers only
@@ -29,7 +30,7 @@ const (
 //
 // Padding goes too. A packet whose lengths do not add up is refused whole,
 // also when a reader more lenient than this one could use its beginning.
-func rewriteRTCP(dst, src []byte, cname string) ([]byte, Cause) {
+func rewriteRTCP(dst, src []byte, cname string, heard *voices) ([]byte, Cause) {
 	for len(src) > 0 {
 		if len(src) < 4 || src[0]>>6 != 2 {
 			return nil, Malformed
@@ -49,7 +50,7 @@ func rewriteRTCP(dst, src []byte, cname string) ([]byte, Cause) {
 			p = p[:size-n]
 		}
 		var ok bool
-		if dst, ok = rewriteOne(dst, p, cname); !ok {
+		if dst, ok = rewriteOne(dst, p, cname, heard); !ok {
 			return nil, Malformed
 		}
 		if len(dst) > maxPacket {
@@ -63,7 +64,7 @@ func rewriteRTCP(dst, src []byte, cname string) ([]byte, Cause) {
 }
 
 // rewriteOne appends one packet of a compound; p has its exact length.
-func rewriteOne(dst, p []byte, cname string) ([]byte, bool) {
+func rewriteOne(dst, p []byte, cname string, heard *voices) ([]byte, bool) {
 	count := int(p[0] & 0x1f)
 	switch p[1] {
 	case rtcpSR, rtcpRR:
@@ -84,10 +85,7 @@ func rewriteOne(dst, p []byte, cname string) ([]byte, bool) {
 		if n > len(p) {
 			return nil, false
 		}
-		if count == 0 {
-			return dst, true // legal and says nothing
-		}
-		return appendRTCP(dst, p[0], p[1], p[4:n]), true
+		return rewriteBYE(dst, p[4:n], heard), true
 
 	case rtcpFB, rtcpPSFB:
 		if len(p) < 12 {
@@ -109,6 +107,24 @@ func appendRTCP(dst []byte, first, kind byte, body []byte) []byte {
 	words := len(body) / 4
 	dst = append(dst, 0x80|first&0x1f, kind, byte(words>>8), byte(words))
 	return append(dst, body...)
+}
+
+// rewriteBYE keeps the sources that are the sender's own.
+func rewriteBYE(dst, sources []byte, heard *voices) []byte {
+	start, count := len(dst), byte(0)
+	dst = append(dst, 0x80, rtcpBYE, 0, 0)
+	for ; len(sources) >= 4; sources = sources[4:] {
+		if heard.knows(binary.BigEndian.Uint32(sources)) {
+			dst = append(dst, sources[:4]...)
+			count++
+		}
+	}
+	if count == 0 {
+		return dst[:start] // none: legal and says nothing
+	}
+	dst[start] |= count
+	dst[start+3] = count
+	return dst
 }
 
 // rewriteSDES replaces the items of every chunk by one CNAME (RFC 3550 §6.5).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pion/rtcp"
 )
@@ -29,6 +30,15 @@ func sdes(ssrc uint32, items ...rtcp.SourceDescriptionItem) *rtcp.SourceDescript
 
 func cname(text string) rtcp.SourceDescriptionItem {
 	return rtcp.SourceDescriptionItem{Type: rtcp.SDESCNAME, Text: text}
+}
+
+// spoke are the sources an end has sent sound with.
+func spoke(ssrcs ...uint32) *voices {
+	v := &voices{}
+	for _, s := range ssrcs {
+		v.speak(time.Time{}, s)
+	}
+	return v
 }
 
 const token = "0123456789abcdef"
@@ -65,6 +75,10 @@ func TestRewriteRTCP(t *testing.T) {
 		{name: "padding", in: padded, want: []rtcp.Packet{&rtcp.ReceiverReport{SSRC: 1}}},
 		{name: "BYE loses its reason", in: marshal(t, report, &rtcp.Goodbye{Sources: []uint32{1}, Reason: "leak"}),
 			want: []rtcp.Packet{report, &rtcp.Goodbye{Sources: []uint32{1}}}},
+		{name: "BYE for another", in: marshal(t, report, &rtcp.Goodbye{Sources: []uint32{2}}), want: []rtcp.Packet{report}},
+		{name: "BYE for another alone", in: marshal(t, &rtcp.Goodbye{Sources: []uint32{2, 3}}), why: Filtered},
+		{name: "BYE for itself and others", in: marshal(t, report, &rtcp.Goodbye{Sources: []uint32{2, 1, 3}}),
+			want: []rtcp.Packet{report, &rtcp.Goodbye{Sources: []uint32{1}}}},
 		{name: "feedback", in: marshal(t, pli, remb), want: []rtcp.Packet{pli, remb}},
 		{name: "NACK", in: marshal(t, &rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2, Nacks: []rtcp.NackPair{{PacketID: 5}}}),
 			want: []rtcp.Packet{&rtcp.TransportLayerNack{SenderSSRC: 1, MediaSSRC: 2, Nacks: []rtcp.NackPair{{PacketID: 5}}}}},
@@ -82,7 +96,7 @@ func TestRewriteRTCP(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := bytes.Clone(c.in)
-			got, why := rewriteRTCP(nil, c.in, token)
+			got, why := rewriteRTCP(nil, c.in, token, spoke(1))
 			if !bytes.Equal(before, c.in) {
 				t.Error("the input was changed")
 			}
@@ -110,10 +124,10 @@ func TestRTCPGrowth(t *testing.T) {
 		}
 		b = append(b, one...)
 	}
-	if out, why := rewriteRTCP(nil, b[:252], token); len(out) != 4+31*24 {
+	if out, why := rewriteRTCP(nil, b[:252], token, spoke()); len(out) != 4+31*24 {
 		t.Errorf("%d bytes, %s", len(out), why)
 	}
-	if out, why := rewriteRTCP(nil, b, token); out != nil || why != Malformed {
+	if out, why := rewriteRTCP(nil, b, token, spoke()); out != nil || why != Malformed {
 		t.Errorf("%d bytes, %s", len(out), why)
 	}
 }
@@ -161,7 +175,7 @@ func FuzzRewriteRTCP(f *testing.F) {
 		if len(in) > maxPacket {
 			return
 		}
-		out, _ := rewriteRTCP(nil, in, token)
+		out, _ := rewriteRTCP(nil, in, token, spoke(1))
 		if out == nil {
 			return
 		}
@@ -188,9 +202,20 @@ func FuzzRewriteRTCP(f *testing.F) {
 					}
 				}
 			}
+			if h.Type == rtcp.TypeGoodbye {
+				var bye rtcp.Goodbye
+				if err := bye.Unmarshal(rest[:n]); err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range bye.Sources {
+					if s != 1 {
+						t.Fatalf("BYE for %d, of an end that spoke as 1", s)
+					}
+				}
+			}
 			rest = rest[n:]
 		}
-		if again, _ := rewriteRTCP(nil, out, token); !bytes.Equal(again, out) {
+		if again, _ := rewriteRTCP(nil, out, token, spoke(1)); !bytes.Equal(again, out) {
 			t.Fatalf("not stable:\n%x\n%x", out, again)
 		}
 	})

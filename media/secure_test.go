@@ -164,8 +164,10 @@ func testNoIndexTwice(t *testing.T, plane planeFunc) {
 func TestSourcesCap(t *testing.T) { onEngines(t, testSourcesCap) }
 
 func testSourcesCap(t *testing.T, plane planeFunc) {
-	r := newRig(t, plane(t, nil), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
+	clk := newClock()
+	r := newRig(t, plane(t, func(c *Config) { c.Clock = clk.Now }), rigSpec{suite: [2]Suite{AEAD_AES_128_GCM, 0}})
 	for i := range uint32(maxSources) {
+		clk.add(voiceEvery)
 		r.pass(A, rtpPacket(i, 1, "x"))
 		r.pass(B, rtpPacket(i, 1, "x"))
 	}

@@ -64,12 +64,13 @@ type Session struct {
 
 	// Owned by the shard. streams is read under cmd too, where only Grow
 	// and Close change it.
-	streams    [][2]*end
-	final      [2]LegStats
-	injected   Event     // not told yet
-	injectedAt time.Time // last told
-	usedUp     Event
-	usedUpTold bool
+	streams     [][2]*end
+	final       [2]LegStats
+	injected    Event     // not told yet
+	injectedAt  time.Time // last told
+	suspectedAt time.Time // when the first packet of injected came
+	usedUp      Event
+	usedUpTold  bool
 }
 
 // Open binds the ports of all streams on both legs. It may be called for many

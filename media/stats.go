@@ -18,18 +18,19 @@ const (
 	Replay                   // SRTP index seen before, or too old to tell
 	UsedUp                   // the key to protect it with has protected all it may (RFC 3711 §9.2)
 	Repeat                   // would protect a second packet under one index
-	Sources                  // more synchronisation sources than the cap
-	Rate                     // more packets per second than the cap
+	Sources                  // more synchronisation sources than the cap, or new ones too fast
+	Rate                     // more packets per second than the stream may have, or RTCP
 	Filtered                 // RTCP of which nothing may cross
 	NoTarget                 // nowhere to send: no usable address yet
 	SendFailed               // the system refused to send
 	Panicked                 // our bug; the packet is lost, the call goes on
+	PayloadType              // of a payload type that was not agreed on
 
 	numCauses
 )
 
 var causeNames = [numCauses]string{"runt", "jumbo", "not_rtp", "malformed", "misdirected", "unready",
-	"wrong_source", "auth", "replay", "key_used_up", "repeat", "sources", "rate", "filtered", "no_target", "send_failed", "panic"}
+	"wrong_source", "auth", "replay", "key_used_up", "repeat", "sources", "rate", "filtered", "no_target", "send_failed", "panic", "payload_type"}
 
 func (c Cause) String() string {
 	if c >= numCauses {

@@ -3,7 +3,6 @@ package sbc
 import (
 	"fmt"
 	"net/netip"
-	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/media"
@@ -22,12 +21,14 @@ func (s *session) openMedia(offer *sdp.Offer, by b2bua.Leg, callee *sipx.Flow) e
 	a, b := &s.legs[b2bua.A], &s.legs[b2bua.B]
 	s.mediaGen++
 	gen := s.mediaGen
-	spec := media.Spec{ID: s.group.id, Streams: streams, Inactivity: s.g.cfg.Inactivity, Notify: func(e media.Event) { s.mediaEvent(gen, e) }}
+	spec := media.Spec{ID: s.group.id, Streams: streams, Inactivity: s.g.cfg.Inactivity}
 	spec.Legs[media.A] = media.LegSpec{Side: a.side, IPv6: a.flow.Remote.Addr().Is6()}
 	spec.Legs[media.B] = media.LegSpec{Side: b.side, IPv6: callee.Remote.Addr().Is6()}
 	if v6, known := offer.IPv6(); known {
 		spec.Legs[by].IPv6 = v6
 	}
+	sides := [2]call.Side{a.side, b.side}
+	spec.Notify = func(e media.Event) { s.mediaEvent(gen, e, sides[e.Leg&1]) }
 	if s.media != nil {
 		if s.spec == spec.Legs {
 			return s.media.Grow(streams)
@@ -70,6 +71,7 @@ func (s *session) setMedia() error {
 			}
 			r := media.Remote{RTP: ln.RTP, RTCP: ln.RTCP, Mux: ln.Mux, Disabled: ln.Disabled, Muted: ln.Muted(),
 				Raw: ln.Kind == "image", NAT: nat, From: x.flow.Remote.Addr(), ClockRates: ln.Clocks}
+			s.police(&r, l, i)
 			var err error
 			if r.Recv, err = mediaKeys(ln.Recv); err != nil {
 				return err
@@ -123,17 +125,14 @@ func (s *session) closeMedia() {
 }
 
 // mediaEvent is called by the plane and must not block.
-func (s *session) mediaEvent(gen int, e media.Event) {
+func (s *session) mediaEvent(gen int, e media.Event, side call.Side) {
 	switch e.Kind {
 	case media.Inactive:
 		s.mediaOver(gen, "media-inactivity")
 	case media.KeyUsedUp:
 		s.mediaOver(gen, "media-key-used-up")
 	case media.Injection:
-		s.g.deps.Reporter.System(call.SystemEvent{At: time.Now(), Action: call.MediaInjection, Severity: call.Medium, Rule: "media/injection",
-			Reason: "packets from a wrong source or without the key were dropped", CallID: e.ID, Source: e.Source,
-			Subject:  call.Subject{Kind: "source", Value: e.Source.Addr().String()},
-			Evidence: []call.Evidence{{Name: "media.refused_packets", Value: e.Count, Threshold: 0}}})
+		s.injected(e, side)
 	}
 }
 

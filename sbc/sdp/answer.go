@@ -176,7 +176,7 @@ func (a *Answer) Write(from *Leg, local []Endpoint, rand io.Reader) ([]byte, err
 		}
 		b.carry(m, al, local[i], ol.mux, ol.mux, al.dir)
 		l := Line{Kind: ol.kind, Proto: ol.media.Proto, RTP: ol.rtp, RTCP: ol.control(ol.mux), Mux: ol.mux,
-			Direction: al.dir.Reverse(), Payloads: al.payloads, Clocks: clocks(al.payloads, al.codecs, ol.codecs), Send: ours}
+			Direction: al.dir.Reverse(), Payloads: al.payloads, Clocks: clocks(al.payloads, al.codecs, ol.codecs), Ptime: al.ptime(), Send: ours}
 		if ours != nil {
 			l.Recv = o.chosen[i].keys
 		}
@@ -216,6 +216,6 @@ func (a *Answer) lineTo(i int) Line {
 	prof := w.profile
 	prof.secure = prof.secure && l.profile.secure // differs only where missing SRTP is tolerated
 	return Line{Kind: l.kind, Proto: prof.String(), RTP: l.rtp, RTCP: l.control(l.mux), Mux: l.mux, Direction: l.dir,
-		Payloads: a.offer.lines[i].payloads, Clocks: clocks(a.offer.lines[i].payloads, a.offer.lines[i].codecs),
+		Payloads: a.offer.lines[i].payloads, Clocks: clocks(a.offer.lines[i].payloads, a.offer.lines[i].codecs), Ptime: a.offer.lines[i].ptime(),
 		Recv: a.keys[i].recv, Send: a.keys[i].send}.clone()
 }

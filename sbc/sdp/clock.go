@@ -46,3 +46,15 @@ func codecClock(name string) uint32 {
 	}
 	return uint32(n)
 }
+
+// ptime is the whole milliseconds of a=ptime, 0 without one that can be.
+func (m *mline) ptime() uint16 {
+	for _, k := range m.attrs {
+		if k.attr.Name == "ptime" {
+			whole, _, _ := strings.Cut(k.attr.Value, ".")
+			n, _ := number(whole, 1000)
+			return uint16(n)
+		}
+	}
+	return 0
+}

@@ -147,11 +147,11 @@ func TestCallSDESToRTP(t *testing.T) {
 	a, b := c.legA.Lines(), c.legB.Lines()
 	theirs, _ := parseCrypto("1 AES_CM_128_HMAC_SHA1_80 inline:" + rfcKey1 + "|2^20")
 	wantLine := Line{Kind: "audio", Proto: "RTP/SAVP", RTP: netip.MustParseAddrPort("198.51.100.7:40000"), RTCP: netip.MustParseAddrPort("198.51.100.7:40001"),
-		Payloads: Payloads{8, 101}, Recv: theirs.keys, Send: cr.keys}
+		Payloads: Payloads{8, 101}, Ptime: 20, Recv: theirs.keys, Send: cr.keys}
 	if !reflect.DeepEqual(a, []Line{wantLine}) {
 		t.Errorf("leg A %v", a)
 	}
-	wantLine = Line{Kind: "audio", Proto: "RTP/AVP", RTP: netip.MustParseAddrPort("10.0.0.5:30000"), RTCP: netip.MustParseAddrPort("10.0.0.5:30001"), Payloads: Payloads{0, 8, 101}}
+	wantLine = Line{Kind: "audio", Proto: "RTP/AVP", RTP: netip.MustParseAddrPort("10.0.0.5:30000"), RTCP: netip.MustParseAddrPort("10.0.0.5:30001"), Payloads: Payloads{0, 8, 101}, Ptime: 20}
 	if !reflect.DeepEqual(b, []Line{wantLine}) {
 		t.Errorf("leg B %v", b)
 	}

@@ -100,8 +100,11 @@ type Line struct {
 	Payloads Payloads `json:"payloads,omitempty"`
 	// Clocks are the RTP clocks of those of them that do not count at 8000 Hz.
 	Clocks map[uint8]uint32 `json:"clocks,omitempty"`
-	Recv   *Keys            `json:"recv,omitempty"` // their keys, for what comes from this leg; nil: plain RTP
-	Send   *Keys            `json:"send,omitempty"` // our keys, for what goes to this leg; nil: plain RTP
+	// Ptime is the milliseconds of sound per packet that the leg was asked to
+	// send, 0 when nobody said.
+	Ptime uint16 `json:"ptime,omitempty"`
+	Recv  *Keys  `json:"recv,omitempty"` // their keys, for what comes from this leg; nil: plain RTP
+	Send  *Keys  `json:"send,omitempty"` // our keys, for what goes to this leg; nil: plain RTP
 }
 
 // Payloads is a list of RTP payload types; in JSON an array of numbers (a
