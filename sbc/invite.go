@@ -170,6 +170,8 @@ func (g *Gateway) unacceptable(r *sipx.Request, a *call.Attempt) (call.Decision,
 		return stopped(a), true
 	case !mayForward(r):
 		return no(483, "base/hops", "Max-Forwards is used up")
+	case r.Narrow():
+		return no(440, "base/breadth", "Max-Breadth is used up")
 	case len(r.UnsupportedTags()) > 0:
 		return no(420, "base/extension", "requires "+strings.Join(r.UnsupportedTags(), ", "))
 	case g.shortInterval(r):

@@ -53,7 +53,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		// not be made to send it elsewhere.
 		deny(404, "base/domain", "Request-URI of domain "+r.URI().Host, "", call.Low)
 		return
-	case r.To().URI.Scheme != "sip" && r.To().URI.Scheme != "sips", to.user == "":
+	case r.To().URI.Scheme != "sip" && r.To().URI.Scheme != "sips", to.user == "", strings.Contains(to.user, "\x00"):
 		deny(404, "base/register-aor", "To is no address of record", "", call.Low)
 		return
 	case !g.ours(to.domain):

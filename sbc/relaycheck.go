@@ -24,6 +24,8 @@ func (p *relay) unacceptable() (d call.Decision, hs []sipx.HeaderField, bad bool
 	switch {
 	case !mayForward(r):
 		return fail(483, "base/hops", "Max-Forwards is used up")
+	case r.Narrow():
+		return fail(440, "base/breadth", "Max-Breadth is used up")
 	case len(r.UnsupportedTags()) > 0:
 		v := strings.Join(r.UnsupportedTags(), ", ")
 		return fail(420, "base/extension", "requires "+v, sipx.HeaderField{Name: "Unsupported", Value: v})

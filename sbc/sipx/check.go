@@ -72,24 +72,39 @@ const (
 	fieldSessionExpires
 	fieldRSeq
 	fieldRAck
+	fieldAuthorization
+	fieldProxyAuthorization
+	fieldMaxBreadth
+	fieldContentEncoding
+	fieldContentDisposition
+	fieldMIMEVersion
+	fieldSubject
+	fieldPriority
+	fieldMinExpires
+	fieldMinSE
+	fieldSessionID
 	fieldCount
 )
 
 var fieldNames = [fieldCount]string{"", "Via", "From", "To", "Call-ID", "CSeq", "Max-Forwards", "Contact",
 	"Content-Length", "Content-Type", "Route", "Record-Route", "Refer-To", "Referred-By", "P-Asserted-Identity",
-	"P-Preferred-Identity", "Expires", "Date", "Event", "Replaces", "Session-Expires", "RSeq", "RAck"}
+	"P-Preferred-Identity", "Expires", "Date", "Event", "Replaces", "Session-Expires", "RSeq", "RAck",
+	"Authorization", "Proxy-Authorization", "Max-Breadth", "Content-Encoding", "Content-Disposition", "MIME-Version",
+	"Subject", "Priority", "Min-Expires", "Min-SE", "Session-ID"}
 
 // repeatable fields may come more than once (RFC 3261 §7.3.1); of all others
 // in the list above a second one is refused, whatever its spelling.
 var repeatable = [fieldCount]bool{fieldOther: true, fieldVia: true, fieldContact: true, fieldRoute: true,
-	fieldRecordRoute: true, fieldPAI: true, fieldPPI: true}
+	fieldRecordRoute: true, fieldPAI: true, fieldPPI: true, fieldAuthorization: true, fieldProxyAuthorization: true}
 
 // byLength finds a field by the length of its name, compact forms apart.
 var byLength = [24][]field{
 	2: {fieldTo}, 3: {fieldVia}, 4: {fieldFrom, fieldCSeq, fieldDate, fieldRSeq, fieldRAck},
-	5: {fieldRoute, fieldEvent}, 7: {fieldCallID, fieldContact, fieldExpires}, 8: {fieldReferTo, fieldReplaces},
-	11: {fieldReferredBy}, 12: {fieldMaxForwards, fieldContentType, fieldRecordRoute}, 14: {fieldContentLength},
-	15: {fieldSessionExpires}, 19: {fieldPAI}, 20: {fieldPPI},
+	5: {fieldRoute, fieldEvent}, 6: {fieldMinSE}, 7: {fieldCallID, fieldContact, fieldExpires, fieldSubject},
+	8: {fieldReferTo, fieldReplaces, fieldPriority}, 10: {fieldSessionID},
+	11: {fieldReferredBy, fieldMaxBreadth, fieldMinExpires}, 12: {fieldMaxForwards, fieldContentType, fieldRecordRoute, fieldMIMEVersion},
+	13: {fieldAuthorization}, 14: {fieldContentLength}, 15: {fieldSessionExpires}, 16: {fieldContentEncoding},
+	19: {fieldPAI, fieldContentDisposition, fieldProxyAuthorization}, 20: {fieldPPI},
 }
 
 func fieldOf(name []byte) field {
@@ -117,6 +132,10 @@ func fieldOf(name []byte) field {
 			return fieldEvent
 		case 'x':
 			return fieldSessionExpires
+		case 'e':
+			return fieldContentEncoding
+		case 's':
+			return fieldSubject
 		}
 		return fieldOther
 	}
@@ -158,6 +177,8 @@ type head struct {
 	star     bool
 	cseq     []byte // method of CSeq
 	length   int    // Content-Length, -1 when absent
+	nul      field  // names a URI with an escaped NUL; fieldCount: none
+	target   bool   // the Request-URI has one
 }
 
 func (h *head) check(msg []byte, stream bool, lim *Limits) (n int, f field, status int, reason string) {
@@ -180,7 +201,7 @@ func (h *head) check(msg []byte, stream bool, lim *Limits) (n int, f field, stat
 	if top[eol+1] != '\n' {
 		return 0, 0, 400, "CR without LF"
 	}
-	h.length = -1
+	h.length, h.nul = -1, fieldCount
 	if status, reason = h.startLine(top[:eol]); reason != "" {
 		return 0, 0, status, reason
 	}
@@ -287,6 +308,7 @@ func (h *head) startLine(b []byte) (status int, reason string) {
 		}
 		return 400, "request line does not end in a SIP version"
 	}
+	h.target = escapedNUL(uri)
 	return requestURI(uri)
 }
 
@@ -366,6 +388,9 @@ func (h *head) value(f field, v []byte) string {
 		}
 		return ""
 	}
+	if f.uris() && escapedNUL(v) {
+		h.nul = f
+	}
 	switch f {
 	case fieldVia:
 		return h.via(v)
@@ -405,6 +430,12 @@ func (h *head) value(f field, v []byte) string {
 			return "not a number"
 		}
 		h.length = n
+	case fieldAuthorization, fieldProxyAuthorization:
+		return credentials(v)
+	case fieldMaxBreadth:
+		if _, ok := number(v, 1<<30); !ok {
+			return "not a number"
+		}
 	case fieldContentType:
 		return mediaTypeValue(v)
 	case fieldExpires:
@@ -423,6 +454,26 @@ func (h *head) value(f field, v []byte) string {
 	return ""
 }
 
+// maxContacts bounds the bindings of one REGISTER and the ways of one redirect.
+const maxContacts = 64
+
+// maxVias is how many hops a message may have come: as many as Max-Forwards
+// begins with.
+const maxVias = 70
+
+// maxID bounds what is kept to know a dialog or transaction again: Call-ID,
+// tags and branch.
+const maxID = 1024
+
+// uris tells the fields whose URIs are acted on or written again.
+func (f field) uris() bool {
+	switch f {
+	case fieldFrom, fieldTo, fieldContact, fieldRoute, fieldRecordRoute, fieldReferTo, fieldReferredBy, fieldPAI, fieldPPI:
+		return true
+	}
+	return false
+}
+
 func (h *head) addresses(f field, v []byte) string {
 	for at := 0; ; {
 		if f == fieldContact && len(v) == 1 && v[0] == '*' {
@@ -437,7 +488,9 @@ func (h *head) addresses(f field, v []byte) string {
 			return "URI is not in <>"
 		}
 		if f == fieldContact {
-			h.contacts++
+			if h.contacts++; h.contacts > maxContacts {
+				return "too many"
+			}
 		}
 		if end == len(v) {
 			return ""
@@ -452,6 +505,15 @@ func (h *head) complete() (field, string) {
 		if h.seen[f] == 0 {
 			return f, "missing"
 		}
+	}
+	// A PBX that undoes escapes as C programs do sees such a URI end early. RFC
+	// 4475 §3.1.1.4 calls it well-formed in a REGISTER, where who it names must
+	// prove it.
+	if h.target {
+		return 0, "escaped NUL in the Request-URI"
+	}
+	if h.nul < fieldCount && string(h.method) != "REGISTER" {
+		return h.nul, "escaped NUL in a URI"
 	}
 	if h.star && (h.contacts > 0 || h.seen[fieldContact] > 1 || h.response || string(h.method) != "REGISTER") {
 		return fieldContact, `"*" beside others or outside REGISTER`

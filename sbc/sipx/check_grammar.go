@@ -69,11 +69,33 @@ func all(b []byte, class uint8) bool {
 	return len(b) > 0
 }
 
+// escape reports whether an escape that may stand in a URI is at i: two
+// hexadecimal digits and no control character, which would be a line break or
+// the like to who undoes escapes. NUL is looked for apart, see escapedNUL.
+func escape(b []byte, i int) bool {
+	if i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2]) {
+		return false
+	}
+	c := unhex(b[i+1])<<4 | unhex(b[i+2])
+	return c >= 0x20 && c != 0x7f || c == 0
+}
+
+func unhex(c byte) byte {
+	if isDigit(c) {
+		return c - '0'
+	}
+	return lower(c) - 'a' + 10
+}
+
+func escapedNUL(b []byte) bool { return bytes.Contains(b, percent00) }
+
+var percent00 = []byte("%00")
+
 // escaped is all with %-escapes allowed, each of two hexadecimal digits.
 func escaped(b []byte, class uint8) bool {
 	for i := 0; i < len(b); i++ {
 		if b[i] == '%' {
-			if i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2]) {
+			if !escape(b, i) {
 				return false
 			}
 			i += 2
@@ -306,7 +328,7 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 				for i < len(b) && charClass[b[i]]&classGeneric != 0 {
 					i++
 				}
-				if i == v || isTag && !isToken(b[v:i]) {
+				if i == v || isTag && (!isToken(b[v:i]) || i-v > maxID) {
 					return a, 0, "value of a parameter"
 				}
 			}
@@ -324,6 +346,9 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 
 // callID = word [ "@" word ]
 func callID(b []byte) string {
+	if len(b) > maxID {
+		return "too long"
+	}
 	left, right, at := bytes.Cut(b, []byte("@"))
 	if !all(left, classWord) || at && !all(right, classWord) {
 		return "not a word"

@@ -50,7 +50,8 @@ func (f field) params() bool {
 // free tells the fields of free text, in which only folds are undone.
 func (f field) free() bool {
 	switch f {
-	case fieldDate, fieldEvent, fieldReplaces, fieldSessionExpires, fieldRSeq, fieldRAck, fieldContentType:
+	case fieldDate, fieldEvent, fieldReplaces, fieldSessionExpires, fieldRSeq, fieldRAck, fieldContentType, fieldAuthorization, fieldProxyAuthorization, fieldMaxBreadth,
+		fieldContentEncoding, fieldContentDisposition, fieldMIMEVersion, fieldSubject, fieldPriority, fieldMinExpires, fieldMinSE, fieldSessionID:
 		return true
 	}
 	return false

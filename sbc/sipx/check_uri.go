@@ -69,7 +69,7 @@ func opaque(b []byte) string {
 	for i := 0; i < len(b); i++ {
 		switch c := b[i]; {
 		case c == '%':
-			if i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2]) {
+			if !escape(b, i) {
 				return "%-escape in a URI"
 			}
 			i += 2
@@ -145,7 +145,7 @@ func sipURI(b []byte) (headers bool, reason string) {
 
 func percent(b []byte) bool {
 	for i := 0; i < len(b); i++ {
-		if b[i] == '%' && (i+2 >= len(b) || !isHex(b[i+1]) || !isHex(b[i+2])) {
+		if b[i] == '%' && !escape(b, i) {
 			return false
 		}
 	}

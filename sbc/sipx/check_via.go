@@ -8,6 +8,9 @@ func (h *head) vias() int { return int(h.seen[fieldVia]) }
 // via checks one Via header, which may hold several values. A branch may be
 // absent (RFC 2543, and longreq of RFC 4475), but never empty.
 func (h *head) via(b []byte) string {
+	if h.vias() > maxVias {
+		return "too many"
+	}
 	for i := 0; ; {
 		end, reason := viaValue(b, i)
 		if reason != "" {
@@ -15,6 +18,9 @@ func (h *head) via(b []byte) string {
 		}
 		if end == len(b) {
 			return ""
+		}
+		if h.vias() >= maxVias {
+			return "too many"
 		}
 		if h.seen[fieldVia] < 255 {
 			h.seen[fieldVia]++
@@ -92,7 +98,7 @@ func viaValue(b []byte, i int) (end int, reason string) {
 		}
 		switch {
 		case equalFold(name, "branch"):
-			if !isToken(value) || equalFold(value, "z9hG4bK") {
+			if !isToken(value) || equalFold(value, "z9hG4bK") || len(value) > maxID {
 				return 0, "branch"
 			}
 		case equalFold(name, "rport"):

@@ -39,11 +39,16 @@ var carried = []struct {
 	{"Content-Type", true, true},
 	{"Content-Disposition", true, true},
 	{"Content-Language", true, true},
+	{"Max-Breadth", true, true},
 	{"Info-Package", true, true},
 	{"Recv-Info", true, true},
 	{"Allow-Events", true, true},
 	{"Unsupported", true, true},
 }
+
+// maxBreadth is what RFC 5393 §5.3.3.1 begins with: how many branches at a
+// time all proxies behind us together may make of one request.
+const maxBreadth = 60
 
 // optionTags are the extensions (RFC 3261 §19.2) that work through the
 // gateway; others are taken out of Supported and refused in Require.
@@ -279,6 +284,11 @@ func cleaned(name, v string) string {
 		return cleanPrivacy(v)
 	case "Unsupported": // of what we required, and no more
 		return filterTags([]string{v})
+	case "Max-Breadth": // RFC 5393 §5.3.3: never more than it was, nor than is usual
+		if n, ok := number([]byte(v), maxBreadth); ok {
+			return strconv.Itoa(n)
+		}
+		return strconv.Itoa(maxBreadth)
 	case "Retry-After", "Min-Expires":
 		n := 0
 		for n < len(v) && isDigit(v[n]) {

@@ -153,6 +153,12 @@ func (r *Request) MaxForwards() int {
 	return 70
 }
 
+// Narrow: no branch is left for the request (RFC 5393 §5.3.3).
+func (r *Request) Narrow() bool {
+	n, ok := number([]byte(r.Header("Max-Breadth")), 1<<30)
+	return ok && n == 0
+}
+
 // Header returns the first header of that name, or "".
 func (r *Request) Header(name string) string { return header(r.msg, name) }
 

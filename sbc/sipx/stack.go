@@ -262,6 +262,10 @@ func (s *Stack) handle(f *Flow, b []byte) {
 			s.malformed(f, b, &Malformed{Status: 400, Reason: "mandatory header unreadable"})
 			return
 		}
+		if name := doubleCredentials(m); name != "" {
+			s.malformed(f, b, &Malformed{Status: 400, Header: name, Reason: "two for one realm"})
+			return
+		}
 		if len(m.GetHeaders("Record-Route")) > maxRoutes {
 			s.malformed(f, b, &Malformed{Status: 513, Header: "Record-Route", Reason: "too many routes"})
 			return
