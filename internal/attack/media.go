@@ -35,7 +35,7 @@ func (y *yard) rtpInject(ctx context.Context, n *notes) {
 	defer call.Bye(context.WithoutCancel(ctx))
 	short, cancel := context.WithTimeout(ctx, 2*stepTime)
 	defer cancel()
-	far, err := y.farEnd(short)
+	far, err := y.farEnd(short, ownTone)
 	if err == nil {
 		err = call.Media.WaitTone(short, siptest.ToneFreq)
 	}
@@ -78,11 +78,11 @@ func (y *yard) rtpInject(ctx context.Context, n *notes) {
 	y.tell(ctx, n, netip.Addr{}, "media-injection")
 }
 
-// farEnd is the PBX's end of the call that plays our tone.
-func (y *yard) farEnd(ctx context.Context) (*siptest.Media, error) {
+// farEnd is the PBX's end of the call that plays a tone.
+func (y *yard) farEnd(ctx context.Context, tone float64) (*siptest.Media, error) {
 	for {
 		for _, c := range y.pbx.Answered() {
-			if c.Ended() == "" && c.Media.Heard(ownTone) {
+			if c.Ended() == "" && c.Media.Heard(tone) {
 				return c.Media, nil
 			}
 		}

@@ -35,12 +35,10 @@ func (p pulse) String() string {
 }
 
 const (
-	callEvery = 250 * time.Millisecond
-	// enoughAudio: fewer packets than that and somebody would hear it. The
-	// sender of the sandbox keeps no perfect time itself.
-	enoughAudio = 0.90
-	packetEvery = 20 * time.Millisecond
+	callEvery   = 250 * time.Millisecond
+	enoughAudio = 0.98 // with fewer packets somebody would hear it
 	leastBeat   = 1500 * time.Millisecond
+	longTone    = 1477 // of the call that is up all the time
 )
 
 // quiet measures the calls without an attack; an attack on a gateway that takes
@@ -48,20 +46,49 @@ const (
 func (y *yard) quiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
-	call, err := y.phones[0].Invite(ctx, siptest.ExtTone)
-	if err != nil {
-		return fmt.Errorf("a call of a registered telephone does not get through this configuration: %w", err)
+	if err := y.callLong(ctx); err != nil {
+		return err
 	}
-	if err := call.Media.WaitTone(ctx, siptest.ToneFreq); err != nil {
-		return fmt.Errorf("a call has no audio: %w", err)
-	}
-	y.long = call
 	p := y.beat(ctx, func(ctx context.Context) { pause(ctx, 2*time.Second) })
 	y.quietly = p
 	if p.failed > 0 {
 		return fmt.Errorf("%d of %d calls fail without any attack: %w", p.failed, p.calls, p.first)
 	}
 	return nil
+}
+
+// callLong makes the call that is up all the time.
+func (y *yard) callLong(ctx context.Context) error {
+	call, err := y.phones[0].Invite(ctx, siptest.ExtTone, siptest.Tone(longTone))
+	if err != nil {
+		return fmt.Errorf("a call of a registered telephone does not get through this configuration: %w", err)
+	}
+	y.long = call
+	if err := call.Media.WaitTone(ctx, siptest.ToneFreq); err != nil {
+		return fmt.Errorf("a call has no audio: %w", err)
+	}
+	y.far, err = y.farEnd(ctx, longTone)
+	return err
+}
+
+// heard is the packets of that call, sent and received, in the worse direction.
+type heard struct{ toPhone, fromPBX, toPBX, fromPhone uint64 }
+
+func (y *yard) heard() heard {
+	near, far := y.long.Media.Stats(), y.far.Stats()
+	return heard{near.Received, far.Sent, far.Received, near.Sent}
+}
+
+// since is the share that came in the worse direction. Two packets may be on
+// their way.
+func (h heard) since(was heard) float64 {
+	share := func(got, sent uint64) float64 {
+		if sent <= 2 {
+			return 1
+		}
+		return min(1, float64(got)/float64(sent-2))
+	}
+	return min(share(h.toPhone-was.toPhone, h.fromPBX-was.fromPBX), share(h.toPBX-was.toPBX, h.fromPhone-was.fromPhone))
 }
 
 // during runs an attack beside the good calls and notes what became of them.
@@ -76,8 +103,8 @@ func (y *yard) during(ctx context.Context, n *notes, attack func(context.Context
 	}
 	if y.long.Ended() != "" {
 		n.wrong("the call that was up ended: %s", y.long.Ended())
-		if call, err := y.phones[0].Invite(ctx, siptest.ExtTone); err == nil {
-			y.long = call
+		if err := y.callLong(ctx); err != nil {
+			n.wrong("%v", err)
 		}
 		return
 	}
@@ -89,7 +116,7 @@ func (y *yard) during(ctx context.Context, n *notes, attack func(context.Context
 // beat makes good calls, one at a time, in turns by the telephones, while the
 // attack runs.
 func (y *yard) beat(ctx context.Context, attack func(context.Context)) (p pulse) {
-	before, began := y.long.Media.Stats(), time.Now()
+	before, began := y.heard(), time.Now()
 	over, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -115,8 +142,7 @@ func (y *yard) beat(ctx context.Context, attack func(context.Context)) (p pulse)
 	stop()
 	wg.Wait()
 	slices.Sort(p.setup)
-	got := y.long.Media.Stats().Received - before.Received
-	p.audio = min(1, float64(got)/(float64(time.Since(began))/float64(packetEvery)))
+	p.audio = y.heard().since(before)
 	return p
 }
 

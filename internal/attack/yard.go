@@ -28,10 +28,11 @@ type yard struct {
 	inside  *inside
 	users   []string
 	phones  []*siptest.Phone
-	long    *siptest.Call // up all the time
-	quietly pulse         // calls without an attack
-	next    int           // attackers' addresses given out
-	spares  int           // users given out
+	long    *siptest.Call  // up all the time
+	far     *siptest.Media // its other end
+	quietly pulse          // calls without an attack
+	next    int            // attackers' addresses given out
+	spares  int            // users given out
 	closed  bool
 }
 
