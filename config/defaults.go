@@ -25,7 +25,7 @@ func Defaults(p Profile) Config {
 		},
 		Signalling: Signalling{DSCP: 24}, // CS3, RFC 4594
 		TLS:        TLS{MinVersion: "1.2"},
-		Phones:     Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
+		Phones:     Phones{Redirects: RedirectsRelay, Answers: AnswersUniform, Identity: PhoneIdentity{STIR: STIRStrip}},
 		Policy:     Policy{Use: []string{"base", "countries", "scanners", "toll-fraud", "ping-call", "messages", "callers"}, Files: []string{"policy/*.yaml"}, Watch: true},
 		Store:      Store{Kind: "memory"},
 		Admin:      Admin{Listen: Optional{netip.MustParseAddrPort("127.0.0.1:8080")}},

@@ -49,6 +49,7 @@ type Identity struct {
 // Phones is what holds for all registered phones.
 type Phones struct {
 	Redirects Redirects     `yaml:"redirects"`
+	Answers   Answers       `yaml:"answers"`
 	Identity  PhoneIdentity `yaml:"identity"`
 }
 

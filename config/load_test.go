@@ -95,7 +95,7 @@ func TestMinimal(t *testing.T) {
 			Inactivity: 30 * time.Second, DSCP: 46, MaxCall: 12 * time.Hour},
 		Signalling: Signalling{DSCP: 24},
 		TLS:        TLS{MinVersion: "1.2"},
-		Phones:     Phones{Redirects: RedirectsRelay, Identity: PhoneIdentity{STIR: STIRStrip}},
+		Phones:     Phones{Redirects: RedirectsRelay, Answers: AnswersUniform, Identity: PhoneIdentity{STIR: STIRStrip}},
 		Home: Home{Country: "FR", International: []string{"00"}, National: &zero,
 			Emergency: []string{"112", "114", "115", "119", "15", "17", "18", "191", "196"}},
 		Policy: Policy{Use: []string{"base", "countries", "scanners", "toll-fraud", "ping-call", "messages", "callers"}, Files: []string{"policy/*.yaml"}, Watch: true},

@@ -12,7 +12,7 @@ import (
 // contact that is refused, or one too many, is answered by us.
 func TestNotifyBeforeRegistered(t *testing.T) {
 	t.Parallel()
-	w := newRawWorld(t)
+	w := newRawWorld(t, func(c *worldConfig) { c.sbc.Registrations.AsGiven = true })
 	p := w.plug("1001")
 	register := func() *siptest.Message {
 		m := p.outside("REGISTER", "sip:"+domain)

@@ -134,3 +134,16 @@ func (g *Gateway) Transferred(user, number string, at time.Time) {
 func (g *Gateway) ExpireTransfers(at time.Time) { g.transfers.expire(at) }
 
 func (g *Gateway) LedByTransfer(a *call.Attempt) bool { return g.transfers.led(a) }
+
+// HeldAnswers is how many answers to strangers wait for their time.
+func (g *Gateway) HeldAnswers() int {
+	g.even.mu.Lock()
+	defer g.even.mu.Unlock()
+	return g.even.waiting
+}
+
+// FillHeldAnswers leaves no place for another.
+func (g *Gateway) FillHeldAnswers() {
+	for g.even.enter() {
+	}
+}

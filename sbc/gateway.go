@@ -191,6 +191,8 @@ type Gateway struct {
 	proven     challenged // attempts that answered a challenge of ours
 	asked      openChallenges
 	realms     realms
+	decoys     decoys    // users that PBXs challenge
+	even       evenClock // when strangers' registrations are answered
 	transfers  transfers
 	early      early
 	draining   atomic.Bool

@@ -95,6 +95,9 @@ func (g *Gateway) ask(req *registration, id identity) {
 	if req.tx = r.Begin(); req.tx == nil {
 		return
 	}
+	if req.strange = g.strange(r, id, req.aor); !req.hold() {
+		return
+	}
 	req.leave(false)
 	known, key := g.knownPhone(r, id, req.aor), "source "+r.Flow.Remote.Addr().String()
 	if known {
@@ -106,7 +109,7 @@ func (g *Gateway) ask(req *registration, id identity) {
 	case full && !req.here(true):
 		g.deferred(r.At)
 		g.registered(r, req.a, 503, sentCredentials(r))
-		req.tx.Respond(503, "", "", []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(int(g.pacer.retryAfter().Seconds()))}}, nil)
+		req.respond(503, []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(int(g.pacer.retryAfter().Seconds()))}})
 	}
 }
 
@@ -178,6 +181,10 @@ type registration struct {
 	aor      aor
 	contacts []sipx.NameAddr
 	star     bool
+	strange  bool       // it learns nothing but whether its credentials are right
+	held     bool       // a place for its answer to wait is taken
+	sent     time.Time  // to the PBX …
+	out      *sipx.Flow // … on this flow
 }
 
 func (q *registration) forward() {
@@ -208,7 +215,7 @@ func (q *registration) forward() {
 func (q *registration) unreachable(why error) {
 	q.g.log.Warn("registration: no PBX reachable", "error", fmt.Sprint(why))
 	q.g.registered(q.r, q.a, 503, sentCredentials(q.r))
-	q.tx.Respond(503, "", "", nil, nil)
+	q.respond(503, nil)
 }
 
 func (q *registration) sendTo(f *sipx.Flow, p *PBX) error {
@@ -244,6 +251,7 @@ func (q *registration) sendTo(f *sipx.Flow, p *PBX) error {
 	}
 	o.Headers = append(o.Headers, q.carried(p)...)
 	q.a.Account = p.Name
+	q.sent, q.out = time.Now(), f
 	_, err := q.g.stack.Send(f, o, func(out sipx.Outcome) { q.result(out, p) })
 	return err
 }
@@ -258,7 +266,7 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 	if out.Err != nil {
 		g.peers.probation(route{kind: call.PBX, pbx: p}, time.Now())
 		g.registered(q.r, q.a, 504, sentCredentials(q.r))
-		q.tx.Respond(504, "", "", nil, nil)
+		q.respond(504, nil)
 		return
 	}
 	code := out.Res.Code()
@@ -282,6 +290,10 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		hs = append(hs, q.listed(out.Res)...)
 	case code == 423:
 		hs = g.minExpires(hs, p)
+	case q.strange && tells(code):
+		q.leave(true)
+		q.disguise(p, credentials)
+		return
 	case code == 403 || code == 404 || code >= 600:
 		q.leave(true)
 	case code >= 300 && code < 400:
@@ -293,9 +305,13 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		// altogether (RFC 3261 §21.5.4); it is the PBX that is busy.
 		hs = slices.DeleteFunc(hs, func(h sipx.HeaderField) bool { return h.Name == "Retry-After" })
 	}
-	hs = g.passChallenge(q.r, p.Name, tidyReasons(hs))
-	g.registered(q.r, q.a, code, credentials)
-	q.tx.Respond(code, "", "", hs, nil)
+	switch {
+	case code < 300:
+		g.decoys.learn(p.Name, q.aor, true)
+	case code == 401 && credentials == "none":
+		g.decoys.learn(p.Name, q.aor, false)
+	}
+	q.finish(code, g.passChallenge(q.r, p.Name, tidyReasons(hs)), credentials)
 }
 
 // accepted stores the bindings and the identity of the flow. False: nothing

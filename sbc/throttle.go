@@ -25,6 +25,9 @@ type Registrations struct {
 	Minimum     time.Duration // less is refused with 423 (RFC 3261 §10.3); 0: as the PBX says
 	Rate        float64       // REGISTERs a second that go to the PBX; 0: no limit
 	Queue       int           // that wait for it; 0: ten seconds' worth
+	// AsGiven tells strangers what the PBX says: who may guess then learns which
+	// users there are.
+	AsGiven bool
 }
 
 // brief remembers the shortest interval that each PBX takes, as its 423 said:

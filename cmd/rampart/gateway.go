@@ -367,7 +367,8 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
 	}
 	c.Registrations = sbc.Registrations{PhoneInterval: cfg.Registrations.PhoneInterval, PBXInterval: cfg.Registrations.PBXInterval,
-		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue}
+		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue,
+		AsGiven: cfg.Phones.Answers == config.AnswersAsGiven}
 	c.MaxSubscriptions, c.MaxSubscriptionsPerUser = cfg.Limits.Subscriptions, cfg.Limits.UserSubs
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Redirects: redirects(cfg.Phones.Redirects), Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}
