@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/rampart-sbc/rampart/internal/plain"
 )
 
 // route is one operation on a resource. The table is also what the OpenAPI
@@ -156,7 +158,7 @@ func problem(w http.ResponseWriter, status int, detail string) {
 	b, _ := json.Marshal(map[string]any{"title": http.StatusText(status), "status": status, "detail": detail})
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	w.Write(append(plain.JSON(b), '\n'))
 }
 
 // answer writes v as JSON.
@@ -168,5 +170,5 @@ func answer(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	w.Write(append(plain.JSON(b), '\n')) // somebody may look at it on a terminal
 }

@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/plain"
 )
 
 // ECSVersion is the version of the Elastic Common Schema whose names are used.
@@ -52,6 +53,8 @@ type Event struct {
 	Related     *Related  `json:"related,omitempty"`
 	Observer    Observer  `json:"observer"`
 	Rampart     Rampart   `json:"rampart"`
+
+	stranger bool // about somebody that nothing identifies: it counts against their budget
 }
 
 // ECS names the schema version.
@@ -236,7 +239,7 @@ func encode(v any) ([]byte, error) {
 	if err := enc.Encode(v); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return plain.JSON(b.Bytes()), nil // what no cleaning thought of
 }
 
 // ID is a fingerprint of the content and of nothing else, so that a finding made

@@ -59,6 +59,7 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 		s = subjectOf(a)
 	}
 	e.setSubject(s)
+	e.stranger = a.Stranger()
 	return e
 }
 
@@ -103,6 +104,7 @@ func FromSystem(s call.SystemEvent, m Meta) Event {
 		s.Subject = call.Subject{Kind: "source", Value: s.Source.Addr().Unmap().String()}
 	}
 	e.setSubject(s.Subject)
+	e.stranger = s.Subject.Kind == "source"
 	return e
 }
 

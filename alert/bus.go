@@ -17,8 +17,11 @@ type Options struct {
 	Window time.Duration // of coalescing; default 10 s
 	Table  int           // rules × subjects that are remembered at a time; default 4096
 	Queue  int           // lines before each sink; default 4096
-	Now    func() time.Time
-	Log    *slog.Logger // default: silent
+	// Strangers is how many lines about those that nothing identifies go out in
+	// full in a minute; default 600. What is beyond is coalesced by rule alone.
+	Strangers int
+	Now       func() time.Time
+	Log       *slog.Logger // default: silent
 }
 
 // maxSubscribers bounds how many can listen at a time: later they come from the network.
@@ -32,7 +35,8 @@ const maxSubscribers = 64
 // count, first and last; then the next window begins. The counts of all lines
 // (an absent count is 1) add up to the number of alerts. When more subjects are
 // active than the table holds, the rest is coalesced by rule alone, in lines
-// that name no subject.
+// that name no subject. So are strangers beyond a budget of their own: forged
+// addresses are free, and each would be a line.
 type Bus struct {
 	o    Options
 	stop chan struct{}
@@ -42,6 +46,7 @@ type Bus struct {
 	mu        sync.Mutex // guards what is below; nothing is called under it that could block
 	closed    bool
 	table     *coalescer[key, Event]
+	budget    budget
 	sinks     []*lines
 	subs      map[*Subscription]struct{}
 	published uint64
@@ -80,6 +85,9 @@ func NewBus(o Options, sinks ...Sink) *Bus {
 	if o.Queue <= 0 {
 		o.Queue = 4096
 	}
+	if o.Strangers <= 0 {
+		o.Strangers = 600
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -87,7 +95,8 @@ func NewBus(o Options, sinks ...Sink) *Bus {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	b := &Bus{
-		o: o, stop: make(chan struct{}), wake: make(chan struct{}, 1),
+		budget: budget{most: o.Strangers},
+		o:      o, stop: make(chan struct{}), wake: make(chan struct{}, 1),
 		table: newCoalescer[key](o.Window, 1, o.Table, fold),
 		subs:  map[*Subscription]struct{}{},
 	}
@@ -136,7 +145,11 @@ func (b *Bus) Publish(e Event) {
 		return
 	}
 	_, waiting := b.table.next()
-	switch b.table.add(now, keyOf(&e), e, false) {
+	k, got := keyOf(&e), full
+	if !e.stranger || b.table.has(k) || b.budget.spend(now) {
+		got = b.table.add(now, k, e, false)
+	}
+	switch got {
 	case pass:
 		b.send(e, nil)
 	case folded:
@@ -229,13 +242,26 @@ func (b *Bus) expire() {
 		}
 		now := b.o.Now()
 		b.mu.Lock()
-		b.table.due(now, b.summary)
+		b.table.due(now, func(e Event, n int) { b.due(now, e, n) })
 		at, ok := b.table.next()
 		b.mu.Unlock()
 		if ok {
 			timer.Reset(max(at.Sub(now), time.Millisecond))
 		}
 	}
+}
+
+// due sends the line for n folded events when its window has ended, or gathers
+// it with others when strangers have used up their lines. The lock is held.
+func (b *Bus) due(now time.Time, e Event, n int) {
+	if e.stranger && !b.budget.spend(now) {
+		a := e.anonymous()
+		a.Rampart.First = e.Rampart.First
+		if b.table.gather(now, keyOf(&a), a, n) {
+			return
+		}
+	}
+	b.summary(e, n)
 }
 
 // summary sends the line for n folded events. The lock is held.

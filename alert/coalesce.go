@@ -92,6 +92,19 @@ func (c *coalescer[K, V]) take(now time.Time, k K, v V, force bool, burst int) r
 	return pass
 }
 
+// has reports whether a window of the key is open.
+func (c *coalescer[K, V]) has(k K) bool { return c.keys[k] != nil }
+
+// gather folds a value that stands for n into the reserve. It is false when
+// even that is full.
+func (c *coalescer[K, V]) gather(now time.Time, k K, v V, n int) bool {
+	if c.hold(now, k, v, true) == full {
+		return false
+	}
+	c.keys[k].Value.(*slot[K, V]).folded += n - 1
+	return true
+}
+
 // due removes and returns what is folded in windows that ended by now. The
 // number of values in each is given beside it.
 func (c *coalescer[K, V]) due(now time.Time, give func(v V, n int)) {

@@ -25,6 +25,8 @@ type Sink interface {
 // file appends to a file.
 type file struct {
 	path string
+	turn Turn
+	size int64
 	mu   sync.Mutex
 	f    *os.File
 	torn bool // the last byte written is in the middle of a line
@@ -33,13 +35,16 @@ type file struct {
 // File opens a sink that appends JSON Lines to a file. It is made with mode 0640
 // if it does not exist. Reopen closes it and opens the path again, for a
 // rotation that renamed it; if that fails the old one stays in use.
-func File(path string) (Sink, error) {
-	s := &file{path: path}
+func File(path string) (Sink, error) { return TurningFile(path, Turn{}) }
+
+// TurningFile is a File that is bounded: see [Turn].
+func TurningFile(path string, t Turn) (Sink, error) {
+	s := &file{path: path, turn: t}
 	f, err := s.open()
 	if err != nil {
 		return nil, err
 	}
-	s.f = f
+	s.f, s.size = f, sizeOf(f)
 	return s, nil
 }
 
@@ -59,6 +64,11 @@ func (s *file) Write(lines []byte) (int, error) {
 	if s.f == nil {
 		return 0, os.ErrClosed
 	}
+	if s.turn.due(s.size, len(lines)) {
+		if err := s.turnOver(); err != nil {
+			return 0, err // rather lines that are lost and told of than a full disk
+		}
+	}
 	if s.torn { // end the broken line, so that it spoils no other
 		if _, err := s.f.Write([]byte{'\n'}); err != nil {
 			return 0, err
@@ -66,6 +76,7 @@ func (s *file) Write(lines []byte) (int, error) {
 		s.torn = false
 	}
 	n, err := s.f.Write(lines)
+	s.size += int64(n)
 	if err == nil {
 		return n, nil
 	}
@@ -97,7 +108,7 @@ func (s *file) Reopen() error {
 		return os.ErrClosed
 	}
 	old := s.f
-	s.f, s.torn = f, false
+	s.f, s.torn, s.size = f, false, sizeOf(f)
 	if err := old.Close(); err != nil {
 		return fmt.Errorf("close rotated file: %w", err)
 	}

@@ -424,6 +424,7 @@ func (k *checker) rest() {
 	}{{"alerts", c.Alerts}, {"cdr", c.CDR}, {"events", c.Events}} {
 		for i, sink := range s.list {
 			path := fmt.Sprintf("%s[%d]", s.key, i)
+			k.turn(path, sink)
 			if sink.File == "" {
 				continue
 			}

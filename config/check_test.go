@@ -51,6 +51,8 @@ func TestChecks(t *testing.T) {
 		{"inactivity", base + "media: {inactivity: 1s}", "media.inactivity must be 5s to 1h"},
 		{"calls beyond ports", base + "media: {ports: 20000-20199}\nlimits: {calls: 500}", "warning: limits.calls: media.ports has room for 100 calls only"},
 		{"min version", base + "tls: {min_version: \"1.1\"}", "tls.min_version: \"1.1\" is not supported"},
+		{"files that are never turned over", base + "alerts: [{file: a.jsonl, keep: 3}]\ncdr: [{file: c.jsonl, max_size: 4KiB}]\nevents: [{file: e.jsonl, max_size: 0}]", "keep without max_size: the file is never turned over\nmax_size: 4KiB is less than 1MiB"},
+		{"bounded files", base + "alerts: [{file: a.jsonl, max_size: 64MiB, keep: 0}]\nevents: [{file: e.jsonl, keep: 101}]", "keep: 101 old files"},
 		{"logs in a directory that is not there", base + "alerts: [{file: logs/a.jsonl}]\nevents: [{file: policy/e.jsonl}, {file: /var/log/rampart/e.jsonl}, {file: rampart-state/e.jsonl}]", "/etc/rampart/logs/a.jsonl: its directory: file does not exist"},
 		{"logs below a file", base + "cdr: [{file: key.pem/a.jsonl}]", "/etc/rampart/key.pem/a.jsonl: /etc/rampart/key.pem is not a directory"},
 		{"log is a directory", base + "cdr: [{file: policy}]", "/etc/rampart/policy is a directory"},

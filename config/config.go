@@ -247,11 +247,6 @@ type Store struct {
 	URL  strictyaml.Reserved `yaml:"url" hint:"several gateways with one store come with a later version"`
 }
 
-// Sink is a file that takes JSON Lines.
-type Sink struct {
-	File string
-}
-
 // Admin is the HTTP listener for people and monitoring.
 type Admin struct {
 	Listen Optional            `yaml:"listen"`

@@ -29,7 +29,7 @@ func keys(t reflect.Type, v reflect.Value, path string) (out []key) {
 	case reflect.TypeFor[PBX]():
 		t, v = reflect.TypeFor[pbxYAML](), reflect.ValueOf(pbxYAML{Name: "main", SRTP: SRTPOff, Health: 10 * time.Second, Weight: 1, Failover: []int{502, 503, 504}})
 	case reflect.TypeFor[Sink]():
-		return []key{{path: path}, {path: path + ".file"}}
+		return []key{{path: path}, {path: path + ".file"}, {path: path + ".max_size"}, {path: path + ".keep"}}
 	}
 	if t.Kind() != reflect.Struct || isLeaf(t) {
 		return []key{{path, v}}

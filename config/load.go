@@ -204,8 +204,11 @@ func (k *checker) fill() {
 			continue
 		}
 		for i := range *sinks.list {
-			f := &(*sinks.list)[i].File
-			*f = k.abs(*f)
+			s := &(*sinks.list)[i]
+			s.File = k.abs(s.File)
+			if sinks.key == "events" && !k.at.Has(fmt.Sprintf("events[%d].max_size", i)) {
+				s.MaxSize = defaultEvents
+			}
 		}
 	}
 	k.fillInside()

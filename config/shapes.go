@@ -71,8 +71,5 @@ func (PBX) YAMLShape() strictyaml.Shape {
 }
 
 func (Sink) YAMLShape() strictyaml.Shape {
-	type file struct {
-		File string `yaml:"file,required"`
-	}
-	return strictyaml.Of(file{})
+	return strictyaml.Of(sinkYAML{})
 }

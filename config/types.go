@@ -437,19 +437,3 @@ func (p *PBX) UnmarshalNode(n strictyaml.Node) {
 	}
 	*p = PBX(m)
 }
-
-// UnmarshalNode reads an entry of `alerts`, `cdr` or `events`.
-func (s *Sink) UnmarshalNode(n strictyaml.Node) {
-	for _, key := range n.Keys() {
-		switch key {
-		case "syslog", "webhook":
-			n.Problem("write {file: PATH}; a log shipper can forward the lines", "%s is not available in this version", key)
-			return
-		}
-	}
-	var m struct {
-		File string `yaml:"file,required"`
-	}
-	n.Decode(&m)
-	s.File = m.File
-}

@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"strings"
 	"sync"
 	"time"
@@ -84,21 +85,30 @@ func rangeOf(number string) string {
 }
 
 // sets are the values of each key, at most so many of all keys together. When
-// there is no room the stranger who was silent longest is forgotten, for a
-// known sender then the known one; a stranger is never remembered in place of
+// there is no room, that is forgotten which says least: what is out of its
+// window, then the stranger with the fewest values (of those the one who was
+// silent longest), for a known sender then the known one. So whoever has many
+// addresses to come from forgets those that did little, never the one that he
+// counts on being forgotten. A stranger is never remembered in place of
 // somebody known, and is refused instead.
 type sets struct {
 	mu     sync.Mutex
 	most   int
 	values int
 	keys   map[uint64]*set
-	oldest [2]set // rings of the sets of strangers and of the known: next is the oldest
+	// Rings of the sets of strangers and of the known, by the length of the
+	// number of their values: next is the oldest.
+	rings [2][sizes]set
 }
+
+// sizes is how many lengths in bits there are of 0 to maxDistinct.
+const sizes = 15
 
 // set is the values of one key, and its place in a ring.
 type set struct {
 	key        uint64
 	known      bool
+	until      int64 // the last value is out of its window
 	seen       []sighting
 	prev, next *set
 }
@@ -111,8 +121,11 @@ type sighting struct {
 
 func (s *sets) init(most int) {
 	s.most, s.keys = most, map[uint64]*set{}
-	for i := range s.oldest {
-		s.oldest[i].prev, s.oldest[i].next = &s.oldest[i], &s.oldest[i]
+	for c := range s.rings {
+		for i := range s.rings[c] {
+			r := &s.rings[c][i]
+			r.prev, r.next = r, r
+		}
 	}
 }
 
@@ -129,17 +142,18 @@ func (s *sets) add(key, value uint64, now, over int64, most int, known bool) (n 
 		k.known = k.known || known
 		s.leave(k)
 	}
-	s.enter(k)
-	defer func() {
+	defer func() { // in no ring until then, so that nothing forgets it
 		if len(k.seen) == 0 {
-			s.forget(k)
+			delete(s.keys, key)
+			return
 		}
+		s.enter(k)
 	}()
 	s.expire(k, now, over)
 	first := now
 	for i := range k.seen {
 		if k.seen[i].value == value {
-			k.seen[i].at = now
+			k.seen[i].at, k.until = now, now+over
 			return len(k.seen), true, 0
 		}
 		first = min(first, k.seen[i].at)
@@ -147,10 +161,10 @@ func (s *sets) add(key, value uint64, now, over int64, most int, known bool) (n 
 	if len(k.seen) >= most {
 		return len(k.seen), false, time.Duration(first + over - now)
 	}
-	if s.values >= s.most && !s.room(k) {
+	if s.values >= s.most && !s.room(k, now) {
 		return len(k.seen), false, time.Duration(over)
 	}
-	k.seen = append(k.seen, sighting{value, now})
+	k.seen, k.until = append(k.seen, sighting{value, now}), now+over
 	s.values++
 	return len(k.seen), true, 0
 }
@@ -171,10 +185,24 @@ func (s *sets) expire(k *set, now, over int64) {
 }
 
 // room forgets somebody for the sake of k.
-func (s *sets) room(k *set) bool {
-	for i := range s.oldest {
-		if x := s.oldest[i].next; x != &s.oldest[i] && x != k && (i == 0 || k.known) {
-			s.forget(x)
+func (s *sets) room(k *set, now int64) bool {
+	for c := range s.rings {
+		var least *set
+		for i := range s.rings[c] {
+			x := s.rings[c][i].next
+			if x == &s.rings[c][i] {
+				continue
+			}
+			if x.until <= now {
+				s.forget(x)
+				return true
+			}
+			if least == nil {
+				least = x
+			}
+		}
+		if least != nil && (c == 0 || k.known) {
+			s.forget(least)
 			return true
 		}
 	}
@@ -191,10 +219,11 @@ func (s *sets) leave(k *set) { k.prev.next, k.next.prev = k.next, k.prev }
 
 // enter puts a set at the young end of its ring.
 func (s *sets) enter(k *set) {
-	ring := &s.oldest[0]
+	c := 0
 	if k.known {
-		ring = &s.oldest[1]
+		c = 1
 	}
+	ring := &s.rings[c][bits.Len(uint(len(k.seen)))]
 	k.prev, k.next = ring.prev, ring
 	ring.prev.next, ring.prev = k, k
 }

@@ -206,6 +206,41 @@ func TestDistinctCap(t *testing.T) {
 	}
 }
 
+// TestDistinctForgetsLittleFirst: whoever is at his limit cannot be washed
+// clean by coming from many other addresses; what is out of its window goes
+// before anything else.
+func TestDistinctForgetsLittleFirst(t *testing.T) {
+	e := engine(t, ratelimit.Caps{Values: 200},
+		ratelimit.Limit{ID: "l/scan", Match: only("OPTIONS"), Key: []string{"source.ip"}, Distinct: 20, Of: "to", Over: time.Hour, Verdict: call.Drop})
+	scan := func(from string, to int, at time.Duration) call.Verdict {
+		a := request("OPTIONS", from, at)
+		a.To.User = fmt.Sprint("x", to)
+		return e.Judge(a).Verdict
+	}
+	for i := range 20 {
+		if scan("192.0.2.1", i, 0) != call.Abstain {
+			t.Fatal("refused too soon")
+		}
+	}
+	for i := range 20_000 { // he knows the size of the table
+		scan(fmt.Sprintf("10.%d.%d.1", i/250, i%250), i, time.Duration(i)*time.Millisecond)
+		if n := e.Stats(start).Values; n > 200 {
+			t.Fatalf("%d values", n)
+		}
+	}
+	if scan("192.0.2.1", 21, time.Minute) != call.Drop {
+		t.Error("the scanner was washed clean")
+	}
+	for i := range 200 { // an hour later he is what goes first: none of these has to
+		scan(fmt.Sprintf("10.200.%d.1", i), 0, 2*time.Hour)
+	}
+	for i := range 200 {
+		if n, _ := e.Counter("l/scan", request("OPTIONS", fmt.Sprintf("10.200.%d.1", i), 2*time.Hour)); n != 1 {
+			t.Fatalf("address %d has %d values: it gave way to what is over", i, n)
+		}
+	}
+}
+
 // TestDistinctReload: a limit goes on with what it counted.
 func TestDistinctReload(t *testing.T) {
 	e := engine(t, ratelimit.Caps{}, fanOut(2))

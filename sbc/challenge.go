@@ -89,7 +89,7 @@ func (g *Gateway) proves(r *sipx.Request) {
 		r.WithoutCredentials(shapedLikeOurs)
 	}
 	if r.Proven {
-		g.proven.hold(key, r.At.Add(nonceLife))
+		g.proven.hold(key, r.Flow.Remote.Addr(), r.At.Add(nonceLife))
 		g.asked.take(key)
 	}
 	r.Answered = r.Proven || g.proven.has(key, r.At)

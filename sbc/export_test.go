@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -78,7 +79,7 @@ func (g *Gateway) Unsealed(v string) (string, bool) { return g.unsealed(v) }
 // HoldAttempts holds n challenged attempts and reports how many are held.
 func (g *Gateway) HoldAttempts(n int, until time.Time) int {
 	for i := range n {
-		g.relays.hold(strconv.Itoa(i), until)
+		g.relays.hold(strconv.Itoa(i), netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), until)
 	}
 	g.relays.mu.Lock()
 	defer g.relays.mu.Unlock()

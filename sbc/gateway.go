@@ -249,7 +249,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.bindings.init(cfg.MaxBindings)
 	g.subs.init(cmp.Or(cfg.MaxSubscriptions, 50000), cmp.Or(cfg.MaxSubscriptionsPerUser, 200))
 	g.calls.init()
-	g.proven.most = maxProven
+	g.proven.most, g.proven.share = maxProven, maxProven/32
 	g.pacer.init(cfg.Registrations.Rate, cfg.Registrations.Queue)
 	var err error
 	if cfg.Stack.Log == nil {

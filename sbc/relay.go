@@ -347,7 +347,7 @@ func (p *relay) respond(code int, res *sipx.Response) {
 			code = 480 // a redirect names hosts of the other side
 		case code == 401 || code == 407:
 			if challenge {
-				g.relays.hold(p.key, p.r.At.Add(g.cfg.RetryTimeout))
+				g.relays.hold(p.key, p.a.Source.Addr.Addr(), p.r.At.Add(g.cfg.RetryTimeout))
 			} else {
 				code = 403
 			}

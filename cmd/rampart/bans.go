@@ -79,28 +79,37 @@ func (g *gateway) loadBans(now time.Time) {
 	}
 }
 
-// banEvery is how often changes of the bans are written.
-const banEvery = 2 * time.Second
+// banEvery is the time between two writes of the bans; with many of them it is
+// longer, so that an attack from many addresses does not become a load on the
+// disk: 40 s with both tables full. A gateway that is killed loses what changed
+// since.
+func banEvery(entries int) time.Duration {
+	return 2*time.Second + time.Duration(entries/2000)*time.Second
+}
 
-// keepBans writes the bans whenever they changed, and at the end.
+// keepBans writes the bans when they changed, at once when somebody changed
+// them by hand, and at the end.
 func (g *gateway) keepBans(ctx context.Context) {
-	tick := time.NewTicker(banEvery)
-	defer tick.Stop()
-	written, failing := uint64(0), false // what was loaded is no change
+	timer := time.NewTimer(banEvery(0))
+	defer timer.Stop()
+	written, failing, entries := uint64(0), false, 0 // what was loaded is no change
 	for last := false; !last; {
 		select {
 		case <-ctx.Done():
 			last = true
-		case <-tick.C:
+		case <-g.banByHand:
+		case <-timer.C:
+			timer.Reset(banEvery(entries))
 		}
 		now := g.bans.Changes()
 		if now == written {
 			continue
 		}
-		err := g.writeBans()
+		n, err := g.writeBans()
 		switch {
 		case err == nil:
-			written, failing = now, false
+			written, failing, entries = now, false, n
+			timer.Reset(banEvery(entries))
 		case !failing: // once, not every two seconds
 			failing = true
 			g.failed(call.SinkDegraded, "bans/not-kept", "bans cannot be written and end with a restart", err)
@@ -109,28 +118,35 @@ func (g *gateway) keepBans(ctx context.Context) {
 }
 
 // writeBans replaces the file whole: a crash leaves the old or the new one.
-func (g *gateway) writeBans() error {
+func (g *gateway) writeBans() (entries int, err error) {
 	out := banFile{Version: 1, Bans: []banView{}}
 	for _, b := range g.bans.Remembered() {
 		out.Bans = append(out.Bans, viewBan(b))
 	}
 	b, err := json.Marshal(out)
 	if err != nil {
-		return fmt.Errorf("bans: %w", err)
+		return 0, fmt.Errorf("bans: %w", err)
 	}
 	tmp := g.banPath() + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
-		return fmt.Errorf("bans: %w", err)
+		return 0, fmt.Errorf("bans: %w", err)
 	}
 	_, err = f.Write(append(b, '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("bans: %w", err)
+		return 0, fmt.Errorf("bans: %w", err)
 	}
 	if err := os.Rename(tmp, g.banPath()); err != nil {
-		return fmt.Errorf("bans: %w", err)
+		return 0, fmt.Errorf("bans: %w", err)
 	}
-	return nil
+	dir, err := os.Open(filepath.Dir(tmp)) // the new name, too, is on the disk
+	if err != nil {
+		return 0, fmt.Errorf("bans: %w", err)
+	}
+	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+		return 0, fmt.Errorf("bans: %w", err)
+	}
+	return len(out.Bans), nil
 }
 
 // banRequest is the body of what adds or removes.
@@ -309,6 +325,10 @@ func (g *gateway) banChanged(r *http.Request, act call.Act, k call.Key, what str
 	if from, bad := netip.ParseAddrPort(r.RemoteAddr); bad == nil {
 		e.Source = call.FoldAddr(from)
 	}
-	g.log.Warn(e.Reason)
+	g.log.Warn("bans changed by hand", "what", e.Reason)
 	g.rep.System(e)
+	select {
+	case g.banByHand <- struct{}{}:
+	default: // a write is due anyway
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -83,6 +84,36 @@ func TestBansByHand(t *testing.T) {
 	}
 	if code, _ := s.ask("GET", "/api/v1/bans?limit=many", ""); code != 400 {
 		t.Error(code)
+	}
+}
+
+// What an operator changes is written before the gateway is asked to end: who
+// kills it keeps it.
+func TestBansByHandAreWrittenAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 46, "", "admin: {listen: off}", "admin: {listen: \"127.91.46.8:18146\"}")
+	for i := range 3 {
+		who := fmt.Sprintf("192.0.2.%d", i)
+		if code, _ := s.ask("POST", "/api/v1/bans", `{"source": "`+who+`"}`, "Content-Type", "application/json"); code != 200 {
+			t.Fatal(code)
+		}
+		for end := time.Now().Add(10 * time.Second); ; <-time.After(time.Millisecond) {
+			b, err := os.ReadFile(filepath.Join(s.dir, "state/bans.json"))
+			if err == nil && strings.Contains(string(b), who) {
+				break
+			}
+			if time.Now().After(end) {
+				t.Fatal("the ban is not in the file")
+			}
+		}
+	}
+}
+
+// The more bans there are, the seldomer they are written: an attack is no load
+// on the disk.
+func TestBansAreWrittenSeldom(t *testing.T) {
+	if few, full := banEvery(100), banEvery(65_536+16_384); few != 2*time.Second || full < 30*time.Second || full > time.Minute {
+		t.Error(few, full)
 	}
 }
 

@@ -48,7 +48,9 @@ type gateway struct {
 	rep    *reporter
 	counts *ratelimit.Engine
 	bans   *ratelimit.Bans
-	roots  []*roots // of PBXs and peers with a CA of their own; set at start
+	// banByHand wakes the keeper of the file.
+	banByHand chan struct{}
+	roots     []*roots // of PBXs and peers with a CA of their own; set at start
 
 	allowFailing bool // load rules whose tests fail
 
@@ -109,7 +111,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
 	first := judges(g.counts, rules)
-	g.bans = ratelimit.NewBans(ratelimit.BanCaps{})
+	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())
 	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
@@ -166,7 +168,7 @@ func (g *gateway) openReports(rules *policy.Set) error {
 	meta := alert.Meta{Node: cfg.Node, Version: version(), PolicyRevision: rules.Revision(), NumberData: rules.Plan().Data().Version()}
 	open := func(what string, sinks []config.Sink) (out []alert.Sink, err error) {
 		for _, s := range sinks {
-			f, err := alert.File(s.File)
+			f, err := alert.TurningFile(s.File, alert.Turn{Max: int64(s.MaxSize), Keep: s.Kept()})
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/internal/plain"
 )
 
 // runCmd is the gateway itself.
@@ -41,9 +42,9 @@ func (c *runCmd) Run(app *app) error {
 	}
 	var h slog.Handler = slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})
 	if c.Log == "json" {
-		h = slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level})
+		h = slog.NewJSONHandler(plain.Writer(os.Stderr), &slog.HandlerOptions{Level: level})
 	}
-	log := slog.New(h)
+	log := slog.New(plain.NewHandler(h, plain.Options{}))
 	sigs := make(chan os.Signal, 4)
 	signal.Notify(sigs, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(sigs)

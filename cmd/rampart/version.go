@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/rampart-sbc/rampart/internal/plain"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
 
@@ -85,7 +86,7 @@ func (c *versionCmd) Run(a *app) error {
 }
 
 func printJSON(a *app, v any) error {
-	e := json.NewEncoder(a.stdout)
+	e := json.NewEncoder(plain.Writer(a.stdout)) // texts of others are shown on a terminal
 	e.SetIndent("", "  ")
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {

@@ -63,6 +63,7 @@ func Rampart() Law {
 
 			{Path: "internal/strictyaml", Level: 1, Leaf: true, Why: "the one YAML decoder, with positions; configuration and policy are above it"},
 			{Path: "internal/arch", Level: 0, Leaf: true, Why: "the law stands outside of what it judges"},
+			{Path: "internal/plain", Level: 1, Leaf: true, Why: "what is written for people and files: no terminal escapes, no floods of lines; alert and commands are above it"},
 			{Path: "internal/tone", Level: 0, Leaf: true, Why: "makes and finds tones; both test phones and the demo need it"},
 			{Path: "internal/golden", Level: 0, Leaf: true, Support: true, Why: "golden files for tests"},
 			{Path: "internal/simnet", Level: 0, Leaf: true, Support: true, Why: "a network for tests"},
