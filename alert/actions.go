@@ -33,7 +33,7 @@ var (
 // actions is the closed set, sorted by name.
 var actions = []ActionInfo{
 	{Action: call.AccountHeld, Meaning: "the costly calls of a user, peer or account are held for a while; told once for each hold", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking"},
-	{Action: call.AdminChange, Meaning: "an administrator changed something through the API", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", single: true},
+	{Action: call.AdminChange, Meaning: "an administrator changed something: through the API, or a file of users", Kind: "event", Category: []string{"configuration", "iam"}, outcome: "success", single: true},
 	{Action: call.CallEnded, Meaning: "a rule ended a call that was up", Kind: "alert", Category: network},
 	{Action: call.CallFailed, Meaning: "the gateway itself failed in one call and released it", Kind: "event", Category: process, outcome: "failure"},
 	{Action: call.CallForwardFraud, Meaning: "diverted calls run up cost for the one who diverted", Kind: "alert", Category: intrusion, Technique: "T1496", TechniqueName: "Resource Hijacking"},

@@ -56,6 +56,7 @@ func (k *checker) check() {
 	k.phones()
 	k.registrations()
 	k.answers()
+	k.authentication()
 	k.home()
 	k.policy()
 	k.routes()

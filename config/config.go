@@ -28,7 +28,8 @@ type Config struct {
 	Peers  []Peer `yaml:"peers"`
 	Phones Phones `yaml:"phones"`
 
-	Registrations Registrations `yaml:"registrations"`
+	Registrations  Registrations  `yaml:"registrations"`
+	Authentication Authentication `yaml:"authentication"`
 
 	Home   Home          `yaml:"home"`
 	Policy Policy        `yaml:"policy"`

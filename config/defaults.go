@@ -50,8 +50,9 @@ func Defaults(p Profile) Config {
 			Failover:        2 * time.Second,
 			Session:         90 * time.Second,
 		},
-		Registrations: Registrations{Rate: 200},
-		Drain:         2 * time.Minute,
+		Registrations:  Registrations{Rate: 200},
+		Authentication: Authentication{MD5: true},
+		Drain:          2 * time.Minute,
 	}
 	if p == CallCentre {
 		// Hundreds of agents, diallers that ring many numbers at a time,

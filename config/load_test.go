@@ -107,7 +107,8 @@ func TestMinimal(t *testing.T) {
 		Limits: Limits{Calls: 1000, Registrations: 5000, Subscriptions: 20000, UserSubs: 200, Transactions: 50000, Connections: 5000, SourceConns: 100,
 			SourcePackets: 50, StrangerPackets: 2000, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
-		Registrations: Registrations{Rate: 200},
+		Registrations:  Registrations{Rate: 200},
+		Authentication: Authentication{MD5: true},
 		Numbers:       Numbers{Forward: AsDialled, Carriers: Canonical},
 		Drain:         2 * time.Minute,
 	}

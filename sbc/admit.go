@@ -54,6 +54,9 @@ func (g *Gateway) attempt(r *sipx.Request, id identity) *call.Attempt {
 		a.Source.TLSVersion, a.Source.TLSCipher, a.Source.TLSSubject = describeTLS(f.TLS)
 	}
 	a.Source.Answered = r.Answered
+	if r.Denied != "" {
+		a.AuthUser = r.Denied
+	}
 	a.Source.Configured = f.Side == call.Public && g.peers.knownAddr(f.Remote.Addr())
 	a.Source.Registered = id.kind == call.Phone || f.Side == call.Public && g.bindings.from(f.Remote.Addr())
 	if g.deps.Geo != nil && f.Side == call.Public {

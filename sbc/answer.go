@@ -10,11 +10,27 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/sbc/b2bua"
+	"github.com/rampart-sbc/rampart/sbc/digest"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
 // The challenges of carriers are answered here, with what the carrier gave us;
-// a phone neither sees them nor is its password ever of use there.
+// a phone neither sees them nor is its password ever of use there. Those of a
+// PBX are answered for a phone that has proven itself, where we know its hash.
+
+// account is what challenges are answered with.
+type account struct {
+	digest.Credentials
+	nonces *nonces
+}
+
+// credit is what a carrier gave us; nil when it gave us nothing.
+func (g *Gateway) credit(p *Peer) *account {
+	if p == nil || p.Register == nil {
+		return nil
+	}
+	return &account{p.Register.Credentials, &g.trunks[p.Name].nonces}
+}
 
 // maxAnswers bounds the answers to one request: one for the challenge, one
 // for a nonce that had become stale.
@@ -47,15 +63,14 @@ func asksUs(out sipx.Outcome) bool {
 // authorised builds the request anew with our answer to the challenge and the
 // given CSeq (RFC 3261 §22.2); false when there is nothing to answer with, or
 // the answer was refused already.
-func (g *Gateway) authorised(p *Peer, o *sipx.Out, res *sipx.Response, seq uint32, answers int) (*sipx.Out, bool) {
-	if p == nil || p.Register == nil || answers >= maxAnswers {
+func (g *Gateway) authorised(c *account, o *sipx.Out, res *sipx.Response, seq uint32, answers int) (*sipx.Out, bool) {
+	if c == nil || answers >= maxAnswers {
 		return nil, false
 	}
 	from, name := "WWW-Authenticate", "Authorization"
 	if res.Code() == 407 {
 		from, name = "Proxy-Authenticate", "Proxy-Authorization"
 	}
-	c := p.Register.Credentials
 	ch, err := c.Choose(res.Headers(from))
 	if err != nil || answers > 0 && !ch.Stale {
 		return nil, false
@@ -73,17 +88,26 @@ func (g *Gateway) authorised(p *Peer, o *sipx.Out, res *sipx.Response, seq uint3
 		}
 		n.Headers = append(n.Headers, h)
 	}
-	n.Headers = append(n.Headers, sipx.HeaderField{Name: name, Value: c.Answer(ch, o.Method, o.URI, hex.EncodeToString(b), g.trunks[p.Name].nonces.next(ch.Nonce))})
+	n.Headers = append(n.Headers, sipx.HeaderField{Name: name, Value: c.Answer(ch, o.Method, o.URI, hex.EncodeToString(b), c.nonces.next(ch.Nonce))})
 	return &n, true
 }
 
-// creditor is the carrier of a leg that gave us credentials.
-func (s *session) creditor(l *leg) *Peer {
-	if l.kind != call.Carrier || l.name == "" {
-		return nil
-	}
-	if p := s.g.peers.byName(l.name); p != nil && p.Register != nil {
-		return p
+// creditor is what we answer the challenges of a leg with: what the carrier gave
+// us, or towards a PBX the credentials of the phone on the other leg.
+func (s *session) creditor(l *leg) *account {
+	switch l.kind {
+	case call.Carrier:
+		if l.name != "" {
+			return s.g.credit(s.g.peers.byName(l.name))
+		}
+	case call.PBX:
+		other := &s.legs[b2bua.A]
+		if l == other {
+			other = &s.legs[b2bua.B]
+		}
+		if other.kind == call.Phone {
+			return s.g.account(other.aor)
+		}
 	}
 	return nil
 }
@@ -143,12 +167,12 @@ func header(o *sipx.Out, name string) string {
 }
 
 // sendFor sends a request outside of a dialog, and answers the challenge of
-// the peer it goes to, if that is one that gave us credentials.
-func (g *Gateway) sendFor(p *Peer, f *sipx.Flow, o *sipx.Out, answers int, notify func(sipx.Outcome)) error {
+// whom it goes to, if there is something to answer with.
+func (g *Gateway) sendFor(c *account, f *sipx.Flow, o *sipx.Out, answers int, notify func(sipx.Outcome)) error {
 	_, err := g.stack.Send(f, o, func(out sipx.Outcome) {
 		if asksUs(out) {
-			n, ok := g.authorised(p, o, out.Res, out.Res.CSeq()+1, answers)
-			if ok && g.sendFor(p, f, n, answers+1, notify) == nil {
+			n, ok := g.authorised(c, o, out.Res, out.Res.CSeq()+1, answers)
+			if ok && g.sendFor(c, f, n, answers+1, notify) == nil {
 				return
 			}
 		}

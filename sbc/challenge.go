@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -12,25 +13,28 @@ import (
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
-// Challenges of our own (then: challenge). The gateway knows no passwords, so it
-// judges none: an answer proves that the sender gets what is sent to its
-// address, and that it has a name and a password to send. Then the request goes
-// on to the PBX, whose own challenge follows; that one says stale=true, so that
-// phones answer it and do not take their password for refused. To everybody but
-// the phone the two are one attempt.
+// Challenges of our own (then: challenge, edge authentication). Where the gateway
+// knows no passwords it judges none: an answer proves that the sender gets what
+// is sent to its address, and that it has a name and a password to send. Then
+// the request goes on to the PBX, whose own challenge follows; that one says
+// stale=true, so that phones answer it and do not take their password for
+// refused. To everybody but the phone the two are one attempt.
 //
-// A nonce is not stored: it is a time and an HMAC of it, the source address
-// and the Call-ID.
+// A nonce is not stored: it is a time, a random number, and an HMAC of both, the
+// source address and the Call-ID.
 
 const (
-	nonceLife  = 2 * time.Minute // of a nonce, and of the attempt that answered it
-	noncePlain = "rp"            // what ours begin with
-	maxProven  = 65_536          // attempts that are remembered to have answered; more are asked again
+	nonceLife   = 2 * time.Minute // of a nonce, and of the attempt that answered it
+	noncePlain  = "rp"            // what ours begin with
+	nonceRandom = 6               // random octets in one
+	maxProven   = 65_536          // attempts that are remembered to have answered; more are asked again
 )
 
 // newNonce makes one for a request.
 func (g *Gateway) newNonce(r *sipx.Request) string {
-	at := hex.EncodeToString([]byte(strconv.FormatInt(r.At.Unix(), 36)))
+	b := make([]byte, nonceRandom)
+	rand.Read(b) // two of one second are two: each is counted by itself
+	at := hex.EncodeToString(append([]byte(strconv.FormatInt(r.At.Unix(), 36)), b...))
 	return noncePlain + at + "." + g.nonceMAC(at, r)
 }
 
@@ -51,13 +55,22 @@ func (g *Gateway) madeFor(r *sipx.Request, nonce string) bool {
 	if !shapedLikeOurs(nonce) || !hmac.Equal([]byte(mac), []byte(g.nonceMAC(at, r))) {
 		return false
 	}
+	age := r.At.Sub(madeAt(nonce))
+	return age >= -time.Second && age <= nonceLife
+}
+
+// madeAt is when a nonce of ours was made; the zero time when it is none.
+func madeAt(nonce string) time.Time {
+	at, _, _ := strings.Cut(strings.TrimPrefix(nonce, noncePlain), ".")
 	text, err := hex.DecodeString(at)
-	if err != nil {
-		return false
+	if err != nil || len(text) <= nonceRandom {
+		return time.Time{}
 	}
-	sec, err := strconv.ParseInt(string(text), 36, 64)
-	age := r.At.Sub(time.Unix(sec, 0))
-	return err == nil && age >= -time.Second && age <= nonceLife
+	sec, err := strconv.ParseInt(string(text[:len(text)-nonceRandom]), 36, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(sec, 0)
 }
 
 // answers: the credential is one that a client made of a challenge.
@@ -82,13 +95,19 @@ func (g *Gateway) proves(r *sipx.Request) {
 	for _, c := range all {
 		if shapedLikeOurs(c.Nonce) {
 			ours = true
-			r.Proven = r.Proven || answers(c) && g.madeFor(r, c.Nonce)
+			if !r.Proven && answers(c) && g.madeFor(r, c.Nonce) {
+				good, again := g.weigh(r, c)
+				if r.Proven = good; !good && !again {
+					r.Denied = c.Username
+				}
+			}
 		}
 	}
 	if ours {
 		r.WithoutCredentials(shapedLikeOurs)
 	}
 	if r.Proven {
+		r.Denied = ""
 		g.proven.hold(key, r.Flow.Remote.Addr(), r.At.Add(nonceLife))
 		g.asked.take(key)
 	}
@@ -101,16 +120,25 @@ func (g *Gateway) attemptOf(r *sipx.Request) string {
 
 // challenge asks for credentials. Nothing is kept for it.
 func (g *Gateway) challenge(r *sipx.Request, a *call.Attempt, d call.Decision) {
-	realm := g.realms.of(g.accountFor(a))
-	if realm == "" {
-		realm = g.cfg.Domains[0]
-		if u := r.To().URI; g.ours(u.Host) && a.Method == "REGISTER" {
-			realm = strings.ToLower(u.Host)
-		}
+	if r.Denied != "" && a.Method != "REGISTER" { // registrations tell of their end themselves
+		g.outcome(a, d.Status)
+	}
+	g.askCredentials(r, a, d.Status)
+}
+
+// askCredentials writes the challenge.
+func (g *Gateway) askCredentials(r *sipx.Request, a *call.Attempt, code int) {
+	domain := g.cfg.Domains[0]
+	if u := claimant(r); g.ours(u.domain) {
+		domain = u.domain
+	}
+	realm := g.edgeRealm(domain)
+	if learned := g.realms.of(g.accountFor(a)); learned != "" && g.cfg.Authentication.Realm == "" && !g.checks() {
+		realm = learned
 	}
 	// Who sent credentials sent them for another nonce: it is asked to take this
-	// one, not told that its password is wrong.
-	r.Refuse(d.Status, []sipx.HeaderField{sipx.Challenge(d.Status, realm, g.newNonce(r), r.Credentialed)})
+	// one, not told that its password is wrong. Unless it is.
+	r.Refuse(code, sipx.Challenges(code, realm, g.newNonce(r), r.Credentialed && r.Denied == "", g.algorithms(realm)...))
 }
 
 // passChallenge makes of a challenge of the PBX what the sender of r is told, and

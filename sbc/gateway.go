@@ -145,6 +145,7 @@ type Config struct {
 	TokenKey        []byte // kept secret that registration tokens are derived with
 	Phones          Phones
 	Registrations   Registrations
+	Authentication  Authentication
 	// OwnNumbers are prefixes of our own numbers: who calls with one from
 	// outside is told of.
 	OwnNumbers []string
@@ -193,6 +194,7 @@ type Gateway struct {
 	realms     realms
 	decoys     decoys    // users that PBXs challenge
 	even       evenClock // when strangers' registrations are answered
+	edge       edge
 	transfers  transfers
 	early      early
 	draining   atomic.Bool
@@ -250,6 +252,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	g.subs.init(cmp.Or(cfg.MaxSubscriptions, 50000), cmp.Or(cfg.MaxSubscriptionsPerUser, 200))
 	g.calls.init()
 	g.proven.most, g.proven.share = maxProven, maxProven/32
+	g.edge.users.Store(cfg.Authentication.Users)
 	g.pacer.init(cfg.Registrations.Rate, cfg.Registrations.Queue)
 	var err error
 	if cfg.Stack.Log == nil {
@@ -366,6 +369,8 @@ func (g *Gateway) janitor() {
 			g.subs.expire(now)
 			g.relays.expire(now)
 			g.proven.expire(now)
+			g.edge.uses.expire(now)
+			g.edge.passed.expire(now)
 			g.unproven(now)
 			if g.deps.Bans != nil {
 				g.deps.Bans.Expire(now)

@@ -65,6 +65,9 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	offer, err := readOffer(&from, r)
 	d := g.decide(a)
 	d.Also = append(d.Also, admission.Flags(a)...)
+	if d.Permits() && !known {
+		d = g.strange(r, a, d)
+	}
 	asked := d
 	if d.Permits() && !known {
 		if bad, ok := g.unacceptable(r, a); ok {

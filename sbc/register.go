@@ -84,6 +84,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	case !d.Permits():
 		g.registered(r, a, d.Status, sentCredentials(r))
 		g.answer(r, a, d)
+	case g.unauthenticated(r, a, to, id):
 	case !req.here(false):
 		g.ask(req, id)
 	}
@@ -166,7 +167,7 @@ func badContact(c sipx.NameAddr) bool {
 }
 
 func sentCredentials(r *sipx.Request) string {
-	if _, sent := r.AuthUser(); sent {
+	if _, sent := r.AuthUser(); sent || r.Denied != "" {
 		return "sent"
 	}
 	return "none"
@@ -252,8 +253,7 @@ func (q *registration) sendTo(f *sipx.Flow, p *PBX) error {
 	o.Headers = append(o.Headers, q.carried(p)...)
 	q.a.Account = p.Name
 	q.sent, q.out = time.Now(), f
-	_, err := q.g.stack.Send(f, o, func(out sipx.Outcome) { q.result(out, p) })
-	return err
+	return q.g.sendFor(q.g.account(q.aor), f, o, 0, func(out sipx.Outcome) { q.result(out, p) })
 }
 
 // result runs in a reading goroutine of the inside.
@@ -310,6 +310,13 @@ func (q *registration) result(out sipx.Outcome, p *PBX) {
 		g.decoys.learn(p.Name, q.aor, true)
 	case code == 401 && credentials == "none":
 		g.decoys.learn(p.Name, q.aor, false)
+	}
+	switch {
+	case !g.checks():
+	case code == 401 || code == 407:
+		g.edge.passed.hold(g.passKey(q.r), q.r.Flow.Remote.Addr(), time.Now().Add(g.cfg.RetryTimeout))
+	case q.r.Proven:
+		credentials = "sent" // and looked at here
 	}
 	q.finish(code, g.passChallenge(q.r, p.Name, tidyReasons(hs)), credentials)
 }
@@ -421,7 +428,9 @@ func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credent
 	if code >= 200 && code < 300 {
 		g.Counters.Registered.Add(1)
 	}
-	g.outcome(a, code)
+	if credentials != "stale" { // an old nonce is no failure
+		g.outcome(a, code)
+	}
 	e := g.event(call.EventRegister, a, newID())
 	e.Code, e.Credentials = code, credentials
 	e.User = a.RegisterUser

@@ -238,7 +238,10 @@ func (p *relay) send(t route, f *sipx.Flow) {
 	if p.sub != nil {
 		p.sub.sent(from, to)
 	}
-	owner := t.peer
+	owner := g.credit(t.peer)
+	if t.kind == call.PBX && from.kind == call.Phone {
+		owner = g.account(from.aor)
+	}
 	if p.sub != nil {
 		owner = nil // its dialog counts its requests itself
 	}

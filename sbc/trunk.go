@@ -183,7 +183,7 @@ func (t *trunk) registerAt(ctx context.Context, r route, expires time.Duration) 
 			return t.granted(res, expires), nil
 		case code == 401 || code == 407:
 			t.seq++
-			n, ok := t.g.authorised(t.p, o, res, t.seq, answers)
+			n, ok := t.g.authorised(t.g.credit(t.p), o, res, t.seq, answers)
 			if !ok {
 				return 0, fmt.Errorf("%w (%d)", errRefused, code)
 			}

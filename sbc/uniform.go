@@ -142,7 +142,8 @@ func (k *decoys) forget(pbx string, who aor) {
 
 // strange: the sender is told nothing but whether its credentials are right.
 func (g *Gateway) strange(r *sipx.Request, id identity, who aor) bool {
-	return !g.cfg.Registrations.AsGiven && !g.knownPhone(r, id, who)
+	shown := g.checks() && r.Proven // his password
+	return !g.cfg.Registrations.AsGiven && !shown && !g.knownPhone(r, id, who)
 }
 
 // hold takes the place in which a stranger's answer will wait; false: there is
@@ -220,5 +221,5 @@ func (q *registration) challenge(p *PBX, credentials string) {
 	if realm == "" {
 		realm = q.aor.domain
 	}
-	q.finish(401, []sipx.HeaderField{sipx.Challenge(401, realm, q.g.newNonce(q.r), q.r.Proven)}, credentials)
+	q.finish(401, sipx.Challenges(401, realm, q.g.newNonce(q.r), q.r.Proven, q.g.algorithms(realm)...), credentials)
 }

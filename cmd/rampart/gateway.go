@@ -371,6 +371,9 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 	c.Registrations = sbc.Registrations{PhoneInterval: cfg.Registrations.PhoneInterval, PBXInterval: cfg.Registrations.PBXInterval,
 		Minimum: cfg.Registrations.Minimum, Rate: float64(cfg.Registrations.Rate), Queue: cfg.Registrations.Queue,
 		AsGiven: cfg.Phones.Answers == config.AnswersAsGiven}
+	if c.Authentication, err = g.authentication(); err != nil {
+		return c, err
+	}
 	c.MaxSubscriptions, c.MaxSubscriptionsPerUser = cfg.Limits.Subscriptions, cfg.Limits.UserSubs
 	c.OwnNumbers = cfg.Home.Numbers
 	c.Phones = sbc.Phones{Redirects: redirects(cfg.Phones.Redirects), Present: present(cfg.Phones.Identity.Present), STIR: cfg.Phones.Identity.STIR == config.STIRPass, Allowed: cfg.Phones.Identity.Allowed}

@@ -33,6 +33,7 @@ type cli struct {
 	AttackMe attackMeCmd `cmd:"" name:"attack-me" help:"Attack a configuration of yours in a sandbox and print a report card."`
 	Policy   policyCmd   `cmd:"" help:"Look at, load and roll back the policy."`
 	Bans     bansCmd     `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
+	Users    usersCmd    `cmd:"" help:"Add, list and remove the users of a file that the gateway checks passwords with."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
 	Calls    callsCmd    `cmd:"" help:"List and explain the calls of a running gateway."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
@@ -40,6 +41,7 @@ type cli struct {
 
 // app is what commands share.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	host           config.Host
 }
@@ -76,7 +78,7 @@ func execute(args []string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintf(stderr, "rampart: %v\nTry: %s --help\n", err, commandOf(err))
 		return 2
 	}
-	err = ctx.Run(&app{stdout: stdout, stderr: stderr, host: config.ThisHost()})
+	err = ctx.Run(&app{stdin: os.Stdin, stdout: stdout, stderr: stderr, host: config.ThisHost()})
 	var usage usageError
 	switch {
 	case err == nil:

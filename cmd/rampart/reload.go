@@ -18,6 +18,7 @@ func (g *gateway) reload() {
 	}
 	g.reloadCertificates()
 	g.reloadGeo()
+	g.reloadUsers()
 	if err := errors.Join(g.bus.Reopen(), g.cdr.Reopen(), g.event.Reopen()); err != nil {
 		g.failed(call.SinkDegraded, "sinks/not-reopened", "log files not opened again, the old ones stay in use", err)
 	}

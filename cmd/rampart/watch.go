@@ -42,6 +42,7 @@ type watcher struct {
 	wanted  settled // files that a policy names and that are not there yet
 	geo     settled
 	numbers settled
+	users   settled
 }
 
 // settled is one state of files.
@@ -63,8 +64,8 @@ func (g *gateway) newWatcher() *watcher {
 	look := g.lookAtPolicy()
 	w.rules = settled{look, look}
 	w.await()
-	geo, numbers := g.lookAtGeo(), g.lookAtNumbers()
-	w.geo, w.numbers = settled{geo, geo}, settled{numbers, numbers}
+	geo, numbers, users := g.lookAtGeo(), g.lookAtNumbers(), g.lookAtUsers()
+	w.geo, w.numbers, w.users = settled{geo, geo}, settled{numbers, numbers}, settled{users, users}
 	return w
 }
 
@@ -78,6 +79,9 @@ func (w *watcher) poll() {
 	if changed || came {
 		w.load()
 		w.await()
+	}
+	if w.users.moved(g.lookAtUsers()) {
+		g.reloadUsers()
 	}
 	if w.geo.moved(g.lookAtGeo()) {
 		g.reloadGeo()

@@ -26,7 +26,7 @@ func Rampart() Law {
 			{Path: "sbc", Level: 30, Why: "listeners, identification, admission, one owner for each call"},
 			{Path: "sbc/sipx", Level: 28, Why: "the SIP adapter"},
 			{Path: "sbc/b2bua", Level: 26, Pure: true, Why: "the call machine: state and event in, state and actions out"},
-			{Path: "sbc/digest", Level: 26, Pure: true, Why: "answers to digest challenges"},
+			{Path: "sbc/digest", Level: 26, Pure: true, Why: "digest authentication: answers, and what is an answer"},
 			{Path: "sbc/locate", Level: 26, Why: "where a SIP URI is (RFC 3263)"},
 			{Path: "sbc/sdp", Level: 26, Pure: true, Why: "session descriptions"},
 			{Path: "sbc/body", Level: 26, Pure: true, Why: "multipart bodies: what is the description, what else is there"},
@@ -62,6 +62,7 @@ func Rampart() Law {
 			{Path: "rules", Level: 0, Leaf: true, Why: "shipped packs as data, no logic"},
 
 			{Path: "internal/strictyaml", Level: 1, Leaf: true, Why: "the one YAML decoder, with positions; configuration and policy are above it"},
+			{Path: "internal/guess", Level: 0, Leaf: true, Pure: true, Why: "the passwords that are tried first; it knows no hash"},
 			{Path: "internal/arch", Level: 0, Leaf: true, Why: "the law stands outside of what it judges"},
 			{Path: "internal/plain", Level: 1, Leaf: true, Why: "what is written for people and files: no terminal escapes, no floods of lines; alert and commands are above it"},
 			{Path: "internal/tone", Level: 0, Leaf: true, Why: "makes and finds tones; both test phones and the demo need it"},

@@ -24,6 +24,7 @@ type PBXConfig struct {
 	// Outside says which numbers go to the trunk. The default is everything
 	// that begins with "+" or "0", and 112.
 	Outside func(number string) bool
+	Trusts  bool // whoever speaks to it: it asks for no password
 	// Direct leaves the PBX out of the path of established calls.
 	Direct    bool
 	Listen    netip.AddrPort // default 127.0.0.1, any port
@@ -158,6 +159,9 @@ func (b *PBX) request(m *Message, path *Path) {
 
 // authorized challenges a request of one of the users.
 func (b *PBX) authorized(m *Message, path *Path, user string) bool {
+	if b.cfg.Trusts {
+		return true
+	}
 	stale := false
 	if v := m.Get("Proxy-Authorization"); v != "" {
 		p := digestParams(v)
@@ -183,8 +187,8 @@ func (b *PBX) register(m *Message, path *Path) {
 	user := UserOf(URIOf(m.Get("To")))
 	password, known := b.cfg.Users[user]
 	v := m.Get("Authorization")
-	ok, stale := false, false
-	if v != "" {
+	ok, stale := b.cfg.Trusts, false
+	if v != "" && !ok {
 		ok, stale = b.digest.check(v, "REGISTER", password, time.Now())
 	}
 	switch {

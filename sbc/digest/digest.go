@@ -1,13 +1,13 @@
-// Package digest answers digest challenges (RFC 3261 §22, RFC 7616, RFC 8760):
-// it reads a challenge, picks the strongest of several and computes the value
-// of Authorization. It answers "what do we say to prove that we know the
-// password".
+// Package digest is both ends of digest authentication (RFC 3261 §22, RFC 7616,
+// RFC 8760). It answers "what do we say to prove that we know the password",
+// by [Credentials.Answer], and "does he know it", by [Users.Check].
 //
-// It checks nobody else's credentials, sends nothing and draws no random
-// numbers: the cnonce is an argument. It owns nothing. A challenge it cannot
-// answer is an error; a password never leaves it but as a hash.
+// It makes no nonces and does not know whether one is old or was used before;
+// it sends nothing, reads no file and draws no random numbers: the cnonce is an
+// argument. It owns nothing. A challenge it cannot answer is an error, a proof
+// that it cannot read is none; a password never leaves it but as a hash.
 //
-// Start reading at [Credentials.Answer].
+// Start reading at [Credentials.Answer], then at [Users.Check].
 package digest
 
 import (
@@ -148,11 +148,22 @@ func hasher(algorithm string) func() hash.Hash {
 	return md5.New
 }
 
+// digestOf is H of the parts with colons between them (RFC 7616 §3.4).
+func digestOf(algorithm string, parts ...string) string {
+	x := hasher(algorithm)()
+	x.Write([]byte(strings.Join(parts, ":")))
+	return hex.EncodeToString(x.Sum(nil))
+}
+
 // Credentials are what a carrier gave us. Realm "" answers any realm.
 type Credentials struct {
 	User     string
 	Password Secret
 	Realm    string
+
+	// ha1 stands for the password where only that is known, "" where not even
+	// that is; nil: the password is known.
+	ha1 func(realm, algorithm string) string
 }
 
 // Choose reads the challenges of a response and picks the strongest that is
@@ -161,7 +172,7 @@ func (c Credentials) Choose(values []string) (best Challenge, err error) {
 	found := false
 	for _, v := range values[:min(len(values), 8)] {
 		ch, err := Parse(v)
-		if err != nil || c.Realm != "" && ch.Realm != c.Realm {
+		if err != nil || c.Realm != "" && ch.Realm != c.Realm || c.ha1 != nil && c.ha1(ch.Realm, ch.Algorithm) == "" {
 			continue
 		}
 		if !found || strength(ch.Algorithm) > strength(best.Algorithm) {
@@ -177,12 +188,14 @@ func (c Credentials) Choose(values []string) (best Challenge, err error) {
 // Answer is the value of Authorization or Proxy-Authorization. nc counts the
 // uses of this nonce, from 1.
 func (c Credentials) Answer(ch Challenge, method, uri, cnonce string, nc uint32) string {
-	h := func(parts ...string) string {
-		x := hasher(ch.Algorithm)()
-		x.Write([]byte(strings.Join(parts, ":")))
-		return hex.EncodeToString(x.Sum(nil))
+	h := func(parts ...string) string { return digestOf(ch.Algorithm, parts...) }
+	ha2 := h(method, uri)
+	var ha1 string
+	if c.ha1 != nil {
+		ha1 = c.ha1(ch.Realm, ch.Algorithm)
+	} else {
+		ha1 = h(c.User, ch.Realm, c.Password.text)
 	}
-	ha1, ha2 := h(c.User, ch.Realm, c.Password.text), h(method, uri)
 	count := fmt.Sprintf("%08x", nc)
 	v := `Digest username="` + quoted(c.User) + `", realm="` + ch.Realm + `", nonce="` + ch.Nonce + `", uri="` + uri + `"`
 	if ch.Auth {

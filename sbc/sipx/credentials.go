@@ -12,9 +12,10 @@ import (
 
 var credentialHeaders = []string{"Authorization", "Proxy-Authorization"}
 
-// Credential is one digest answer of a request.
+// Credential is one digest answer of a request, in the words of RFC 7616 §3.4.
 type Credential struct {
-	Username, Nonce, URI, Response string
+	Username, Realm, Nonce, URI, Response string
+	Algorithm, QOP, NC, CNonce            string
 }
 
 // maxCredentials bounds what is looked at of one request.
@@ -27,7 +28,9 @@ func (r *Request) Credentials() (out []Credential) {
 			if len(out) == maxCredentials {
 				return out
 			}
-			out = append(out, Credential{digestParam(v, "username"), digestParam(v, "nonce"), digestParam(v, "uri"), digestParam(v, "response")})
+			out = append(out, Credential{Username: digestParam(v, "username"), Realm: digestParam(v, "realm"), Nonce: digestParam(v, "nonce"),
+				URI: digestParam(v, "uri"), Response: digestParam(v, "response"), Algorithm: digestParam(v, "algorithm"),
+				QOP: digestParam(v, "qop"), NC: digestParam(v, "nc"), CNonce: digestParam(v, "cnonce")})
 		}
 	}
 	return out
@@ -50,23 +53,28 @@ func (r *Request) WithoutCredentials(drop func(nonce string) bool) {
 	}
 }
 
-// Challenge is the header field of a 401 or 407 of our own. The realm is
-// configured or learned; what would end its quotes is left out.
-func Challenge(code int, realm, nonce string, stale bool) HeaderField {
+// Challenges are the header fields of a 401 or 407 of our own, one for each
+// algorithm, the best first (RFC 8760 §2.4). The realm is configured or learned;
+// what would end its quotes is left out.
+func Challenges(code int, realm, nonce string, stale bool, algorithms ...string) (hs []HeaderField) {
+	name := "Proxy-Authenticate"
+	if code == 401 {
+		name = "WWW-Authenticate"
+	}
 	realm = strings.Map(func(c rune) rune {
 		if c < ' ' || c == '"' || c == '\\' || c == 0x7f {
 			return -1
 		}
 		return c
 	}, realm)
-	v := `Digest realm="` + realm + `", nonce="` + nonce + `", algorithm=MD5, qop="auth"`
-	if stale {
-		v += ", stale=true"
+	for _, algorithm := range algorithms {
+		v := `Digest realm="` + realm + `", nonce="` + nonce + `", algorithm=` + algorithm + `, qop="auth"`
+		if stale {
+			v += ", stale=true"
+		}
+		hs = append(hs, HeaderField{name, v})
 	}
-	if code == 401 {
-		return HeaderField{"WWW-Authenticate", v}
-	}
-	return HeaderField{"Proxy-Authenticate", v}
+	return hs
 }
 
 // Stale says in the challenges among hs that only the nonce was old: who has

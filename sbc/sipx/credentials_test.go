@@ -31,11 +31,11 @@ func TestStale(t *testing.T) {
 
 func TestChallengeHeader(t *testing.T) {
 	for _, realm := range []string{`sip.example.test`, "a\"\r\nEvil: x\\", ``} {
-		h := Challenge(401, realm, "rpx.y", false)
+		h := Challenges(401, realm, "rpx.y", false, "MD5")[0]
 		if h.Name != "WWW-Authenticate" || !h.safe() || digestParam(h.Value, "nonce") != "rpx.y" || strings.Contains(h.Value, "stale") {
 			t.Errorf("%q: %+v", realm, h)
 		}
-		if h := Challenge(407, realm, "n", true); h.Name != "Proxy-Authenticate" || digestParam(h.Value, "stale") != "true" {
+		if h := Challenges(407, realm, "n", true, "MD5")[0]; h.Name != "Proxy-Authenticate" || digestParam(h.Value, "stale") != "true" {
 			t.Errorf("%+v", h)
 		}
 	}

@@ -121,6 +121,9 @@ type Request struct {
 	Credentialed bool // it came with credentials, for whatever nonce
 	Proven       bool // it answers a challenge of ours
 	Answered     bool // it does, or its attempt has before
+	// Denied is who the sender says to be, where the gateway knows the password
+	// and this was another.
+	Denied string
 
 	echoed atomic.Pointer[echo]
 }

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/sbc"
+)
+
+// authentication is what the gateway asks of those who want to reach the PBX.
+func (g *gateway) authentication() (sbc.Authentication, error) {
+	a := g.cfg.Authentication
+	out := sbc.Authentication{Challenge: a.PBX, Realm: a.Realm, NoMD5: !a.MD5}
+	if a.File == "" {
+		return out, nil
+	}
+	u, ps := g.cfg.ReadUsers(config.ThisHost())
+	if err := ps.Err(); err != nil {
+		return out, fmt.Errorf("users: %w", err)
+	}
+	out.Users = u
+	return out, nil
+}
+
+func (g *gateway) lookAtUsers() string { return looks([]string{g.cfg.Authentication.File}) }
+
+// reloadUsers reads the file of users again. One that cannot be read changes
+// nothing.
+func (g *gateway) reloadUsers() {
+	if g.cfg.Authentication.File == "" {
+		return
+	}
+	u, ps := g.cfg.ReadUsers(config.ThisHost())
+	if err := ps.Err(); err != nil {
+		g.failed(call.AdminChange, "authentication/users-not-loaded", "users not loaded, the old ones stay", err)
+		return
+	}
+	g.sbc.SetUsers(u)
+	g.log.Info("users loaded again", "lines", u.Len())
+	e := g.about(call.AdminChange, call.Info, "authentication/users-loaded", fmt.Sprintf("users loaded again, %d lines", u.Len()))
+	g.rep.System(e)
+}
