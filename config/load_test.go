@@ -109,8 +109,8 @@ func TestMinimal(t *testing.T) {
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
 		Registrations:  Registrations{Rate: 200},
 		Authentication: Authentication{MD5: true},
-		Numbers:       Numbers{Forward: AsDialled, Carriers: Canonical},
-		Drain:         2 * time.Minute,
+		Numbers:        Numbers{Forward: AsDialled, Carriers: Canonical},
+		Drain:          2 * time.Minute,
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {
 		t.Error(got)

@@ -140,9 +140,9 @@ func (g *Gateway) passKey(r *sipx.Request) string {
 	return g.mapped("passed", string(r.Flow.Transport), r.Flow.Remote.String(), r.CallID(), claimant(r).String())
 }
 
-// strange is the decision on a request of a stranger that a rule lets in: it
+// letIn is the decision on a request of a stranger that a rule lets in: it
 // reaches nobody without a password.
-func (g *Gateway) strange(r *sipx.Request, a *call.Attempt, d call.Decision) call.Decision {
+func (g *Gateway) letIn(r *sipx.Request, a *call.Attempt, d call.Decision) call.Decision {
 	if a.PeerKind != call.Stranger || a.Side != call.Public || r.Answered || !g.checks() && !g.cfg.Authentication.Challenge {
 		return d
 	}

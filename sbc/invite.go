@@ -66,7 +66,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 	d := g.decide(a)
 	d.Also = append(d.Also, admission.Flags(a)...)
 	if d.Permits() && !known {
-		d = g.strange(r, a, d)
+		d = g.letIn(r, a, d)
 	}
 	asked := d
 	if d.Permits() && !known {
