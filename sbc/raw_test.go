@@ -34,6 +34,7 @@ type raw struct {
 	more  chan struct{}
 	had   map[string]bool // requests that request gave, by method and branch
 	auto  atomic.Value    // func(*siptest.Message) bool: answers at once what it can
+	tap   atomic.Value    // func([]byte): is given every datagram as it came
 }
 
 func newRaw(t *testing.T, addr string) *raw {
@@ -55,6 +56,9 @@ func (r *raw) read(c *net.UDPConn) {
 		n, _, err := c.ReadFromUDPAddrPort(buf)
 		if err != nil {
 			return
+		}
+		if f, ok := r.tap.Load().(func([]byte)); ok {
+			f(bytes.Clone(buf[:n]))
 		}
 		m, _, err := siptest.Parse(buf[:n], true)
 		if err != nil {

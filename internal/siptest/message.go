@@ -22,7 +22,7 @@ type Message struct {
 }
 
 var compact = map[string]string{"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length",
-	"c": "content-type", "k": "supported", "r": "refer-to", "b": "referred-by", "o": "event", "x": "session-expires"}
+	"c": "content-type", "k": "supported", "r": "refer-to", "b": "referred-by", "o": "event", "x": "session-expires", "e": "content-encoding", "s": "subject"}
 
 func canonical(name string) string {
 	name = strings.ToLower(strings.TrimSpace(name))

@@ -62,16 +62,19 @@ func NameAddrText(display, uri string) string {
 
 // inQuotes makes text fit between quotes. Escapes in it stay as they came;
 // what would end the quotes early, and let the rest pass for an address, is
-// escaped, and control characters are left out.
+// escaped. Control characters are left out, and so are angle brackets and
+// semicolons: readers that know no quotes take what stands in the first pair
+// for the address, and what follows the first ";tag=" for the tag.
 func inQuotes(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\' && i+1 < len(s) && s[i+1] >= 0x20 && s[i+1] < 0x7f:
-			b.WriteByte(c)
-			i++
-			b.WriteByte(s[i])
-		case c == '\\' || c < 0x20 || c == 0x7f:
+			if i++; !misread(s[i]) {
+				b.WriteByte(c)
+				b.WriteByte(s[i])
+			}
+		case c == '\\' || c < 0x20 || c == 0x7f || misread(c):
 		case c == '"':
 			b.WriteString(`\"`)
 		default:
@@ -80,6 +83,8 @@ func inQuotes(s string) string {
 	}
 	return b.String()
 }
+
+func misread(c byte) bool { return c == '<' || c == '>' || c == ';' }
 
 // userOf is the user of a URI; that of a tel URI is its number (RFC 3966 §3).
 func userOf(u URI) string {
