@@ -25,8 +25,10 @@ const (
 // so a flood pays for its system calls by the dozen.
 type inbox struct {
 	n      int
-	want   int // datagrams the next call may bring
-	full   int // calls in a row that brought all they could, without waiting
+	want   int  // datagrams the next call may bring
+	full   int  // calls in a row that brought all they could, without waiting
+	more   bool // the last call brought all it could, so there may be more
+	waited bool // there was nothing at first
 	err    unix.Errno
 	memory []byte
 	take   func(fd uintptr) bool
@@ -78,7 +80,7 @@ func (in *inbox) read(fd uintptr) bool {
 		n, errno := in.receive(fd)
 		switch errno {
 		case unix.EAGAIN:
-			in.full = 0
+			in.full, in.waited = 0, true
 			return false
 		case unix.EINTR:
 			continue
@@ -106,6 +108,7 @@ func (in *inbox) receive(fd uintptr) (n int, errno unix.Errno) {
 
 // next fits the size of the next call to what this one brought.
 func (in *inbox) next() {
+	in.more = in.n >= in.want
 	switch {
 	case in.n < in.want:
 		in.want, in.full = max(1, in.n), 0
@@ -116,9 +119,6 @@ func (in *inbox) next() {
 	}
 }
 
-// busy: there is more than a call can bring, and has been for a while.
-func (in *inbox) busy() bool { return in.n == inboxSize }
-
 // receive waits for datagrams and returns how many there are; it has one
 // caller. They are valid until the next call.
 func (s *udpSocket) receive() (int, error) {
@@ -127,7 +127,7 @@ func (s *udpSocket) receive() (int, error) {
 			return 0, err
 		}
 	}
-	s.got.n = 0
+	s.got.n, s.got.waited = 0, false
 	if err := s.wait.Read(s.got.take); err != nil {
 		return 0, err
 	}
@@ -158,8 +158,9 @@ func (s *udpSocket) datagram(i int) ([]byte, netip.AddrPort) {
 // finish is called by the reader when it reads no more.
 func (s *udpSocket) finish() { s.got.close() }
 
-// busy reports that the last read brought as much as one can.
-func (s *udpSocket) busy() bool { return s.got.busy() }
+// pressed reports of the last read whether it had to wait, and whether it may
+// have left something behind.
+func (s *udpSocket) pressed() (waited, more bool) { return s.got.waited, s.got.more }
 
 // enlarge asks for a receive buffer and reports what the kernel gave.
 // SO_RCVBUFFORCE is not bound by net.core.rmem_max, but needs CAP_NET_ADMIN.

@@ -111,7 +111,7 @@ func portHint(err error) error {
 // read is the loop of one socket. Only closing the socket ends it.
 func (u *udpListener) read(c *udpSocket) {
 	defer c.finish()
-	busy := 0
+	var p pace
 	for {
 		n, err := c.receive()
 		if err != nil {
@@ -125,39 +125,38 @@ func (u *udpListener) read(c *udpSocket) {
 			}
 			continue
 		}
+		waited, more := c.pressed()
+		p.woke(time.Now(), waited)
 		for i := range n {
 			b, from := c.datagram(i)
-			u.datagram(c, from, b)
+			if !u.datagram(c, from, b) {
+				p.dropped++
+			} else if p.worked(time.Now()) {
+				p.rest()
+			}
 		}
-		if busy++; !c.busy() {
-			busy = 0
-		} else if busy%breath == 0 {
-			// A reader that never waits would keep the others of its processor
-			// waiting for its whole slice of 10 ms, and the runtime from looking
-			// for connections that have become readable. Yielding is not enough
-			// for the latter; the shortest of sleeps is.
-			time.Sleep(1)
+		if p.read(time.Now(), waited, more) {
+			p.rest()
 		}
 	}
 }
 
-// breath is after how many full reads in a row the loop lets others run.
-const breath = 4
-
-func (u *udpListener) datagram(c *udpSocket, from netip.AddrPort, b []byte) {
+// datagram reports whether it was more than dropped.
+func (u *udpListener) datagram(c *udpSocket, from netip.AddrPort, b []byte) bool {
 	defer u.s.recovered("datagram")
 	if !mayBeSIP(b) {
 		u.s.Stats.Junk.Add(1)
-		return
+		return false
 	}
 	if from.Port() == 0 || !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), len(b)) {
 		u.s.Stats.Dropped.Add(1) // nothing can be answered to port 0
-		return
+		return false
 	}
 	if isKeepAlive(b) {
-		return // needs no answer on UDP
+		return true // needs no answer on UDP
 	}
 	u.s.handle(u.flow(c, from), b)
+	return true
 }
 
 func isTransient(err error) bool {

@@ -37,7 +37,7 @@ func (s *udpSocket) receive() (n int, err error) {
 
 func (s *udpSocket) datagram(int) ([]byte, netip.AddrPort) { return s.buf[:s.n], call.FoldAddr(s.from) }
 func (s *udpSocket) finish()                               {}
-func (s *udpSocket) busy() bool                            { return false }
+func (s *udpSocket) pressed() (waited, more bool)          { return true, false }
 func (s *udpSocket) dropped() uint64                       { return 0 }
 func (s *udpSocket) close() error                          { return s.conn.Close() }
 

@@ -1,0 +1,48 @@
+package sipx
+
+import "time"
+
+// pace keeps the reader of a socket from taking more of a processor than is
+// good for others. A goroutine that always finds the next datagram waiting is
+// not stopped by Go's scheduler for 10 ms, and as long as one is runnable the
+// network is polled no more often than that: each step of a call over TLS would
+// take as long. Yielding does not help, only waiting does.
+//
+// In a flood the reader also waits when the socket is empty, so that it wakes
+// up for many datagrams and not for each. What does not fit into the socket's
+// buffer meanwhile is dropped by the kernel, which is the cheapest place.
+type pace struct {
+	since   time.Time // when the reader last waited
+	cycle   time.Time // when drops were last counted from nothing
+	dropped int
+}
+
+const (
+	paceTurn    = 500 * time.Microsecond // of work, then there is a rest
+	paceRest    = time.Millisecond
+	paceCycle   = 10 * time.Millisecond
+	paceFlooded = 32 // drops in a cycle from which on it is a flood
+)
+
+// woke is called when datagrams have come; waited says that there were none at first.
+func (p *pace) woke(now time.Time, waited bool) {
+	if waited {
+		p.since = now
+	}
+	if now.Sub(p.cycle) > paceCycle {
+		p.cycle, p.dropped = now, 0
+	}
+}
+
+// worked reports whether to rest, in the middle of what one read brought.
+func (p *pace) worked(now time.Time) bool { return now.Sub(p.since) > paceTurn }
+
+// read reports whether to rest after all of what one read brought.
+func (p *pace) read(now time.Time, waited, more bool) bool {
+	return p.worked(now) || p.dropped > paceFlooded && (waited || !more)
+}
+
+func (p *pace) rest() {
+	time.Sleep(paceRest)
+	p.since = time.Now()
+}
