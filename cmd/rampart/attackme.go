@@ -18,6 +18,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/attack"
+	"github.com/rampart-sbc/rampart/sbc/digest"
 )
 
 // attackMeCmd attacks the operator's own configuration in a sandbox.
@@ -123,7 +124,22 @@ func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, ne
 		peers[i] = q
 	}
 	cfg.Peers = peers
+	if cfg.Authentication.File != "" {
+		cfg.Authentication.File = filepath.Join(dir, "users.digest")
+		errs = append(errs, sandboxUsers(cfg.Authentication.File, cfg.Realms()[0], p.Users))
+	}
 	return cfg, trunk, errors.Join(errs...)
+}
+
+// sandboxUsers writes the users of the sandbox where the operator's would be.
+func sandboxUsers(file, realm string, users map[string]string) error {
+	var lines []digest.Entry
+	for _, u := range sortedKeys(users) {
+		for _, algorithm := range []string{digest.SHA256, digest.MD5} {
+			lines = append(lines, digest.Entry{User: u, Realm: realm, Algorithm: algorithm}.WithPassword(users[u]))
+		}
+	}
+	return writeUsersFile(file, lines)
 }
 
 // freePort is one that nobody has: a gateway that runs may have the usual ones

@@ -62,6 +62,24 @@ func TestAttackMe(t *testing.T) {
 	}
 }
 
+// Passwords that the gateway checks itself are the sandbox's own, too.
+func TestAttackMeWithUsers(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "users.digest")
+	if _, err := addUser(file, "1001", "sip.example.com", ""); err != nil {
+		t.Fatal(err)
+	}
+	code, got := card(t, attackedConfig+"authentication: {file: "+file+"}\n", "hidden", "stranger-calls")
+	for _, name := range []string{"hidden", "stranger-calls"} {
+		if r := got[name]; r.Outcome != attack.Held {
+			t.Errorf("%s: %s %v", name, r.Outcome, r.Wrong)
+		}
+	}
+	if code != 0 && !t.Failed() {
+		t.Errorf("exit %d", code)
+	}
+}
+
 // A policy that protects from nothing must show on the card, or the card says
 // nothing of the others.
 func TestAttackMeFindsHoles(t *testing.T) {
