@@ -25,7 +25,9 @@ func (y *yard) bruteForce(ctx context.Context, n *notes) {
 	}
 	defer own.Close()
 	at := y.attacker()
-	tried, asked, through := y.guess(ctx, func(i int) (*siptest.Phone, error) { return y.stranger(victim, fmt.Sprintf("guess-%d", i), at, "Desk Phone 1.0") })
+	tried, asked, through := y.guess(ctx, func(i int) (*siptest.Phone, error) {
+		return y.stranger(victim, fmt.Sprintf("guess-%d", i), at, "Desk Phone 1.0")
+	})
 	n.did = fmt.Sprintf("%d passwords for one user from one address, then the right one, then 20 from 20 addresses", guesses)
 	n.saw("%d guesses got a connection, %d reached the PBX", tried, asked)
 	if y.enters(ctx, at) {
