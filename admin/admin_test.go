@@ -48,6 +48,9 @@ func full() Source {
 		Registering: func() Registering { return Registering{Waiting: 4, Refreshed: 6, Deferred: 1} },
 		Counters:    c,
 		Signalling:  func() Signalling { return Signalling{Requests: 7} },
+		Gate: func() Gate {
+			return Gate{Passed: 9, Dropped: []CauseCount{{"source", 3}}, Junk: 11, Evicted: 1, KernelPublic: 12}
+		},
 		Media: func() Media {
 			return Media{Sessions: 2, Bytes: 1 << 40, Refused: []CauseCount{{"auth", 4}, {"replay", 0}}}
 		},
@@ -411,6 +414,11 @@ func TestMetricNames(t *testing.T) {
 		`rampart_sbc_targets_active{peer="main",state="up"} 0`,
 		`rampart_sbc_trunk_registrations_active{peer="carrier-a"} 1`,
 		`rampart_media_refused_packets_total{cause="auth"} 4`,
+		`rampart_ratelimit_gate_passed_total 9`,
+		`rampart_ratelimit_gate_dropped_total{cause="source"} 3`,
+		`rampart_sipx_junk_datagrams_total 11`,
+		`rampart_sipx_evicted_connections_total 1`,
+		`rampart_sipx_kernel_dropped_datagrams_total{side="public"} 12`,
 		`rampart_alert_lost_lines_total{cause="queue_full",sink="/var/log/rampart/x.jsonl",stream="cdr"} 3`,
 		`rampart_alert_degraded_sinks_active{sink="/var/log/rampart/x.jsonl",stream="alerts"} 1`,
 		`rampart_tls_certificate_expiry_timestamp_seconds{certificate="server"} 1.767582378e+09`,

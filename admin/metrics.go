@@ -26,6 +26,7 @@ type Source struct {
 	Counters      *Counters
 	Quality       *Quality // of finished calls
 	Signalling    func() Signalling
+	Gate          func() Gate
 	Media         func() Media
 	Alerts        func() alert.Stats
 	CDR           func() alert.CDRStats
@@ -39,6 +40,15 @@ type Source struct {
 type Signalling struct {
 	Requests, Responses, Malformed, Dropped, Strays, Retransmits uint64
 	Conns, ConnsRefused, Panics                                  uint64
+}
+
+// Gate is what was dropped before anything of it was read, since the start.
+type Gate struct {
+	Passed                     uint64       // datagrams and connections
+	Dropped                    []CauseCount // by the budget that was used up, a closed set
+	Junk                       uint64       // datagrams that do not begin as SIP does
+	Evicted                    uint64       // strangers' connections that made room
+	KernelPublic, KernelInside uint64       // datagrams that the kernel dropped, by side
 }
 
 // Registering is how registrations fare on their way to the PBX.
@@ -174,6 +184,11 @@ var (
 	messages      = counter("rampart_sipx_messages_total", "Messages that arrived.", "kind")
 	retransmits   = counter("rampart_sipx_retransmits_total", "Requests that arrived again.")
 	conns         = counter("rampart_sipx_connections_total", "Connections that arrived.", "outcome")
+	gatePassed    = counter("rampart_ratelimit_gate_passed_total", "Datagrams and connections that the gate let in.")
+	gateDropped   = counter("rampart_ratelimit_gate_dropped_total", "Datagrams and connections that the gate refused, by the budget that was used up.", "cause")
+	junk          = counter("rampart_sipx_junk_datagrams_total", "Datagrams that do not begin as SIP does; nobody was asked about them.")
+	evicted       = counter("rampart_sipx_evicted_connections_total", "Strangers' connections that were closed to make room.")
+	kernelDropped = counter("rampart_sipx_kernel_dropped_datagrams_total", "Datagrams that the kernel dropped before they were read: a full receive buffer, or the socket filter.", "side")
 	panics        = counter("rampart_sipx_panics_total", "Failures in one message or call that were caught.")
 	mediaSessions = gauge("rampart_media_sessions_active", "Media sessions.")
 	mediaStreams  = gauge("rampart_media_streams_active", "Media streams.")
@@ -250,6 +265,16 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			num(conns, x.Conns, "accepted")
 			num(conns, x.ConnsRefused, "refused")
 			num(panics, x.Panics)
+		}),
+		"gate": when(s.Gate, func(x Gate) {
+			num(gatePassed, x.Passed)
+			for _, c := range x.Dropped {
+				num(gateDropped, c.Count, c.Cause)
+			}
+			num(junk, x.Junk)
+			num(evicted, x.Evicted)
+			num(kernelDropped, x.KernelPublic, "public")
+			num(kernelDropped, x.KernelInside, "inside")
 		}),
 		"media": when(s.Media, func(x Media) {
 			put(mediaSessions, float64(x.Sessions))

@@ -267,6 +267,14 @@ type Limits struct {
 	SourceConns     int           `yaml:"connections_per_source"`
 	SourcePackets   Rate          `yaml:"source_packets"`   // datagrams and accepts of one unknown address
 	StrangerPackets Rate          `yaml:"stranger_packets"` // of all unknown addresses together
+	PeerPackets     Rate          `yaml:"peer_packets"`     // datagrams from the network of one peer
+	PhonePackets    Rate          `yaml:"phone_packets"`    // from one address where phones registered
+	SourceConnects  Rate          `yaml:"source_connects"`  // connections of one unknown address
+	StrangerShakes  Rate          `yaml:"stranger_handshakes"`
+	Handshakes      int           `yaml:"handshakes"` // of strangers, at a time
+	SourceShakes    int           `yaml:"handshakes_per_source"`
+	UDPBuffer       Size          `yaml:"udp_buffer"`  // receive buffer of each UDP socket
+	UDPSockets      int           `yaml:"udp_sockets"` // of each UDP address; 0: one a processor, 8 at most
 	Message         Size          `yaml:"message_size"`
 	Header          Size          `yaml:"header_size"`
 	Headers         int           `yaml:"headers"`

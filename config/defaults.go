@@ -39,6 +39,13 @@ func Defaults(p Profile) Config {
 			SourceConns:     100, // an office behind one NAT address comes back at once after a power cut
 			SourcePackets:   50,
 			StrangerPackets: 2000,
+			PeerPackets:     20_000,
+			PhonePackets:    5000,
+			SourceConnects:  20,
+			StrangerShakes:  250,
+			Handshakes:      1000,
+			SourceShakes:    100,
+			UDPBuffer:       4 << 20,
 			Message:         64 << 10,
 			Header:          8 << 10,
 			Headers:         128,
@@ -66,6 +73,9 @@ func Defaults(p Profile) Config {
 		c.Limits.SourceConns = 500
 		c.Limits.SourcePackets = 200
 		c.Limits.StrangerPackets = 5000
+		c.Limits.SourceConnects = 50
+		c.Limits.StrangerShakes = 500
+		c.Limits.SourceShakes = 500
 		c.Media.MaxCall = 4 * time.Hour
 	}
 	return c

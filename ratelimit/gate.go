@@ -7,88 +7,222 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/rampart-sbc/rampart/call"
 )
 
-// GateConfig is the budgets of a Gate. What is called packets is units: a
-// datagram or connection is one, and one more for every further KiB. Zero
-// fields take the defaults.
+// GateConfig is the budgets of a Gate. What is called packets is units, so
+// that a budget of packets is one of octets, too: a datagram or connection is
+// one, and one more for every further KiB. Zero fields take the defaults.
 type GateConfig struct {
 	SourcePackets   float64 // a second from one address: 200
 	SourceBurst     int     // at once from one address: four seconds' worth
+	NetworkPackets  float64 // a second from one IPv6 /48: four times SourcePackets
 	StrangerPackets float64 // a second from all strangers together: 5000
 	StrangerBurst   int     // at once from all strangers together: two seconds' worth
-	Sources         int     // addresses that are remembered: 65536
+
+	PhonePackets float64 // a second from one address that phones registered from: 5000
+	PeerPackets  float64 // a second from the network of one peer: 20000
+
+	SourceConnects     float64 // connections a second from one address: 20
+	ConnectBurst       int     // at once from one address: 300, an office after a power cut
+	StrangerHandshakes float64 // TLS handshakes a second for all strangers together: 250
+
+	Sources int // unknown addresses that are remembered: 65536
+}
+
+func (c *GateConfig) defaults() {
+	set := func(v *float64, d float64) {
+		if !(*v > 0) {
+			*v = d
+		}
+	}
+	seti := func(v *int, d int) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&c.SourcePackets, 200)
+	seti(&c.SourceBurst, max(100, int(4*c.SourcePackets))) // room for the largest datagram
+	set(&c.NetworkPackets, 4*c.SourcePackets)
+	set(&c.StrangerPackets, 5000)
+	seti(&c.StrangerBurst, max(100, int(2*c.StrangerPackets)))
+	set(&c.PhonePackets, 5000)
+	set(&c.PeerPackets, 20_000)
+	set(&c.SourceConnects, 20)
+	seti(&c.ConnectBurst, 300)
+	set(&c.StrangerHandshakes, 250)
+	seti(&c.Sources, 65_536)
 }
 
 // Gate is asked for every datagram and every new connection before it is read.
 // It is the only defence that still helps in a flood, so it costs nanoseconds
-// and allocates nothing. Known senders always pass.
+// and allocates nothing.
+//
+// Nobody pays for another: strangers have a budget each and one together,
+// which no known sender uses; each address that phones registered from and
+// each peer has one of its own, large enough never to be met in earnest. It is
+// there all the same because on UDP anybody can write a peer's address into
+// his datagrams: such a flood then stops at the gate, and the other peers do
+// not feel it. What is known stands in tables that strangers have no part in,
+// so no number of sources makes the gate forget it.
 type Gate struct {
-	seed    maphash.Seed
-	sources *table
-	every   int64
-	burst   int64
-	total   *rate.Limiter
+	seed maphash.Seed
 
-	passed, overSource, overTotal atomic.Uint64
+	source, network, phone, peer, connect budget
+	total, handshakes                     *rate.Limiter
+
+	counts [gateCauses]atomic.Uint64
 }
+
+// budget is the same budget for each of many keys.
+type budget struct {
+	of    *table
+	every int64
+	burst int64
+}
+
+func newBudget(keys int, perSecond float64, burst int) budget {
+	return budget{newTable(keys), max(1, int64(float64(time.Second)/perSecond)), int64(burst)}
+}
+
+// knownKeys is how many peers' networks, and how many addresses of registered
+// phones, have room. One that finds none passes.
+const knownKeys = 32_768
 
 // NewGate makes a gate.
 func NewGate(c GateConfig) *Gate {
-	if !(c.SourcePackets > 0) {
-		c.SourcePackets = 200
+	c.defaults()
+	return &Gate{seed: maphash.MakeSeed(),
+		source:     newBudget(c.Sources, c.SourcePackets, c.SourceBurst),
+		network:    newBudget(c.Sources/4, c.NetworkPackets, max(c.SourceBurst, int(4*c.NetworkPackets))),
+		phone:      newBudget(knownKeys, c.PhonePackets, max(100, int(4*c.PhonePackets))),
+		peer:       newBudget(knownKeys, c.PeerPackets, max(100, int(2*c.PeerPackets))),
+		connect:    newBudget(c.Sources, c.SourceConnects, c.ConnectBurst),
+		total:      rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst),
+		handshakes: rate.NewLimiter(rate.Limit(c.StrangerHandshakes), max(10, int(c.StrangerHandshakes))),
 	}
-	if c.SourceBurst <= 0 {
-		c.SourceBurst = max(100, int(4*c.SourcePackets)) // room for the largest datagram
-	}
-	if !(c.StrangerPackets > 0) {
-		c.StrangerPackets = 5000
-	}
-	if c.StrangerBurst <= 0 {
-		c.StrangerBurst = max(100, int(2*c.StrangerPackets))
-	}
-	if c.Sources <= 0 {
-		c.Sources = 65_536
-	}
-	return &Gate{seed: maphash.MakeSeed(), sources: newTable(c.Sources), every: max(1, int64(float64(time.Second)/c.SourcePackets)),
-		burst: int64(c.SourceBurst), total: rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst)}
 }
 
 // Allow reports whether to read on. bytes is the size of a datagram, 0 for a
-// connection. known says that the sender registered or is a peer: such flows
-// pass whatever their rate (their requests are counted later, by name). The
-// budget of the one address is asked first, so a single loud stranger does not
-// use up what the others share.
-func (g *Gate) Allow(addr netip.Addr, now time.Time, bytes int, known bool) bool {
-	if known {
-		g.passed.Add(1)
-		return true
+// connection. who is what is known of the address: a Stranger, a Phone (a
+// registration came from it) or a Carrier, whose addr is that of its network
+// in the configuration. The budget of the one address is asked before the
+// shared ones, so a single loud stranger does not use up what others share.
+func (g *Gate) Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
+	return g.count(g.allow(addr, now, int64(1+max(0, bytes-1)/1024), who))
+}
+
+func (g *Gate) allow(addr netip.Addr, now time.Time, units int64, who call.Kind) GateCause {
+	at := now.UnixNano()
+	switch who {
+	case call.Stranger:
+	case call.Phone:
+		return g.take(&g.phone, addr, at, units, OverPhone)
+	default:
+		return g.take(&g.peer, addr, at, units, OverPeer)
 	}
-	units := int64(1 + max(0, bytes-1)/1024)
-	from := network(addr, sourceIP).As16()
-	key := max(maphash.Bytes(g.seed, from[:]), 1)
-	if ok, _ := g.sources.take(key, now.UnixNano(), g.every, g.burst, units, false); !ok {
-		g.overSource.Add(1)
-		return false
+	if c := g.take(&g.source, network(addr, sourceIP), at, units, OverSource); c != Passed {
+		return c
+	}
+	if addr = addr.Unmap(); addr.Is6() {
+		// Whoever has a /48 has 65,536 networks of a host each.
+		if c := g.take(&g.network, network(addr, sourceNet), at, units, OverNetwork); c != Passed {
+			return c
+		}
 	}
 	if !g.total.AllowN(now, int(units)) {
-		g.overTotal.Add(1)
-		return false
+		return OverStrangers
 	}
-	g.passed.Add(1)
-	return true
+	return Passed
 }
 
-// GateStats counts what a Gate did since it was made.
-type GateStats struct{ Passed, OverSource, OverTotal uint64 }
-
-// Stats may be asked at any time.
-func (g *Gate) Stats() GateStats {
-	return GateStats{g.passed.Load(), g.overSource.Load(), g.overTotal.Load()}
+func (g *Gate) take(b *budget, addr netip.Addr, at, units int64, over GateCause) GateCause {
+	from := addr.As16()
+	key := max(maphash.Bytes(g.seed, from[:]), 1)
+	if ok, _ := b.of.take(key, at, b.every, b.burst, units, false); !ok {
+		return over
+	}
+	return Passed
 }
 
-// Dropped counts what was over the budget of its source, and what was over the
+// Connect reports whether a new connection is taken. Its completed handshake
+// of TCP proves the address; known ones are not counted here, as phones behind
+// one address return all at once.
+func (g *Gate) Connect(addr netip.Addr, now time.Time, who call.Kind) bool {
+	if who == call.Stranger {
+		if c := g.take(&g.connect, network(addr, sourceIP), now.UnixNano(), 1, OverConnects); c != Passed {
+			return g.count(c)
+		}
+	}
+	return g.Allow(addr, now, 0, who)
+}
+
+// Handshake reports how long the TLS handshake of a new connection has to wait
+// for its turn, at most patience. Strangers share a budget of handshakes, the
+// dearest thing that they can ask for; known addresses have no part in it and
+// never wait.
+func (g *Gate) Handshake(now time.Time, who call.Kind, patience time.Duration) (wait time.Duration, ok bool) {
+	if who != call.Stranger {
+		return 0, true
+	}
+	r := g.handshakes.ReserveN(now, 1)
+	if wait = r.DelayFrom(now); wait > patience {
+		r.CancelAt(now)
+		return 0, g.count(OverHandshakes)
+	}
+	return wait, true
+}
+
+// GateCause says which budget of a Gate was used up.
+type GateCause uint8
+
+const (
+	Passed GateCause = iota
+	OverSource
+	OverNetwork
+	OverStrangers
+	OverPhone
+	OverPeer
+	OverConnects
+	OverHandshakes
+	gateCauses
+)
+
+func (c GateCause) String() string {
+	return [...]string{"passed", "source", "network", "strangers", "phone", "peer", "connects", "handshakes"}[c]
+}
+
+// count counts and reports whether it passed.
+func (g *Gate) count(c GateCause) bool {
+	g.counts[c].Add(1)
+	return c == Passed
+}
+
+// Count is how often the gate came to that answer since it was made.
+func (g *Gate) Count(c GateCause) uint64 { return g.counts[c].Load() }
+
+// Causes lists every answer but Passed.
+func (g *Gate) Causes(yield func(GateCause, uint64) bool) {
+	for c := OverSource; c < gateCauses; c++ {
+		if !yield(c, g.Count(c)) {
+			return
+		}
+	}
+}
+
+// Sources is how many unknown addresses have used something of their budget.
+func (g *Gate) Sources(now time.Time) int { return g.source.of.live(now.UnixNano()) }
+
+// Dropped counts what was over the budget of its source, and what was over a
 // budget that all strangers share.
 func (g *Gate) Dropped() (source, strangers uint64) {
-	return g.overSource.Load(), g.overTotal.Load()
+	for c, n := range g.Causes {
+		if c == OverStrangers || c == OverHandshakes {
+			strangers += n
+		} else {
+			source += n
+		}
+	}
+	return source, strangers
 }

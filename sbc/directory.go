@@ -83,14 +83,22 @@ func (d *directory) pbxByName(name string) *PBX {
 	return nil
 }
 
-// knownAddr: an address that some peer entry lists.
-func (d *directory) knownAddr(a netip.Addr) bool {
+// network finds the first network that lists the address, of some peer entry.
+func (d *directory) network(a netip.Addr) (netip.Prefix, bool) {
 	for i := range d.cfg.Peers {
-		if contains(d.cfg.Peers[i].IP, a) {
-			return true
+		for _, p := range d.cfg.Peers[i].IP {
+			if p.Contains(a) {
+				return p, true
+			}
 		}
 	}
-	return false
+	return netip.Prefix{}, false
+}
+
+// knownAddr: an address that some peer entry lists.
+func (d *directory) knownAddr(a netip.Addr) bool {
+	_, ok := d.network(a)
+	return ok
 }
 
 // gone: none of its targets answers. Called with mu held.

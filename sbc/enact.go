@@ -127,6 +127,13 @@ func (c *carriers) saw(a netip.Addr, now time.Time) {
 	c.seen[a] = now
 }
 
+func (c *carriers) has(a netip.Addr) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	_, ok := c.seen[a]
+	return ok
+}
+
 func (c *carriers) within(p netip.Prefix) bool {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

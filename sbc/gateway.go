@@ -46,9 +46,13 @@ type Policy struct {
 	peers map[string]*number.Plan // with the tech prefixes of a peer
 }
 
-// Gate is asked for every packet and connection before it is read.
+// Gate is asked for every packet and connection before it is read. who is what
+// is known of the address alone: a Stranger; a Phone, where a registration
+// came from; a Carrier, whose addr is then the one of its configured network.
 type Gate interface {
-	Allow(addr netip.Addr, now time.Time, bytes int, known bool) bool
+	Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool
+	Connect(addr netip.Addr, now time.Time, who call.Kind) bool
+	Handshake(now time.Time, who call.Kind, patience time.Duration) (wait time.Duration, ok bool)
 }
 
 // Reporter takes what is to be told. Its methods never block.
@@ -379,40 +383,6 @@ func (g *Gateway) janitor() {
 			g.unanswered(now.Add(-g.cfg.RetryTimeout))
 		}
 	}
-}
-
-// AdmitPacket implements sipx.Handler.
-func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
-	if side == call.Inside {
-		return true
-	}
-	now, known := time.Now(), g.knownAddr(src)
-	if !known && g.deps.Bans != nil && g.deps.Bans.Shut(src, now) {
-		g.refused("banned")
-		return false
-	}
-	if g.deps.Gate == nil || g.deps.Gate.Allow(src, now, n, known) {
-		return true
-	}
-	g.flood.drop(src)
-	g.refused("rate")
-	return false
-}
-
-func (g *Gateway) refused(reason string) {
-	if g.deps.Refused != nil {
-		g.deps.Refused(reason)
-	}
-}
-
-// AdmitConn implements sipx.Handler.
-func (g *Gateway) AdmitConn(side call.Side, src netip.Addr) bool {
-	return g.AdmitPacket(side, src, 0)
-}
-
-// knownAddr: a peer's address, or one that a good registration came from.
-func (g *Gateway) knownAddr(a netip.Addr) bool {
-	return g.peers.knownAddr(a) || g.bindings.from(a)
 }
 
 // Request implements sipx.Handler: every new request but ACK and CANCEL.

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,6 +50,7 @@ type gateway struct {
 	// banByHand wakes the keeper of the file.
 	banByHand chan struct{}
 	roots     []*roots // of PBXs and peers with a CA of their own; set at start
+	gate      *ratelimit.Gate
 
 	allowFailing bool // load rules whose tests fail
 
@@ -109,7 +109,8 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if err != nil {
 		return nil, err
 	}
-	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(cfg.Limits.SourcePackets), StrangerPackets: float64(cfg.Limits.StrangerPackets)})
+	gate := newGate(cfg.Limits)
+	g.gate = gate
 	first := judges(g.counts, rules)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())
@@ -364,7 +365,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry, FailoverAfter: cfg.Limits.Failover,
 		MinSession: cfg.Limits.Session,
 		MaxCalls:   cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: cfg.Numbers.Carriers == config.Canonical, InsideCanonical: cfg.Numbers.Forward == config.Canonical,
-		Stack: sipx.Config{UDPShards: min(runtime.GOMAXPROCS(0), 8), MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
+		Stack: sipx.Config{UDPShards: udpSockets(cfg.Limits), UDPBuffer: int(cfg.Limits.UDPBuffer), MaxHandshakes: cfg.Limits.Handshakes, MaxHandshakesPerSource: cfg.Limits.SourceShakes, MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
 	}

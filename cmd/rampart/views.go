@@ -30,6 +30,7 @@ func (g *gateway) source() admin.Source {
 				Dropped: s.Dropped.Load(), Strays: s.Strays.Load(), Retransmits: s.Retransmits.Load(), Conns: s.Conns.Load(),
 				ConnsRefused: s.ConnsRefused.Load(), Panics: s.Panics.Load() + g.sbc.Counters.Panics.Load()}
 		},
+		Gate: g.gateView,
 		Media: func() admin.Media {
 			s := g.media.Stats()
 			m := admin.Media{Sessions: s.Sessions, Streams: s.Streams, StreamsMax: streamsLimit(g.cfg.Media, s.PortsTotal), Ports: s.Ports, PortsMax: s.PortsTotal,

@@ -35,14 +35,17 @@ type Config struct {
 	ServerTLS *cryptotls.Config // for "tls" listeners
 	Limits    Limits
 
-	MaxConns          int           // stream connections accepted at a time (20,000)
-	MaxConnsPerSource int           // of strangers, per address (100)
-	MaxTransactions   int           // server and client together (200,000)
-	HandshakeTimeout  time.Duration // TLS (5 s)
-	IdleTimeout       time.Duration // until a stranger is known (30 s)
-	MessageTimeout    time.Duration // from a message's first byte to its last (10 s)
-	UDPShards         int           // sockets per UDP listener (1)
-	UDPBuffer         int           // receive buffer of each, octets (4 MiB)
+	MaxConns          int // stream connections accepted at a time (20,000)
+	MaxConnsPerSource int // of strangers, per address (100)
+	MaxHandshakes     int // TLS handshakes that strangers are in at a time (1000)
+	// MaxHandshakesPerSource is how many of them one address may be in (64).
+	MaxHandshakesPerSource int
+	MaxTransactions        int           // server and client together (200,000)
+	HandshakeTimeout       time.Duration // TLS (5 s)
+	IdleTimeout            time.Duration // until a stranger is known (30 s)
+	MessageTimeout         time.Duration // from a message's first byte to its last (10 s)
+	UDPShards              int           // sockets per UDP listener (1)
+	UDPBuffer              int           // receive buffer of each, octets (4 MiB)
 
 	DSCP int // of what we send, 0 to 63; 0 leaves packets unmarked
 
@@ -69,6 +72,8 @@ func (c *Config) defaults() {
 	set(&c.T4, 5*time.Second)
 	seti(&c.MaxConns, 20000)
 	seti(&c.MaxConnsPerSource, 100)
+	seti(&c.MaxHandshakes, 1000)
+	seti(&c.MaxHandshakesPerSource, 64)
 	seti(&c.MaxTransactions, 200000)
 	seti(&c.UDPShards, 1)
 	seti(&c.UDPBuffer, 4<<20)
@@ -86,6 +91,12 @@ type Handler interface {
 	AdmitPacket(side call.Side, src netip.Addr, n int) bool
 	// AdmitConn is asked for every connection before its handshake.
 	AdmitConn(side call.Side, src netip.Addr) bool
+	// KnownSource says whether connections of that address go before those
+	// of strangers.
+	KnownSource(side call.Side, src netip.Addr) bool
+	// AdmitHandshake says how long the TLS handshake of a connection waits
+	// for its turn, at most patience, or that it has none.
+	AdmitHandshake(side call.Side, src netip.Addr, patience time.Duration) (wait time.Duration, ok bool)
 	// Connected says whether an accepted connection may speak, after its
 	// handshake.
 	Connected(f *Flow) bool
@@ -105,6 +116,7 @@ type Handler interface {
 // Stats counts what the stack saw; read at any time.
 type Stats struct {
 	Requests, Responses, Malformed, Dropped, Strays atomic.Uint64
+	Evicted                                         atomic.Uint64 // strangers' connections that made room
 	Junk                                            atomic.Uint64 // datagrams that do not begin as SIP does
 	Retransmits, Conns, ConnsRefused                atomic.Uint64
 	Panics                                          atomic.Uint64
@@ -131,8 +143,7 @@ type Stack struct {
 
 	mu       sync.Mutex
 	conns    map[*Flow]struct{}
-	accepted int                 // connections from outside, handshakes included
-	perIP    map[netip.Addr]int  // of strangers, by hostOf
+	guests   guests              // connections from outside, handshakes included
 	outbound map[string]*dialing // pooled connections we opened, by side, transport, address and hop name
 }
 
@@ -142,7 +153,7 @@ func New(cfg Config, h Handler) (*Stack, error) {
 	s := &Stack{cfg: cfg, handler: h, log: cfg.Log,
 		parser:   sip.NewParser(),
 		conns:    map[*Flow]struct{}{},
-		perIP:    map[netip.Addr]int{},
+		guests:   guests{hosts: map[netip.Addr]*host{}},
 		outbound: map[string]*dialing{},
 	}
 	s.life, s.end = context.WithCancel(context.Background())

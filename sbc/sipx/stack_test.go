@@ -21,6 +21,8 @@ type recorder struct {
 	closed   chan *Flow
 	tell     bool
 	admit    func(netip.Addr) bool
+	known    func(netip.Addr) bool
+	wait     func(netip.Addr) (time.Duration, bool)
 	on       func(*Request) // instead of requests, in the reading goroutine
 }
 
@@ -31,7 +33,14 @@ func newRecorder() *recorder {
 func (h *recorder) AdmitPacket(_ call.Side, a netip.Addr, _ int) bool {
 	return h.admit == nil || h.admit(a)
 }
-func (h *recorder) AdmitConn(_ call.Side, a netip.Addr) bool { return h.admit == nil || h.admit(a) }
+func (h *recorder) AdmitConn(_ call.Side, a netip.Addr) bool   { return h.admit == nil || h.admit(a) }
+func (h *recorder) KnownSource(_ call.Side, a netip.Addr) bool { return h.known != nil && h.known(a) }
+func (h *recorder) AdmitHandshake(_ call.Side, a netip.Addr, _ time.Duration) (time.Duration, bool) {
+	if h.wait == nil {
+		return 0, true
+	}
+	return h.wait(a)
+}
 func (h *recorder) Request(r *Request) {
 	if h.on != nil {
 		h.on(r)

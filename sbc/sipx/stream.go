@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 
@@ -63,67 +62,28 @@ func (sl *streamListener) admit(c net.Conn) {
 			c.Close()
 		}
 	}()
-	if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(remote.Addr()) {
+	g := &guest{host: hostOf(remote.Addr()), known: s.handler.KnownSource(sl.l.Side, remote.Addr()), end: func() { c.Close() }}
+	if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(g) {
 		return
 	}
 	served = true
-	s.wg.Go(func() { s.safely("connection", func() { sl.serve(c, remote) }) })
+	s.wg.Go(func() { s.safely("connection", func() { sl.serve(c, remote, g) }) })
 }
 
-// hostOf is what a stranger's connections are counted by: an IPv6 host has a
-// whole /64 of addresses.
-func hostOf(a netip.Addr) netip.Addr {
-	a = a.WithZone("")
-	if a.Is6() {
-		p, _ := a.Prefix(64)
-		return p.Addr()
-	}
-	return a
-}
-
-// reserve counts a connection against both caps, from before its handshake.
-// release takes it off its host's, left off the whole.
-func (s *Stack) reserve(a netip.Addr) bool {
-	a = hostOf(a)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closing.Load() || s.accepted >= s.cfg.MaxConns || s.perIP[a] >= s.cfg.MaxConnsPerSource {
-		return false
-	}
-	s.accepted++
-	s.perIP[a]++
-	return true
-}
-
-func (s *Stack) release(a netip.Addr) {
-	a = hostOf(a)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.perIP[a]--; s.perIP[a] <= 0 {
-		delete(s.perIP, a)
-	}
-}
-
-func (s *Stack) left() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.accepted--
-}
-
-func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
+func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort, g *guest) {
 	s := sl.s
-	defer s.left()
-	free := sync.OnceFunc(func() { s.release(remote.Addr()) })
-	defer free()
+	defer s.left(g)
 	s.markConn(c)
 	f := &Flow{ID: s.nextID.Add(1), Side: sl.l.Side, Transport: sl.l.Transport, Remote: remote,
 		Local: foldAddrPort(c.LocalAddr())}
 	f.advertise = advertise(sl.l, f.Local, remote.Addr())
 	if sl.l.Transport == "tls" {
-		tc := cryptotls.Server(c, s.cfg.ServerTLS)
-		ctx, cancel := context.WithTimeout(s.life, s.cfg.HandshakeTimeout)
-		err := tc.HandshakeContext(ctx)
-		cancel()
+		tc, err := sl.handshake(c, remote, g)
+		if tc == nil {
+			c.Close()
+			s.Stats.ConnsRefused.Add(1)
+			return
+		}
 		if err != nil {
 			c.Close()
 			s.handler.HandshakeFailed(sl.l.Side, remote, err)
@@ -134,14 +94,31 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort) {
 		c = tc
 	}
 	f.stream = newStreamConn(c)
-	f.onKnown, f.idle = free, s.cfg.IdleTimeout
-	if !s.handler.Connected(f) {
+	f.onKnown, f.idle = func() { s.settle(g) }, s.cfg.IdleTimeout
+	if !s.becomes(g, f) || !s.handler.Connected(f) {
 		s.Stats.ConnsRefused.Add(1)
 		f.stream.close()
 		c.Close()
 		return
 	}
 	s.serveFlow(f, c)
+}
+
+// handshake waits for its turn and does it. No connection: it has no turn.
+func (sl *streamListener) handshake(c net.Conn, remote netip.AddrPort, g *guest) (*cryptotls.Conn, error) {
+	s := sl.s
+	if !s.shake(g) {
+		return nil, nil
+	}
+	defer s.shaken(g)
+	wait, ok := s.handler.AdmitHandshake(sl.l.Side, remote.Addr(), s.cfg.HandshakeTimeout/2)
+	if !ok || !s.turn(wait) {
+		return nil, nil
+	}
+	tc := cryptotls.Server(c, s.cfg.ServerTLS)
+	ctx, cancel := context.WithTimeout(s.life, s.cfg.HandshakeTimeout)
+	defer cancel()
+	return tc, tc.HandshakeContext(ctx)
 }
 
 // serveFlow reads a stream until it ends.

