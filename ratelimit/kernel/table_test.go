@@ -1,0 +1,235 @@
+package kernel_test
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/nftables"
+
+	"github.com/rampart-sbc/rampart/ratelimit/kernel"
+)
+
+// tables lists those of the namespace.
+func (w *wire) tables() (names []string) {
+	w.t.Helper()
+	var err error
+	w.in(w.host, func() {
+		var c *nftables.Conn
+		if c, err = nftables.New(); err != nil {
+			return
+		}
+		var all []*nftables.Table
+		all, err = c.ListTables()
+		for _, t := range all {
+			names = append(names, t.Name)
+		}
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (w *wire) table() *kernel.Table {
+	w.t.Helper()
+	var t *kernel.Table
+	var err error
+	w.in(w.host, func() { t, err = kernel.OpenTable("rampart", ports, budget) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { t.Close() })
+	return t
+}
+
+func TestTablesOfOthersStay(t *testing.T) {
+	w := newWire(t)
+	var err error
+	w.in(w.host, func() {
+		var c *nftables.Conn
+		if c, err = nftables.New(); err != nil {
+			return
+		}
+		c.AddTable(&nftables.Table{Name: "filter", Family: nftables.TableFamilyINet})
+		c.AddTable(&nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}) // not ours, whatever its name says
+		err = c.Flush()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := w.table(), w.table()
+	ours := fmt.Sprintf("rampart-%d", os.Getpid())
+	if got, want := w.tables(), []string{"filter", "rampart", ours, ours + "-2"}; !slices.Equal(got, want) {
+		t.Fatalf("%q, want %q", got, want)
+	}
+	// Two gateways of one host do not see each other's bans.
+	w.in(w.host, func() { err = first.Sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.5/32", time.Hour)}}, time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.in(w.host, func() { err = second.Sync(kernel.State{}, time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	eventually(t, "only the first is gone", func() bool { return slices.Equal(w.tables(), []string{"filter", "rampart", ours + "-2"}) })
+	second.Close()
+	eventually(t, "both are gone", func() bool { return slices.Equal(w.tables(), []string{"filter", "rampart"}) })
+}
+
+// Everything goes with the process, even when it is killed.
+func TestKilled(t *testing.T) {
+	w := newWire(t)
+	cmd := exec.Command("ip", "netns", "exec", w.host, os.Args[0], "-test.run", "^TestHeldByAnother$")
+	cmd.Env = append(os.Environ(), "RAMPART_KERNEL_HOLD=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	for s := bufio.NewScanner(out); ; {
+		if !s.Scan() {
+			t.Fatal("it ended before it held anything")
+		}
+		if s.Text() == "held" {
+			break
+		}
+	}
+	if got := w.tables(); !slices.Equal(got, []string{"rampart"}) {
+		t.Fatalf("tables %q", got)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "no table", func() bool { return len(w.tables()) == 0 })
+	eventually(t, "the interface has no program", func() bool {
+		got := "x"
+		w.in(w.host, func() {
+			x, err := kernel.OpenXDP("eth0", kernel.Native, ports, budget)
+			if err == nil {
+				got = ""
+				x.Close()
+			}
+		})
+		return got == ""
+	})
+}
+
+// TestHeldByAnother is the process that TestKilled kills.
+func TestHeldByAnother(t *testing.T) {
+	if os.Getenv("RAMPART_KERNEL_HOLD") == "" {
+		return
+	}
+	table, err := kernel.OpenTable("rampart", ports, budget)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := table.Sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.5/32", time.Hour)}}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kernel.OpenXDP("eth0", kernel.Native, ports, budget); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Println("held")
+	time.AfterFunc(time.Minute, func() { os.Exit(1) })
+	select {}
+}
+
+// A full table of bans goes into the kernel, more than it holds does not.
+func TestManyBans(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		s := kernel.State{Known: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}
+		end := time.Now().Add(time.Hour)
+		for i := range 20_000 {
+			s.Bans = append(s.Bans, kernel.Ban{Net: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i>>16), byte(i >> 8), byte(i)}), 32), Until: end})
+		}
+		s.Bans = append(s.Bans, ban("10.78.0.0/24", time.Hour))
+		b.sync(s)
+		b.dropped("10.78.0.6", kernel.Banned)
+		b.arrives("10.78.0.5")
+		b.sync(kernel.State{})
+		b.arrives("10.78.0.6")
+	})
+}
+
+// After somebody has emptied the table, as far as the kernel lets them, the
+// next Sync that fails is followed by one that begins anew.
+func TestTableIsOurs(t *testing.T) {
+	w := newWire(t)
+	table := w.table()
+	var err error
+	w.in(w.host, func() {
+		var c *nftables.Conn
+		if c, err = nftables.New(); err == nil {
+			c.DelTable(&nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet})
+			err = c.Flush()
+		}
+	})
+	if err == nil {
+		t.Error("somebody else removed the table")
+	}
+	w.in(w.host, func() { err = table.Sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.5/32", time.Hour)}}, time.Now()) })
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// The bytecode is what the source gives. The file record says by which
+// compiler; with another major version only the record is compared.
+func TestBytecode(t *testing.T) {
+	sum := func(file string) string {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := sha256.Sum256(b)
+		return hex.EncodeToString(h[:])
+	}
+	out, err := exec.Command("clang", "--version").Output()
+	if err != nil {
+		t.Fatalf("clang compiles the bytecode anew for this test (Debian: clang and llvm): %v", err)
+	}
+	m := regexp.MustCompile(`version (\d+)`).FindSubmatch(out)
+	if m == nil {
+		t.Fatalf("version of clang: %s", out)
+	}
+	major := string(m[1])
+	if os.Getenv("RAMPART_XDP_RECORD") != "" { // after xdp/build
+		text := fmt.Sprintf("clang %s\nsource %s\nobject %s\n", major, sum("xdp/gate.c"), sum("xdp/gate.o"))
+		if err := os.WriteFile("xdp/record", []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	record, err := os.ReadFile("xdp/record")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, file := range map[string]string{"source": "xdp/gate.c", "object": "xdp/gate.o"} {
+		if !strings.Contains(string(record), what+" "+sum(file)+"\n") {
+			t.Errorf("%s is not what was recorded: run xdp/build, then RAMPART_XDP_RECORD=1 go test -run TestBytecode", file)
+		}
+	}
+	dir := t.TempDir()
+	if out, err := exec.Command("xdp/build", dir).CombinedOutput(); err != nil {
+		t.Fatalf("build: %v: %s", err, out)
+	}
+	if strings.HasPrefix(string(record), "clang "+major+"\n") && sum(filepath.Join(dir, "gate.o")) != sum("xdp/gate.o") {
+		t.Error("xdp/gate.o is not what xdp/build makes of xdp/gate.c")
+	}
+}
