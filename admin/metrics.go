@@ -350,6 +350,16 @@ func sinks(num func(metric, uint64, ...string), stream string, all []alert.SinkS
 	}
 }
 
+// RefusedFor is how many messages and connections were refused for a reason.
+func (c *Counters) RefusedFor(reason string) uint64 {
+	for i, r := range c.reasons {
+		if r == reason {
+			return c.refused[i].Load()
+		}
+	}
+	return 0
+}
+
 func (c *Counters) collect(num func(metric, uint64, ...string)) {
 	if c == nil {
 		return

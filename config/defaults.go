@@ -36,15 +36,15 @@ func Defaults(p Profile) Config {
 			UserSubs:        200, // a reception desk with a lamp for everybody
 			Transactions:    50_000,
 			Connections:     5000,
-			SourceConns:     100, // an office behind one NAT address comes back at once after a power cut
-			SourcePackets:   50,
+			SourceConns:     500, // an office behind one NAT address comes back at once after a power cut, beside what is left of its old connections
+			SourcePackets:   200, // each phone is a connection and two messages until one of them is known
 			StrangerPackets: 2000,
 			PeerPackets:     20_000,
 			PhonePackets:    5000,
 			SourceConnects:  20,
 			StrangerShakes:  250,
 			Handshakes:      1000,
-			SourceShakes:    100,
+			SourceShakes:    300, // their handshakes at once
 			UDPBuffer:       4 << 20,
 			Message:         64 << 10,
 			Header:          8 << 10,
@@ -70,8 +70,8 @@ func Defaults(p Profile) Config {
 		c.Limits.Subscriptions = 50_000
 		c.Limits.Transactions = 200_000
 		c.Limits.Connections = 20_000
-		c.Limits.SourceConns = 500
-		c.Limits.SourcePackets = 200
+		c.Limits.SourceConns = 2000
+		c.Limits.SourcePackets = 500
 		c.Limits.StrangerPackets = 5000
 		c.Limits.SourceConnects = 50
 		c.Limits.StrangerShakes = 500
