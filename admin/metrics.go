@@ -33,7 +33,8 @@ type Source struct {
 	Events        func() alert.StreamStats
 	Certificates  func() []Certificate
 	Bans          func() (bans, holds int) // in force
-	Conditions    func() uint64            // of the policy, that could not be evaluated
+	Overload      func() Overload
+	Conditions    func() uint64 // of the policy, that could not be evaluated
 }
 
 // Signalling is what the SIP stack counted since the start.
@@ -55,6 +56,26 @@ type Gate struct {
 type Registering struct {
 	Waiting             int    // for their turn
 	Refreshed, Deferred uint64 // answered in place of the PBX, sent away for a while
+}
+
+// Overload is what is let in, and why not more.
+type Overload struct {
+	Level   int
+	Rate    float64 // calls a second; 0: no limit
+	Signals []LoadSignal
+	Classes []LoadClass
+}
+
+// LoadSignal is one of a closed set, in parts of its threshold.
+type LoadSignal struct {
+	Name  string
+	Ratio float64
+}
+
+// LoadClass is one of a closed set of classes of requests.
+type LoadClass struct {
+	Name              string
+	Admitted, Refused uint64
 }
 
 // Media is the state and the counters of the media plane.
@@ -210,6 +231,11 @@ var (
 	sinkErrors    = counter("rampart_alert_sink_errors_total", "Failed writes; each is tried again.", "stream", "sink")
 	sinkDegraded  = gauge("rampart_alert_degraded_sinks_active", "1 while a sink cannot take its lines.", "stream", "sink")
 	bansUp        = gauge("rampart_ratelimit_bans_active", "Bans and holds in force.", "kind")
+	loadLevel     = gauge("rampart_sbc_overload_level", "0: all requests are let in; 1 to 5: up to which class some are refused.")
+	loadRate      = gauge("rampart_sbc_overload_admitted_calls_per_second", "New calls a second that are let in under overload; 0: without limit.")
+	loadSignal    = gauge("rampart_sbc_overload_signal_ratio", "Signals of overload in parts of their thresholds.", "signal")
+	loadAdmitted  = counter("rampart_sbc_overload_admitted_requests_total", "Requests that were let in.", "class")
+	loadShed      = counter("rampart_sbc_overload_refused_requests_total", "Requests that were refused because there was too much to do.", "class")
 	conditions    = counter("rampart_policy_condition_errors_total", "Conditions of rules and limits that could not be evaluated for a request.")
 	certExpiry    = gauge("rampart_tls_certificate_expiry_timestamp_seconds", "When a certificate expires, in Unix time.", "certificate")
 )
@@ -254,6 +280,17 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 				put(bansUp, float64(holds), "hold")
 			}
 		},
+		"overload": when(s.Overload, func(x Overload) {
+			put(loadLevel, float64(x.Level))
+			put(loadRate, x.Rate)
+			for _, v := range x.Signals {
+				put(loadSignal, v.Ratio, v.Name)
+			}
+			for _, c := range x.Classes {
+				num(loadAdmitted, c.Admitted, c.Name)
+				num(loadShed, c.Refused, c.Name)
+			}
+		}),
 		"peers": when(s.Peers, func(x []PeerView) { peerMetrics(put, x) }),
 		"signalling": when(s.Signalling, func(x Signalling) {
 			num(messages, x.Requests, "request")

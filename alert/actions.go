@@ -53,6 +53,7 @@ var actions = []ActionInfo{
 	{Action: call.MediaInjection, Meaning: "media packets that the ends of the call do not send: from a wrong source, without valid authentication, or many that are replayed, of another payload type or faster than agreed", Kind: "alert", Category: intrusion, Technique: "T1557", TechniqueName: "Adversary-in-the-Middle"},
 	{Action: "new-country", Meaning: "a user registers from a country for the first time", Kind: "alert", Category: authn, Technique: "T1078", TechniqueName: "Valid Accounts", Reserved: true},
 	{Action: call.NumberProbing, Meaning: "many numbers are tried to find out which exist", Kind: "alert", Category: intrusion, Technique: "T1589", TechniqueName: "Gather Victim Identity Information"},
+	{Action: call.Overload, Meaning: "there is too much to do: requests are refused, those of the unknown first; outcome success: all are let in again", Kind: "event", Category: process, outcome: "failure"},
 	{Action: call.PeerDown, Meaning: "no address of a PBX or peer answers OPTIONS; it is tried last", Kind: "event", Category: network, outcome: "failure"},
 	{Action: call.PeerIdentity, Meaning: "a certificate or address does not fit the peer it claims to be", Kind: "alert", Category: authn, Technique: "T1656", TechniqueName: "Impersonation"},
 	{Action: call.PeerUp, Meaning: "a PBX or peer answers again", Kind: "event", Category: network, outcome: "success"},

@@ -97,6 +97,7 @@ const (
 	CertificateLoaded      Action = "certificate-reloaded"
 	CertificateExpiry      Action = "certificate-expiring"
 	SinkDegraded           Action = "sink-degraded"
+	Overload               Action = "overload" // requests are refused because there are too many
 	Heartbeat              Action = "heartbeat"
 )
 

@@ -57,6 +57,7 @@ func (k *checker) check() {
 	k.registrations()
 	k.answers()
 	k.authentication()
+	k.overload()
 	k.home()
 	k.policy()
 	k.routes()

@@ -30,6 +30,7 @@ type Config struct {
 
 	Registrations  Registrations  `yaml:"registrations"`
 	Authentication Authentication `yaml:"authentication"`
+	Overload       Overload       `yaml:"overload"`
 
 	Home   Home          `yaml:"home"`
 	Policy Policy        `yaml:"policy"`

@@ -60,6 +60,7 @@ func Defaults(p Profile) Config {
 		Registrations:  Registrations{Rate: 200},
 		Authentication: Authentication{MD5: true},
 		Drain:          2 * time.Minute,
+		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}
 	if p == CallCentre {
 		// Hundreds of agents, diallers that ring many numbers at a time,

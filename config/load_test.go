@@ -112,6 +112,7 @@ func TestMinimal(t *testing.T) {
 		Authentication: Authentication{MD5: true},
 		Numbers:        Numbers{Forward: AsDialled, Carriers: Canonical},
 		Drain:          2 * time.Minute,
+		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {
 		t.Error(got)

@@ -67,7 +67,9 @@ func (r *regulator) tick(now time.Time, dt, p, let float64, refused bool) {
 	case r.rate == 0 && r.over < overTicks:
 		return
 	case r.rate == 0:
-		r.rate, r.at, r.saved, r.calm = r.flow, now, 0, 0
+		// Who comes first are registrations and the like, not more of what was too much.
+		r.rate, r.at, r.calm = max(r.flow, leastRate), now, 0
+		r.saved = freshReserve * r.depth()
 	default:
 		far := gainFar * (p - 1)
 		if far < 0 {

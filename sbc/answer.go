@@ -195,7 +195,7 @@ func (s *session) inviteAgain(try *tried, out sipx.Outcome) {
 	}
 	s.outlive(seq)
 	b.oursSeq = seq
-	s.trying = &tried{answers: try.answers + 1}
+	s.trying = &tried{answers: try.answers + 1, pbx: try.pbx}
 	s.launch(n)
 }
 

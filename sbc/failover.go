@@ -15,7 +15,8 @@ type tried struct {
 	flow    *sipx.Flow
 	dialog  sipx.Dialog
 	out     *sipx.Out
-	answers int // to challenges so far
+	answers int  // to challenges so far
+	pbx     bool // it went to one
 	tx      atomic.Pointer[sipx.ClientTx]
 	over    atomic.Bool // abandoned
 }

@@ -17,6 +17,7 @@ import (
 	"context"
 	cryptotls "crypto/tls"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -27,6 +28,7 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
@@ -161,7 +163,10 @@ type Deps struct {
 	Guards   []Guard // with Revision: the policy at the start, see [Policy]
 	Revision string
 	Gate     Gate
-	Bans     Bans // may be nil
+	Bans     Bans            // may be nil
+	Load     *ratelimit.Load // decides what is let in under overload; nil: all is
+	// Pressure measures the process for Load; nil: the gateway's own signals count alone.
+	Pressure func(now time.Time) ratelimit.LoadSignals
 	Plan     *number.Plan
 	Reporter Reporter
 	Geo      Geo // may be nil
@@ -188,6 +193,7 @@ type Gateway struct {
 	registrars sync.WaitGroup    // they end before the registrations are taken back
 	turns      turns
 	flood      flood
+	overload   overload
 	carriers   carriers
 	pacer      pacer
 	brief      brief
@@ -262,6 +268,10 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if cfg.Stack.Log == nil {
 		cfg.Stack.Log = deps.Log
 	}
+	if deps.Load != nil {
+		g.overload.seed = maphash.MakeSeed()
+		cfg.Stack.Shed = shedder{g}
+	}
 	g.stack, err = sipx.New(cfg.Stack, g)
 	if err != nil {
 		g.cancel()
@@ -301,6 +311,9 @@ func (g *Gateway) Start() {
 	g.wg.Go(g.floodWatch)
 	g.wg.Go(g.pacing)
 	g.wg.Go(g.progressing)
+	if g.deps.Load != nil {
+		g.wg.Go(g.measuring)
+	}
 }
 
 // Addrs lists the bound addresses of a side and transport.
@@ -389,6 +402,9 @@ func (g *Gateway) janitor() {
 func (g *Gateway) Request(r *sipx.Request) {
 	g.proves(r)
 	id := g.identify(r)
+	if g.tooMuch(r, id) {
+		return
+	}
 	if !g.mayspeak(r, id) {
 		return
 	}

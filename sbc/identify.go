@@ -85,8 +85,9 @@ func unhex(c byte) int {
 // identify says who sends on this flow: a PBX by address on the inside; on
 // the public side a peer (everything its entry names must match), then a
 // registered phone. Nobody else is anybody.
-func (g *Gateway) identify(r *sipx.Request) identity {
-	f := r.Flow
+func (g *Gateway) identify(r *sipx.Request) identity { return g.identifyFlow(r.Flow) }
+
+func (g *Gateway) identifyFlow(f *sipx.Flow) identity {
 	if f.Side == call.Inside {
 		if p := g.peers.pbxAt(f.Remote); p != nil {
 			if p.Transport == "tls" && !f.Secure() {

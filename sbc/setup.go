@@ -124,7 +124,7 @@ func (s *session) sendInvite() {
 		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: s.fullCode, TryNext: true})
 		return
 	}
-	try := &tried{}
+	try := &tried{pbx: t.kind == call.PBX}
 	s.trying = try
 	f, connect := s.g.flow(t)
 	if f != nil {
@@ -228,6 +228,9 @@ func (s *session) outcome(out sipx.Outcome, try *tried) {
 	if try.over.Load() {
 		s.g.late(try, out)
 		return
+	}
+	if try.pbx && (out.Err != nil || out.Res.Code() >= 200) {
+		s.g.overload.answered(out.Err == nil && out.Res.Code() != 503)
 	}
 	switch {
 	case out.Err != nil:

@@ -119,6 +119,10 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if g.geo != nil {
 		deps.Geo = g.geo
 	}
+	if o := cfg.Overload; o.Shed {
+		deps.Load = ratelimit.NewLoad(ratelimit.LoadConfig{Delay: o.Delay, CPU: o.CPU, Memory: o.Memory, Files: o.Files, Calls: o.Calls, Transactions: o.Transactions, PBX: o.PBX})
+		deps.Pressure = newPressure().measure
+	}
 	if g.sbc, err = sbc.New(conf, deps); err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@ func (g *gateway) source() admin.Source {
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Bans:     func() (int, int) { return g.bans.Count(time.Now()) },
 		Peers:    g.peerViews,
+		Overload: g.overloadView(),
 		Counters: g.rep.counters, Quality: &g.rep.quality,
 		Signalling: func() admin.Signalling {
 			s := g.sbc.Signalling()
@@ -78,7 +79,7 @@ func (g *gateway) ready() []admin.Check {
 	case up < all:
 		c.Detail = "some PBX does not answer"
 	}
-	return []admin.Check{c, {Name: "draining", OK: !g.sbc.Draining()}}
+	return append([]admin.Check{c, {Name: "draining", OK: !g.sbc.Draining()}}, g.overloadCheck()...)
 }
 
 func (g *gateway) callViews() (out []admin.CallView) {

@@ -113,7 +113,7 @@ func appendTopVia(b, v []byte, src netip.AddrPort) []byte {
 		}
 	}
 	b = append(b, ";received="...)
-	b = append(b, src.Addr().Unmap().WithZone("").String()...)
+	b = src.Addr().Unmap().WithZone("").AppendTo(b)
 	if rport {
 		b = append(b, ";rport="...)
 		b = strconv.AppendUint(b, uint64(src.Port()), 10)

@@ -122,6 +122,8 @@ type Request struct {
 	tx     *ServerTx // set once Begin was called
 	bundle *bundle   // of a multipart body
 
+	LetIn bool // the [Shedder] was asked, and let it in
+
 	// What the gateway found of challenges of its own.
 	Credentialed bool // it came with credentials, for whatever nonce
 	Proven       bool // it answers a challenge of ours

@@ -6,6 +6,7 @@ import (
 	cryptotls "crypto/tls"
 	"encoding/hex"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,6 +47,8 @@ type Config struct {
 	MessageTimeout         time.Duration // from a message's first byte to its last (10 s)
 	UDPShards              int           // sockets per UDP listener (1)
 	UDPBuffer              int           // receive buffer of each, octets (4 MiB)
+
+	Shed Shedder // asked while there is too much; nil: never
 
 	DSCP int // of what we send, 0 to 63; 0 leaves packets unmarked
 
@@ -138,6 +141,9 @@ type Stack struct {
 
 	tx txTable
 
+	shedSeed maphash.Seed
+	lags     lags
+
 	life context.Context // ends with Close: handshakes and dialling
 	end  context.CancelFunc
 
@@ -155,6 +161,7 @@ func New(cfg Config, h Handler) (*Stack, error) {
 		conns:    map[*Flow]struct{}{},
 		guests:   guests{hosts: map[netip.Addr]*host{}},
 		outbound: map[string]*dialing{},
+		shedSeed: maphash.MakeSeed(),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.tx.init(cfg.MaxTransactions)
@@ -254,6 +261,13 @@ func (s *Stack) recovered(what string) {
 // handle takes one whole message of a flow, in order.
 func (s *Stack) handle(f *Flow, b []byte) {
 	defer s.recovered("message handler")
+	asked := false
+	if s.cfg.Shed != nil && s.cfg.Shed.Busy() {
+		var done bool
+		if done, asked = s.shed(f, b); done {
+			return
+		}
+	}
 	now := time.Now()
 	n, bad := Check(b, f.Reliable(), s.cfg.Limits)
 	if bad != nil {
@@ -281,7 +295,7 @@ func (s *Stack) handle(f *Flow, b []byte) {
 			s.malformed(f, b, &Malformed{Status: 513, Header: "Record-Route", Reason: "too many routes"})
 			return
 		}
-		s.request((&Request{message: message{f, now, n}, msg: m, stack: s}).unpacked())
+		s.request((&Request{message: message{f, now, n}, msg: m, stack: s, LetIn: asked}).unpacked())
 	case *sip.Response:
 		s.Stats.Responses.Add(1)
 		if m.CallID() == nil || m.From() == nil || m.To() == nil || m.CSeq() == nil || m.Via() == nil || len(m.GetHeaders("Record-Route")) > maxRoutes {

@@ -162,6 +162,18 @@ func (t *txTable) stop() {
 // Transactions is the number of transactions that are kept.
 func (s *Stack) Transactions() int { return int(s.tx.n.Load()) }
 
+// Busy is the number of transactions that are not over: the others make room.
+func (s *Stack) Busy() int {
+	m := &s.tx.memory
+	m.mu.Lock()
+	over := 0
+	for i := range m.kinds {
+		over += len(m.kinds[i].list) - m.kinds[i].head
+	}
+	m.mu.Unlock()
+	return max(0, int(s.tx.n.Load())-over)
+}
+
 // serverKey is RFC 3261 §17.2.3, with the side and address the request came
 // from, so that nobody can touch another's transaction by its branch.
 func serverKey(r *Request) txKey {

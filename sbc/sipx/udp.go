@@ -112,6 +112,7 @@ func portHint(err error) error {
 func (u *udpListener) read(c *udpSocket) {
 	defer c.finish()
 	var p pace
+	waits := u.s.newLag()
 	for {
 		n, err := c.receive()
 		if err != nil {
@@ -125,6 +126,7 @@ func (u *udpListener) read(c *udpSocket) {
 			}
 			continue
 		}
+		waits.look(c)
 		waited, more := c.pressed()
 		p.woke(time.Now(), waited)
 		for i := range n {

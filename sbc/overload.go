@@ -1,0 +1,350 @@
+package sbc
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+	"math/rand/v2"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
+	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc/sipx"
+)
+
+// Overload: while there is more to do than can be done, ratelimit.Load says
+// how much is let in, and what is not is refused before it is looked at.
+// Nothing in a dialog is refused, no CANCEL, no call for help of who is
+// identified, no second request of an attempt that was let in. Strangers get
+// silence, the known 503 with Retry-After. Nobody is told of a single refusal:
+// they are counted, and there is one alert.
+//
+// Should the asking fail, the request is let in to be refused as usual, or
+// not: overload is no guard.
+type overload struct {
+	seed  maphash.Seed // of whose share it is
+	pbxOK atomic.Uint32
+	pbxNo atomic.Uint32
+
+	// What follows is measuring's own.
+	pbxGood, pbxBad float64
+	told            int // level of the last alert
+	toldAt          time.Time
+	shed            [5]uint64 // when it began
+}
+
+// request is what is asked about, of a glance or of a whole message.
+type request struct {
+	flow          *sipx.Flow
+	method        string
+	uri, from, to []byte
+	fromTag       []byte
+	callID        []byte
+	credentials   bool
+}
+
+// shedder implements sipx.Shedder.
+type shedder struct{ g *Gateway }
+
+func (s shedder) Busy() bool { return s.g.deps.Load.Busy() }
+
+func (s shedder) Shed(x *sipx.Glance) sipx.Shed {
+	q := request{flow: x.Flow, method: x.Method, uri: x.URI, from: x.From, to: x.To, fromTag: x.FromTag, callID: x.CallID, credentials: x.Credentials}
+	return s.g.judgeLoad(&q, s.g.identifyFlow(x.Flow), time.Now())
+}
+
+// tooMuch asks about a request that could not be judged by a glance.
+func (g *Gateway) tooMuch(r *sipx.Request, id identity) bool {
+	if g.deps.Load == nil || r.LetIn || r.ToTag() != "" {
+		return false
+	}
+	from, to, u := r.From().URI, r.To().URI, r.URI()
+	q := request{flow: r.Flow, method: r.Method(), credentials: r.Credentialed || len(r.Credentials()) > 0}
+	if g.deps.Load.Busy() { // else it is only counted
+		q.uri, q.from, q.to = []byte(u.String()), []byte(from.String()), []byte(to.String())
+		q.fromTag, q.callID = []byte(r.FromTag()), []byte(r.CallID())
+	}
+	switch v := g.judgeLoad(&q, id, r.At); v.What {
+	case sipx.ShedRefuse:
+		r.Refuse(503, []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(v.RetryAfter)}})
+		return true
+	case sipx.ShedSilent:
+		r.Flow.Close()
+		return true
+	}
+	return false
+}
+
+// judgeLoad lets a request in or not.
+func (g *Gateway) judgeLoad(q *request, id identity, now time.Time) sipx.Shed {
+	class, cost := g.loadClass(q, id, now), costOf(q.method)
+	load := g.deps.Load
+	if load.Busy() && class >= ratelimit.LoadNew && g.spared(q, id, now) {
+		return sipx.Shed{What: sipx.ShedPass}
+	}
+	if load.Admit(class, cost, g.shareOf(q, id), now) {
+		return sipx.Shed{What: sipx.ShedPass}
+	}
+	if class <= ratelimit.LoadUnknown {
+		return sipx.Shed{What: sipx.ShedSilent}
+	}
+	return sipx.Shed{What: sipx.ShedRefuse, RetryAfter: retryAfter(id.kind)}
+}
+
+func costOf(method string) uint32 {
+	switch method {
+	case "INVITE":
+		return ratelimit.CostCall
+	case "OPTIONS":
+		return ratelimit.CostQuery
+	}
+	return ratelimit.CostRequest
+}
+
+// Seconds that are drawn from for Retry-After. A phone is one caller; a carrier
+// or PBX speaks for many, who would all be silent (RFC 3261 §21.5.4).
+const (
+	retryPhoneMin, retryPhoneMax = 5, 20
+	retryPeerMin, retryPeerMax   = 1, 3
+)
+
+func retryAfter(k call.Kind) int {
+	if k == call.Phone {
+		return retryPhoneMin + rand.IntN(retryPhoneMax-retryPhoneMin+1)
+	}
+	return retryPeerMin + rand.IntN(retryPeerMax-retryPeerMin+1)
+}
+
+// loadClass says what a request is worth while not all can be had.
+func (g *Gateway) loadClass(q *request, id identity, now time.Time) ratelimit.LoadClass {
+	switch id.kind {
+	case call.PBX:
+		if q.method == "OPTIONS" {
+			return ratelimit.LoadRefresh // a PBX that hears 503 takes us for dead
+		}
+		return ratelimit.LoadOnward
+	case call.Carrier:
+		if q.method == "OPTIONS" {
+			return ratelimit.LoadRefresh
+		}
+		return ratelimit.LoadNew
+	case call.Phone:
+		if q.method == "REGISTER" {
+			return ratelimit.LoadRefresh
+		}
+		return ratelimit.LoadNew
+	}
+	if q.method != "REGISTER" || q.flow.Side == call.Inside {
+		return ratelimit.LoadStranger
+	}
+	if g.deps.Load.Busy() && g.registersAgain(q) {
+		return ratelimit.LoadRefresh
+	}
+	return ratelimit.LoadUnknown
+}
+
+// registersAgain: a phone that lost its connection, or the answer to a
+// challenge that was let through for the first half.
+func (g *Gateway) registersAgain(q *request) bool {
+	user, host := sipx.UserHost(q.to)
+	who := aor{unescape(string(user)), string(bytes.ToLower(host))}
+	if g.bindings.knows(who, q.flow.Remote.Addr()) {
+		return true
+	}
+	if !q.credentials {
+		return false
+	}
+	return g.challenges.waits(g.mapped("challenge", string(q.callID), string(q.fromTag)))
+}
+
+// waits: an attempt was challenged, and has not answered.
+func (c *challenges) waits(key string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.open[key]
+	return ok
+}
+
+// spared are calls for help, and the further requests of calls that were let
+// in: the answer to a challenge, the next pass.
+func (g *Gateway) spared(q *request, id identity, now time.Time) bool {
+	if q.method != "INVITE" {
+		return false
+	}
+	if q.credentials && g.calls.attempt(attemptKey{q.flow.Side, string(q.callID), string(q.fromTag), string(q.uri)}) != nil {
+		return true
+	}
+	if id.kind == call.PBX && g.calls.passed(string(q.callID)) {
+		return true
+	}
+	if bytes.HasPrefix(bytes.ToLower(q.uri), []byte("urn:service:sos")) {
+		return true
+	}
+	text := string(q.uri)
+	if user, _ := sipx.UserHost(q.uri); user != nil {
+		text = string(user)
+	}
+	in, name := number.Dialled, ""
+	if id.kind != call.Phone {
+		in = number.Trunk
+	}
+	if id.kind == call.Carrier {
+		name = id.name()
+	}
+	var p call.Party
+	g.plan(name).Normalise(text, in).Fill(&p)
+	return p.Kind == call.Emergency
+}
+
+// passed: a call of that Call-ID towards the inside is up.
+func (c *calls) passed(callID string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.inside[callID] != nil
+}
+
+// shareOf hashes whose share of what is let in a request takes.
+func (g *Gateway) shareOf(q *request, id identity) uint64 {
+	switch id.kind {
+	case call.Carrier:
+		return maphash.String(g.overload.seed, id.peer.Name) | 1
+	case call.Phone:
+		user, _ := sipx.UserHost(q.from)
+		return maphash.Bytes(g.overload.seed, user) | 1
+	}
+	return 0
+}
+
+// roomForConn: a handshake costs more than most requests do, and a stranger's
+// may be for nothing.
+func (g *Gateway) roomForConn(side call.Side, src netip.Addr) bool {
+	if g.deps.Load == nil || side == call.Inside || g.knownAddr(src) {
+		return true
+	}
+	return g.deps.Load.Admit(ratelimit.LoadUnknown, ratelimit.CostConn, 0, time.Now())
+}
+
+// loadEvery is between two measurements.
+const loadEvery = 100 * time.Millisecond
+
+// measuring feeds the Load.
+func (g *Gateway) measuring() {
+	tick := time.NewTicker(loadEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-g.ctx.Done():
+			return
+		case now := <-tick.C:
+			g.deps.Load.Tick(now, g.signals(now))
+			g.tellOverload(now, g.deps.Load.State())
+		}
+	}
+}
+
+// signals are the gateway's own and those of the process, the worse of each.
+func (g *Gateway) signals(now time.Time) (s ratelimit.LoadSignals) {
+	if g.deps.Pressure != nil {
+		s = g.deps.Pressure(now)
+	}
+	s.Delay = max(s.Delay, g.stack.Waited())
+	s.Calls = max(s.Calls, float64(g.calls.live())/float64(g.cfg.MaxCalls))
+	if most := g.cfg.Stack.MaxTransactions; most > 0 {
+		s.Transactions = max(s.Transactions, float64(g.stack.Busy())/float64(most))
+	}
+	s.PBX = max(s.PBX, g.overload.pbx())
+	return s
+}
+
+// pbxSeen is how many requests to PBXs have to have ended lately before they say
+// anything.
+const pbxSeen = 20
+
+// answered notes how a request to a PBX ended.
+func (o *overload) answered(ok bool) {
+	if ok {
+		o.pbxOK.Add(1)
+	} else {
+		o.pbxNo.Add(1)
+	}
+}
+
+// pbx is the share that ended badly, of the last seconds.
+func (o *overload) pbx() float64 {
+	const keep = 0.98 // of a tenth of a second: five seconds count
+	o.pbxGood = o.pbxGood*keep + float64(o.pbxOK.Swap(0))
+	o.pbxBad = o.pbxBad*keep + float64(o.pbxNo.Swap(0))
+	if all := o.pbxGood + o.pbxBad; all >= pbxSeen {
+		return o.pbxBad / all
+	}
+	return 0
+}
+
+// overloadAgain is how often an overload that goes on is told of.
+const overloadAgain = time.Minute
+
+// tellOverload tells when requests begin to be refused, when higher classes
+// are, once a minute while it lasts, and when it is over.
+func (g *Gateway) tellOverload(now time.Time, s ratelimit.LoadState) {
+	o := &g.overload
+	over := o.told > 0 && !g.deps.Load.Busy()
+	worse := s.Level > o.told
+	if !over && !worse && (o.told == 0 || now.Sub(o.toldAt) < overloadAgain) {
+		return
+	}
+	e := call.SystemEvent{At: now, Action: call.Overload, Severity: call.Medium, Rule: "base/overload",
+		Reason:  "too much to do: refused are " + refusedNow(s.Level),
+		Subject: call.Subject{Kind: "node", Value: g.cfg.Node}, Evidence: overloadEvidence(s, o.shed)}
+	switch {
+	case over:
+		e.Severity, e.Rule, e.Reason = call.Info, "base/overload-over", "all requests are let in again"
+	case s.Level > int(ratelimit.LoadNew):
+		e.Severity = call.High
+	}
+	if o.told == 0 || over {
+		o.shed = s.Shed
+	}
+	o.told, o.toldAt = max(o.told, s.Level), now
+	if over {
+		o.told = 0
+		g.log.Info("overload is over")
+	} else {
+		g.log.Warn("overload", "level", s.Level, "calls_per_second", int(s.Rate), "delay", s.Signals.Delay, "cpu", fmt.Sprintf("%.2f", s.Signals.CPU))
+	}
+	g.deps.Reporter.System(e)
+}
+
+// refusedNow says in words what a level means.
+func refusedNow(level int) string {
+	return [...]string{"none", "strangers", "strangers and registrations of unknown phones", "those and new calls", "those and calls from the PBX",
+		"those and registrations of known phones"}[level]
+}
+
+func overloadEvidence(s ratelimit.LoadState, before [5]uint64) []call.Evidence {
+	pc := func(x float64) float64 { return float64(int(x*1000+0.5)) / 1000 }
+	e := []call.Evidence{{Name: "overload.level", Value: s.Level},
+		{Name: "overload.admitted_calls_per_second", Value: pc(s.Rate)},
+		{Name: "overload.delay_ms", Value: float64(s.Signals.Delay.Microseconds()) / 1000, Threshold: float64(s.Limits.Delay.Microseconds()) / 1000},
+		{Name: "overload.cpu", Value: pc(s.Signals.CPU), Threshold: s.Limits.CPU},
+		{Name: "overload.memory", Value: pc(s.Signals.Memory), Threshold: s.Limits.Memory},
+		{Name: "overload.files", Value: pc(s.Signals.Files), Threshold: s.Limits.Files},
+		{Name: "overload.calls", Value: pc(s.Signals.Calls), Threshold: s.Limits.Calls},
+		{Name: "overload.transactions", Value: pc(s.Signals.Transactions), Threshold: s.Limits.Transactions},
+		{Name: "overload.pbx_failures", Value: pc(s.Signals.PBX), Threshold: s.Limits.PBX}}
+	for i, c := range ratelimit.LoadClasses() {
+		e = append(e, call.Evidence{Name: "overload.refused_" + c.String(), Value: s.Shed[i] - before[i]})
+	}
+	return e
+}
+
+// Overload is how the overload stands; false: it is not looked after.
+func (g *Gateway) Overload() (ratelimit.LoadState, bool) {
+	if g.deps.Load == nil {
+		return ratelimit.LoadState{}, false
+	}
+	return g.deps.Load.State(), true
+}
