@@ -123,6 +123,8 @@ func samples() []sample {
 			call.Evidence{Name: "days_left", Value: 14, Threshold: 21}),
 		sys("sink-degraded", call.SinkDegraded, call.High, "the sink cannot be written: no space left on device",
 			call.Evidence{Name: "sink", Value: "/var/log/rampart/cdr.jsonl"}, call.Evidence{Name: "lost_lines", Value: 0}),
+		sys("overload", call.Overload, call.Medium, "too much to do: refused are those and new calls", call.Evidence{Name: "overload.level", Value: 3},
+			call.Evidence{Name: "overload.delay_ms", Value: 31.5, Threshold: 20}, call.Evidence{Name: "overload.refused_new", Value: 1200}),
 		sys("peer-down", call.PeerDown, call.High, "peer carrier-a does not answer", call.Evidence{Name: "targets.answering", Value: 0, Threshold: 2}),
 		sys("peer-up", call.PeerUp, call.Info, "peer carrier-a answers", call.Evidence{Name: "targets.answering", Value: 2, Threshold: 2}),
 		sys("trunk-registered", call.TrunkRegistered, call.Info, "registered with carrier-a", call.Evidence{Name: "expires_seconds", Value: 600}),
