@@ -105,6 +105,9 @@ func FromSystem(s call.SystemEvent, m Meta) Event {
 	}
 	e.setSubject(s.Subject)
 	e.stranger = s.Subject.Kind == "source"
+	if s.Action == call.Overload && s.Severity == call.Info {
+		return e.Succeeded() // it is over
+	}
 	return e
 }
 

@@ -364,3 +364,13 @@ func FuzzAlertLine(f *testing.F) {
 		}
 	})
 }
+
+// TestOverloadEnds: the end of an overload is told with the same action.
+func TestOverloadEnds(t *testing.T) {
+	for sev, want := range map[call.Severity]string{call.Medium: "failure", call.Info: "success"} {
+		e := FromSystem(call.SystemEvent{At: time.Unix(1, 0), Action: call.Overload, Severity: sev, Rule: "base/overload"}, meta)
+		if e.Event.Outcome != want {
+			t.Errorf("severity %v: outcome %q, want %q", sev, e.Event.Outcome, want)
+		}
+	}
+}

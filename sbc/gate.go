@@ -24,7 +24,7 @@ func (g *Gateway) AdmitConn(side call.Side, src netip.Addr) bool {
 	}
 	now := time.Now()
 	who, key := g.senderAt(src)
-	return g.roomForConn(side, src) && !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Connect(key, now, who))
+	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Connect(key, now, who)) && g.roomForConn(side, src)
 }
 
 // AdmitHandshake implements sipx.Handler.
