@@ -161,6 +161,12 @@ func (l *Limit) threshold() string {
 	switch {
 	case l.Concurrent > 0:
 		return fmt.Sprintf("%d calls at a time%s", l.Concurrent, per)
+	case l.Unanswered:
+		return fmt.Sprintf("%d different %s without an answer to the challenge in %s%s", l.Distinct, l.Of, l.Over, per)
+	case l.Failures > 0 && l.Distinct > 0:
+		return fmt.Sprintf("%d failures over %d different %s in %s%s", l.Failures, l.Distinct, l.Of, l.Over, per)
+	case l.Leak > 0:
+		return fmt.Sprintf("%d failures, %s forgotten%s", l.Failures, call.RateText(l.Leak), per)
 	case l.Failures > 0:
 		return fmt.Sprintf("%d failures in %s%s", l.Failures, l.Over, per)
 	case l.Distinct > 0:

@@ -71,8 +71,10 @@ var keys = []Key{
 	{"limits", "rate", "Requests in a time: `5/s`, `20/m`, `100/h`.", nil},
 	{"limits", "burst", "Requests at once, with `rate`.", nil},
 	{"limits", "concurrent", "Calls at a time.", nil},
-	{"limits", "failures", "Failed attempts, with `over`.", nil},
+	{"limits", "failures", "Failed attempts, with `over` or `leak`; with `distinct`, over so many different values.", nil},
+	{"limits", "leak", "Instead of `over`: how many failures are forgotten in a time, `6/h`.", nil},
 	{"limits", "distinct", "Different values, with `of` and `over`.", nil},
+	{"limits", "unanswered", "With `distinct`: only requests whose challenge nobody answered within five seconds are counted.", nil},
 	{"limits", "of", "What has to be different.", distinctNames},
 	{"limits", "over", "The time in which failures or different values are counted.", nil},
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent,
-// Failures and Distinct is set. It has the fields of ratelimit.Limit, so that one converts
+// Failures and Distinct is set, or both of the last. It has the fields of ratelimit.Limit, so that one converts
 // into the other; the engine that counts is told everything it needs.
 type Limit struct {
 	ID    string
@@ -28,6 +28,8 @@ type Limit struct {
 	Distinct   int           // different values …
 	Of         string        // … of this, one of distinctNames
 	Over       time.Duration // … within this time
+	Leak       float64       // instead of Over: so many failures a second are forgotten
+	Unanswered bool          // with Distinct: those whose challenge nobody answered
 
 	Verdict  call.Verdict  // Reject, Drop or Challenge; none where Act is set
 	Status   int           // of a Reject
@@ -124,12 +126,17 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		}
 	}
 	if y.Distinct != nil {
-		kinds++
+		if y.Failures == nil {
+			kinds++
+		}
 		c.distinct(at, y, &m, &l)
 	} else if y.Of != "" {
 		c.problem(at+".of", "add distinct: 20", "of without distinct")
 	}
-	if y.Failures != nil || y.Distinct != nil {
+	c.guesses(at, y, &l)
+	if y.Leak != nil && y.Over == 0 {
+		// it is forgotten bit by bit
+	} else if y.Failures != nil || y.Distinct != nil {
 		if y.Over < time.Second || y.Over > 7*24*time.Hour {
 			c.problem(at+".over", "add over: 5m", "this is counted over: a time from 1s to 7d")
 		}
@@ -208,6 +215,8 @@ type limitYAML struct {
 	Distinct    *int            `yaml:"distinct"`
 	Of          string          `yaml:"of"`
 	Over        time.Duration   `yaml:"over"`
+	Leak        *rateYAML       `yaml:"leak"`
+	Unanswered  bool            `yaml:"unanswered"`
 	Then        *thenYAML       `yaml:"then"`
 	Mode        modeYAML        `yaml:"mode"`
 	Severity    *severityYAML   `yaml:"severity"`

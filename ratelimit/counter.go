@@ -8,7 +8,8 @@ import (
 
 // Counter tells how far a limit is used for the key of a request, without the
 // request itself: calls in progress, failures or different values within the
-// time, or how much of the burst is used up. It counts nothing. A request that
+// time (of failures over different values those values, as far as the limit
+// wants), or how much of the burst is used up. It counts nothing. A request that
 // the limit has no key for has 0. ok is false when there is no such limit.
 func (e *Engine) Counter(id string, a *call.Attempt) (n int64, ok bool) {
 	for _, l := range e.limits {
@@ -21,9 +22,13 @@ func (e *Engine) Counter(id string, a *call.Attempt) (n int64, ok bool) {
 		}
 		now := a.At.UnixNano()
 		switch {
-		case l.Failures > 0:
-			failures, _ := e.failures.count(key, now)
-			return int64(failures), true
+		case l.Failures > 0 || l.Unanswered:
+			if l.Distinct > 0 {
+				_, different := e.tries.tally(key, now, int64(l.Over), l.Distinct)
+				return int64(different), true
+			}
+			n, _, _ := e.peek(l, key, now)
+			return n, true
 		case l.Rate > 0:
 			return e.used(l, key, a, now), true
 		case l.Distinct > 0:

@@ -14,7 +14,8 @@ import (
 )
 
 // Limit is one rule that counts. Exactly one of Rate, Concurrent, Failures and
-// Distinct is set.
+// Distinct is set, or Failures and Distinct both: so many failures, over so many
+// different values.
 type Limit struct {
 	ID    string
 	Match func(*call.Attempt) bool // which requests are counted
@@ -33,6 +34,8 @@ type Limit struct {
 	Distinct   int           // different values …
 	Of         string        // … of this: to, to.prefix, to.country, from, user, …; see distinctNames
 	Over       time.Duration // … within this time: of the first failure; the last, of values
+	Leak       float64       // instead of Over: so many failures a second are forgotten
+	Unanswered bool          // with Distinct: those whose challenge nobody answered are counted
 
 	Verdict  call.Verdict  // Reject, Drop or Challenge; none where Act is set
 	Status   int           // of a Reject
@@ -71,7 +74,7 @@ func (l *Limit) check() error {
 		}
 	}
 	switch {
-	case l.ID == "" || l.Match == nil || kinds != 1:
+	case l.ID == "" || l.Match == nil || kinds != 1 && !(kinds == 2 && l.Failures > 0 && l.Distinct > 0):
 		return fmt.Errorf("limit %q: needs an id, a match and one of rate, concurrent, failures, distinct", l.ID)
 	case l.Act == call.ActBan && len(l.Key) == 0:
 		return fmt.Errorf("limit %s: a ban without a key", l.ID)
@@ -81,7 +84,9 @@ func (l *Limit) check() error {
 		return fmt.Errorf("limit %s: rejects with a status of 400 to 699, or drops", l.ID)
 	case l.Rate != 0 && !(l.Rate >= 1e-5 && l.Rate <= 1e9 && l.Burst >= 1 && l.Burst <= 1_000_000):
 		return fmt.Errorf("limit %s: rate %v/s with a burst of %d", l.ID, l.Rate, l.Burst)
-	case l.Concurrent < 0, l.Failures < 0, l.Failures > 0 && l.Over <= 0:
+	case l.Unanswered && (l.Distinct == 0 || l.Failures > 0), l.Leak != 0 && (l.Failures == 0 || l.Distinct > 0 || l.Over > 0 || !(l.Leak >= 1e-6 && l.Leak <= 1e6)):
+		return fmt.Errorf("limit %s: unanswered is of distinct, leak (%v/s) of failures without over", l.ID, l.Leak)
+	case l.Concurrent < 0, l.Failures < 0, l.Failures > 0 && l.Over <= 0 && l.Leak == 0:
 		return fmt.Errorf("limit %s: concurrent %d, failures %d over %s", l.ID, l.Concurrent, l.Failures, l.Over)
 	case l.Distinct < 0, l.Distinct > maxDistinct, l.Distinct > 0 && l.Over <= 0, l.Distinct > 0 && !slices.Contains(distinctNames, l.Of):
 		return fmt.Errorf("limit %s: distinct %d of %q over %s", l.ID, l.Distinct, l.Of, l.Over)
@@ -270,12 +275,26 @@ func (l *limit) threshold() string {
 	switch {
 	case l.Concurrent > 0:
 		return strconv.Itoa(l.Concurrent) + " calls"
+	case l.Unanswered:
+		return strconv.Itoa(l.Distinct) + " different " + l.Of + " without an answer to the challenge in " + l.Over.String()
+	case l.Failures > 0 && l.Distinct > 0:
+		return strconv.Itoa(l.Failures) + " failures over " + strconv.Itoa(l.Distinct) + " different " + l.Of + " in " + l.Over.String()
+	case l.Leak > 0:
+		return strconv.Itoa(l.Failures) + " failures, " + call.RateText(l.Leak) + " forgotten"
 	case l.Failures > 0:
 		return strconv.Itoa(l.Failures) + " failures in " + l.Over.String()
 	case l.Distinct > 0:
 		return strconv.Itoa(l.Distinct) + " different " + l.Of + " in " + l.Over.String()
 	}
 	return call.RateText(l.Rate) + ", burst " + strconv.Itoa(l.Burst)
+}
+
+// counts names what a limit on past attempts counts.
+func (l *limit) counts() string {
+	if l.Unanswered {
+		return l.Of + ".unanswered"
+	}
+	return "failures"
 }
 
 // decide makes the Decision of a limit that is exceeded.

@@ -22,6 +22,8 @@ func (n *notes) add(l *limit, value int64, over bool) {
 	}
 	c := call.Count{Limit: l.ID, Value: value, Over: over, Shadow: l.Shadow}
 	switch {
+	case l.Unanswered:
+		c.Unit, c.Most = "unanswered "+l.Of, int64(l.Distinct)
 	case l.Failures > 0:
 		c.Unit, c.Most = "failures", int64(l.Failures)
 	case l.Rate > 0:

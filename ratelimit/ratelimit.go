@@ -19,6 +19,8 @@
 package ratelimit
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -77,6 +79,7 @@ type counts struct {
 	shared   shared
 	calls    gauges
 	values   sets
+	tries    sets // failed attempts, and challenges that wait for their answer
 }
 
 // New makes an engine. The error names the limit that cannot be counted.
@@ -87,6 +90,7 @@ func New(limits []Limit, caps Caps) (*Engine, error) {
 	c.shared.limiters = map[sharedKey]*rate.Limiter{}
 	c.calls.init(caps.Calls)
 	c.values.init(caps.Values)
+	c.tries.init(caps.Values)
 	return (&Engine{counts: c}).With(limits)
 }
 
@@ -114,8 +118,13 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 		if l.Rate > 0 {
 			x.every = max(1, int64(float64(time.Second)/l.Rate))
 		}
+		if l.Leak > 0 {
+			x.every = max(1, int64(float64(time.Second)/l.Leak))
+			writeText(&h, "leak")
+			x.salt = h.Sum64()
+		}
 		switch {
-		case l.Failures > 0:
+		case l.Failures > 0 || l.Unanswered:
 			x.order = 0
 		case l.Concurrent > 0:
 			x.order = 3
@@ -126,8 +135,19 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 		}
 		ls = append(ls, x)
 	}
-	slices.SortStableFunc(ls, func(a, b *limit) int { return int(a.order) - int(b.order) })
+	slices.SortStableFunc(ls, func(a, b *limit) int {
+		return cmp.Or(cmp.Compare(a.order, b.order), cmp.Compare(a.later(), b.later()))
+	})
 	return &Engine{counts: e.counts, limits: ls}, nil
+}
+
+// later: rates are asked after different values, so that who is over his rate
+// is seen to ask for one after the other all the same.
+func (l *limit) later() int {
+	if l.order == 1 && l.Rate > 0 {
+		return 1
+	}
+	return 0
 }
 
 // shared reports a limit whose budget many senders use together: one for all,
@@ -209,11 +229,11 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 			continue
 		}
 		switch {
-		case l.Failures > 0:
-			n, left := e.failures.count(key, now)
-			told.add(l, int64(n), int(n) >= l.Failures)
-			if int(n) >= l.Failures {
-				refuse(l, "failures", int(n), time.Duration(left))
+		case l.Failures > 0 || l.Unanswered:
+			n, over, wait := e.guessed(l, key, a, now)
+			told.add(l, n, over)
+			if over {
+				refuse(l, l.counts(), int(n), wait)
 			}
 		case l.Rate > 0:
 			if !asked {
@@ -295,6 +315,17 @@ func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decis
 	return d
 }
 
+// failedBefore is the key of an attempt of a user that has failed.
+func (e *Engine) failedBefore(a *call.Attempt) uint64 {
+	var h maphash.Hash
+	h.SetSeed(e.seed)
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], e.retry(a))
+	h.Write(b[:])
+	writeText(&h, a.RegisterUser)
+	return max(h.Sum64(), 1)
+}
+
 // retry is the key of an attempt that may come back with credentials.
 func (e *Engine) retry(a *call.Attempt) uint64 {
 	var h maphash.Hash
@@ -305,33 +336,6 @@ func (e *Engine) retry(a *call.Attempt) uint64 {
 	writeText(&h, a.Method)
 	writeText(&h, a.SIPCallID)
 	return max(h.Sum64(), 1)
-}
-
-// Outcome tells the final answer to an attempt, for limits on failures: a
-// refused credential, or a number or user that does not exist. A challenge
-// that answers a request without credentials is none. A success forgets the
-// failures of keys that name the user, and only of those: an attacker with one
-// good account must not wash his address clean.
-func (e *Engine) Outcome(a *call.Attempt, code int) {
-	failed := code == 403 || code == 404 || code == 604 || code == 484 && a.Method == "INVITE" ||
-		(code == 401 || code == 407) && a.AuthUser != ""
-	if !failed && (code < 200 || code > 299) {
-		return
-	}
-	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
-	for _, l := range e.limits {
-		if l.Failures == 0 || !l.Match(a) {
-			continue
-		}
-		key, ok := l.key(e.seed, a)
-		switch {
-		case !ok:
-		case failed:
-			e.failures.add(key, now, int64(l.Over), known)
-		case slices.Contains(l.parts, registerUser) || slices.Contains(l.parts, user):
-			e.failures.forget(key, now)
-		}
-	}
 }
 
 // Done ends the counting of a call, by our id of it. It may be called more
@@ -359,13 +363,13 @@ type Stats struct {
 	RateKeys, FailureKeys int // live ones
 	Capacity              int // keys each of the two has room for
 	Calls                 int // that are counted
-	Values                int // that are counted by being different
+	Values                int // that are counted by being different, failed ones too
 }
 
 // Stats walks the tables; ask at most a few times a minute.
 func (e *Engine) Stats(now time.Time) Stats {
 	return Stats{RateKeys: e.rates.live(now.UnixNano()), FailureKeys: e.failures.live(now.UnixNano()),
-		Capacity: e.rates.cap(), Calls: e.calls.count(), Values: e.values.count()}
+		Capacity: e.rates.cap(), Calls: e.calls.count(), Values: e.values.count() + e.tries.count()}
 }
 
 // shared holds the budgets that many use together: few, named in the

@@ -395,8 +395,11 @@ func TestFailures(t *testing.T) {
 		a.RegisterUser, a.AuthUser = user, user
 		return a
 	}
+	attempts := 0
 	try := func(ip, user string, after time.Duration, code int) string {
 		a := register(ip, user, after)
+		attempts++
+		a.SIPCallID = fmt.Sprint("attempt-", attempts)
 		d := e.Judge(a)
 		if d.Verdict == call.Abstain {
 			e.Outcome(a, code)

@@ -82,7 +82,11 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		g.registered(r, a, d.Status, sentCredentials(r))
 		r.Refuse(423, g.minExpires(refusalHeaders(a, d), nil))
 	case !d.Permits():
-		g.registered(r, a, d.Status, sentCredentials(r))
+		credentials := sentCredentials(r)
+		if d.Verdict == call.Challenge && credentials == "sent" {
+			credentials = "stale" // they were not looked at
+		}
+		g.registered(r, a, d.Status, credentials)
 		g.answer(r, a, d)
 	case g.unauthenticated(r, a, to, id):
 	case !req.here(false):

@@ -164,7 +164,7 @@ func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
 	if a.Method == "INVITE" && a.Pass <= 1 {
 		b.End(a.ID)
 	}
-	if a.Method == "INVITE" || a.Method == "REGISTER" {
+	if (a.Method == "INVITE" || a.Method == "REGISTER") && !(out.Verdict == call.Challenge && a.AuthUser != "") { // which were for another nonce
 		b.Answered(a, out.Status)
 	}
 	return out

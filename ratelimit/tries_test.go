@@ -1,0 +1,290 @@
+package ratelimit_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// guesser asks an engine in the name of phones and attackers.
+type guesser struct {
+	t *testing.T
+	e *ratelimit.Engine
+	n int
+}
+
+// asks is a REGISTER without credentials that gets a challenge; gives the rule
+// that refused it.
+func (g *guesser) asks(ip, user string, after time.Duration) string {
+	a := request("REGISTER", ip, after)
+	g.n++
+	a.RegisterUser, a.SIPCallID = user, strconv.Itoa(g.n)
+	d := g.e.Judge(a)
+	if d.Verdict == call.Abstain {
+		g.e.Outcome(a, 401)
+	}
+	return d.Rule
+}
+
+// answers is the one that follows, with credentials.
+func (g *guesser) answers(ip, user string, after time.Duration, code int) string {
+	a := request("REGISTER", ip, after)
+	a.RegisterUser, a.AuthUser, a.SIPCallID = user, user, strconv.Itoa(g.n)
+	d := g.e.Judge(a)
+	if d.Verdict == call.Abstain {
+		g.e.Outcome(a, code)
+	}
+	return d.Rule
+}
+
+func (g *guesser) guesses(ip, user string, after time.Duration) string {
+	if rule := g.asks(ip, user, after); rule != "" {
+		return rule
+	}
+	return g.answers(ip, user, after, 401)
+}
+
+func (g *guesser) want(got, want, when string) {
+	g.t.Helper()
+	if got != want {
+		g.t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+var (
+	spread     = ratelimit.Limit{ID: "l/spread", Match: only("REGISTER"), Key: []string{"source.ip"}, Failures: 25, Distinct: 5, Of: "register.user", Over: 5 * time.Minute, Verdict: call.Drop}
+	unanswered = ratelimit.Limit{ID: "l/unanswered", Match: only("REGISTER"), Key: []string{"source.ip"}, Distinct: 20, Of: "register.user", Unanswered: true, Over: 2 * time.Minute, Verdict: call.Drop}
+	sources    = ratelimit.Limit{ID: "l/sources", Match: only("REGISTER"), Key: []string{"register.user"}, Failures: 10, Distinct: 10, Of: "source.ip", Over: time.Hour, Verdict: call.Challenge}
+	slow       = ratelimit.Limit{ID: "l/slow", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 30, Leak: 6.0 / 3600, Verdict: call.Reject, Status: 403}
+)
+
+// 25 failures over five users, however they are spread: fewer failures, or over
+// fewer users, are none of its business.
+func TestFailuresOverManyUsers(t *testing.T) {
+	for name, user := range map[string]func(i int) string{
+		"in turn":       func(i int) string { return fmt.Sprint(100 + i%5) },
+		"nine of each":  func(i int) string { return fmt.Sprint(100 + i/9) },
+		"each once":     func(i int) string { return fmt.Sprint(100 + i) },
+		"mostly of one": func(i int) string { return fmt.Sprint(100 + max(0, i-40)) },
+	} {
+		g := guesser{t: t, e: engine(t, ratelimit.Caps{}, spread)}
+		users, at := map[string]bool{}, -1
+		for i := range 60 {
+			if at < 0 && i >= 25 && len(users) >= 5 {
+				at = i
+			}
+			if rule := g.guesses("192.0.2.1", user(i), time.Duration(i)*time.Second); (rule != "") != (at >= 0) {
+				t.Fatalf("%s: failure %d of %d users: %q", name, i, len(users), rule)
+			}
+			users[user(i)] = true
+		}
+		if at < 0 {
+			t.Errorf("%s: never refused", name)
+		}
+	}
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, spread)}
+	for i := range 200 { // four phones of an office with wrong passwords
+		g.want(g.guesses("192.0.2.1", fmt.Sprint(100+i%4), time.Duration(i)*time.Second), "", "four users")
+	}
+	for i := range 200 { // 24 in five minutes
+		g.want(g.guesses("192.0.2.9", fmt.Sprint(100+i), time.Duration(i)*12600*time.Millisecond), "", "slowly")
+	}
+	// Whoever is refused is let in again when the time is over.
+	for i := range 30 {
+		g.guesses("192.0.2.2", fmt.Sprint(i), 0)
+	}
+	g.want(g.guesses("192.0.2.2", "1", 4*time.Minute), "l/spread", "within the time")
+	g.want(g.guesses("192.0.2.2", "1", 6*time.Minute), "", "after the time")
+}
+
+// A success takes back the failures of that user, and of nobody else.
+func TestSuccessTakesBackItsOwnFailures(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, spread)}
+	for i := range 24 {
+		g.guesses("192.0.2.1", fmt.Sprint(100+i%6), 0)
+	}
+	g.asks("192.0.2.1", "mine", time.Second)
+	g.answers("192.0.2.1", "mine", time.Second, 200)
+	g.guesses("192.0.2.1", "100", 2*time.Second)
+	g.want(g.asks("192.0.2.1", "100", 3*time.Second), "l/spread", "a good account of his own does not help")
+
+	g = guesser{t: t, e: engine(t, ratelimit.Caps{}, spread)}
+	for i := range 30 {
+		g.guesses("192.0.2.1", fmt.Sprint(100+i%6), 0)
+	}
+	g.want(g.asks("192.0.2.1", "105", time.Second), "l/spread", "thirty of six")
+	g = guesser{t: t, e: engine(t, ratelimit.Caps{}, spread)}
+	for i := range 24 {
+		g.guesses("192.0.2.1", fmt.Sprint(100+i%6), 0)
+	}
+	for u := range 6 {
+		g.asks("192.0.2.1", fmt.Sprint(100+u), time.Second)
+		g.answers("192.0.2.1", fmt.Sprint(100+u), time.Second, 200)
+	}
+	for i := range 24 {
+		g.want(g.guesses("192.0.2.1", fmt.Sprint(200+i), 2*time.Second), "", "all have shown their passwords")
+	}
+}
+
+// A phone whose nonce was old fails once and is then taken: an office of those
+// does not add up to an attack.
+func TestOldNoncesAddUpToNothing(t *testing.T) {
+	addr := ratelimit.Limit{ID: "l/addr", Match: only("REGISTER"), Key: []string{"source.ip"}, Failures: 100, Over: 10 * time.Minute, Verdict: call.Drop}
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, addr, spread)}
+	for i := range 400 {
+		user := fmt.Sprint(100 + i)
+		g.n++
+		g.want(g.answers("192.0.2.1", user, 0, 401), "", "an old nonce")
+		g.want(g.answers("192.0.2.1", user, 0, 200), "", "a new one")
+	}
+	// Another user's success, under the same Call-ID, takes nothing back.
+	for range 100 {
+		g.answers("192.0.2.2", "victim", 0, 401)
+		g.answers("192.0.2.2", "mine", 0, 200)
+	}
+	g.want(g.answers("192.0.2.2", "victim", 0, 401), "l/addr", "guesses between successes")
+}
+
+// Who looks which users there are never answers a challenge; phones do, however
+// many of them register in the same moment.
+func TestUnansweredChallenges(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, unanswered)}
+	calls := map[int]int{}
+	for i := range 200 { // an office: all are challenged before the first one answers
+		g.want(g.asks("192.0.2.1", fmt.Sprint(i), 0), "", "an office asks")
+		calls[i] = g.n
+	}
+	for i := range 200 {
+		g.n = calls[i]
+		g.want(g.answers("192.0.2.1", fmt.Sprint(i), 4*time.Second, 200), "", "an office answers")
+	}
+	g.n = 1000
+	g.want(g.asks("192.0.2.1", "late", 10*time.Second), "", "later")
+
+	for i := range 20 {
+		g.want(g.asks("192.0.2.2", fmt.Sprint(i), time.Duration(i)*time.Second), "", "a scanner")
+	}
+	g.want(g.asks("192.0.2.2", "x", 20*time.Second), "", "the last may yet be answered")
+	g.want(g.asks("192.0.2.2", "y", 25*time.Second), "l/unanswered", "none was")
+	g.want(g.asks("192.0.2.2", "y", 4*time.Minute), "", "much later")
+	for range 100 { // one phone that never answers is one user
+		g.want(g.asks("192.0.2.3", "1", 0), "", "one user")
+	}
+	g.want(g.asks("192.0.2.3", "1", 30*time.Second), "", "one user")
+}
+
+// Many sources that try one user each a little: told about the user, and asked
+// of every source, not refused to it.
+func TestOneUserGuessedFromManySources(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, sources)}
+	for i := range 10 {
+		g.want(g.guesses(fmt.Sprint("192.0.2.", i), "1001", time.Duration(i)*time.Minute), "", "each a little")
+	}
+	a := request("REGISTER", "198.51.100.1", 11*time.Minute)
+	a.RegisterUser = "1001"
+	d := g.e.Judge(a)
+	if d.Verdict != call.Challenge || d.Subject != (call.Subject{Kind: "user", Value: "1001"}) {
+		t.Errorf("%+v", d)
+	}
+	g.want(g.guesses("198.51.100.1", "1002", 11*time.Minute), "", "another user")
+	// An address that answers for the user with the right password counts no more.
+	g.answers("192.0.2.1", "1001", 11*time.Minute, 200)
+	g = guesser{t: t, e: engine(t, ratelimit.Caps{}, sources)}
+	for i := range 9 {
+		g.guesses(fmt.Sprint("192.0.2.", i), "1001", 0)
+	}
+	g.guesses("192.0.2.1", "1001", 0)
+	g.want(g.asks("198.51.100.1", "1001", time.Minute), "", "nine sources")
+}
+
+// Guesses over days are slowed down to what leaks; the right password ends it.
+func TestSlowGuessing(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, slow)}
+	day, let := 24*time.Hour, 0
+	for at := time.Duration(0); at < 3*day; at += 2 * time.Minute {
+		if g.guesses("192.0.2.1", "1001", at) == "" {
+			let++
+		}
+	}
+	if let < 30+3*24*6-10 || let > 30+3*24*6+1 {
+		t.Errorf("%d guesses in three days", let)
+	}
+	g.want(g.guesses("192.0.2.2", "1001", 3*day), "", "another source")
+	g.want(g.asks("192.0.2.1", "1002", 3*day), "", "another user")
+
+	g = guesser{t: t, e: engine(t, ratelimit.Caps{}, slow)}
+	for range 29 {
+		g.guesses("192.0.2.1", "1001", 0)
+	}
+	g.asks("192.0.2.1", "1001", 0)
+	g.answers("192.0.2.1", "1001", 0, 200)
+	for range 30 {
+		g.want(g.guesses("192.0.2.1", "1001", 0), "", "after the right password it begins anew")
+	}
+	g.want(g.guesses("192.0.2.1", "1001", 0), "l/slow", "thirty more")
+}
+
+// Whatever attackers name, memory is bounded, and who is known is not forgotten
+// for the sake of strangers.
+func TestTriesAreBounded(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{Values: 500}, spread, unanswered, sources)}
+	known := request("REGISTER", "192.0.2.1", 0)
+	known.Source.Registered = true
+	for i := range 30 {
+		known.RegisterUser, known.AuthUser, known.SIPCallID = fmt.Sprint(i), "x", fmt.Sprint("k", i)
+		g.e.Outcome(known, 403)
+	}
+	for i := range 20_000 {
+		ip := netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)}).String()
+		g.guesses(ip, fmt.Sprint("u", i), 0)
+		if i%2000 != 0 {
+			continue
+		}
+		if n := g.e.Stats(known.At).Values; n > 500 {
+			t.Fatalf("%d values are remembered", n)
+		}
+	}
+	if d := g.e.Judge(known); d.Rule != "l/spread" {
+		t.Errorf("the known one was forgotten: %q", d.Rule)
+	}
+	for i := range 5000 { // one key
+		g.guesses("203.0.113.1", fmt.Sprint("u", i%7), 0)
+	}
+	if n := g.e.Stats(known.At).Values; n > 500 {
+		t.Errorf("%d values are remembered", n)
+	}
+}
+
+func TestBadGuessLimits(t *testing.T) {
+	base := ratelimit.Limit{ID: "l/x", Match: all, Key: []string{"source.ip"}, Verdict: call.Drop}
+	for name, f := range map[string]func(*ratelimit.Limit){
+		"unanswered alone":         func(l *ratelimit.Limit) { l.Rate, l.Burst, l.Unanswered = 1, 1, true },
+		"unanswered with failures": func(l *ratelimit.Limit) { l.Failures, l.Distinct, l.Of, l.Over, l.Unanswered = 5, 5, "to", time.Minute, true },
+		"leak alone":               func(l *ratelimit.Limit) { l.Leak = 1 },
+		"leak and over":            func(l *ratelimit.Limit) { l.Failures, l.Leak, l.Over = 5, 1, time.Minute },
+		"leak of distinct":         func(l *ratelimit.Limit) { l.Failures, l.Distinct, l.Of, l.Leak = 5, 5, "to", 1 },
+		"a leak too small":         func(l *ratelimit.Limit) { l.Failures, l.Leak = 5, 1e-9 },
+	} {
+		l := base
+		f(&l)
+		if _, err := ratelimit.New([]ratelimit.Limit{l}, ratelimit.Caps{}); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+// What limits on guesses cost a request that is refused by none of them.
+func TestGuessesAlloc(t *testing.T) {
+	e := engine(t, ratelimit.Caps{}, spread, unanswered, sources, slow)
+	a := request("REGISTER", "192.0.2.1", 0)
+	a.RegisterUser, a.AuthUser, a.SIPCallID = "1001", "1001", "x"
+	e.Outcome(a, 401)
+	if n := testing.AllocsPerRun(100, func() { e.Judge(a) }); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
