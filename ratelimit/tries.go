@@ -36,23 +36,34 @@ func (s *sets) note(key, value uint64, at, now, over int64, most int, once, know
 	} else {
 		s.leave(k)
 	}
+	defer s.back(k) // in no ring until then, so that nothing forgets it
 	k.known = k.known || known
-	s.enter(k)
 	s.past(k, now, over)
-	if !once || !slices.ContainsFunc(k.seen, func(x sighting) bool { return x.value == value }) {
-		switch {
-		case len(k.seen) >= most && once: // the first ones are enough
-		case len(k.seen) >= most:
-			copy(k.seen, k.seen[1:])
-			k.seen[len(k.seen)-1] = sighting{value, at}
-		case s.values < s.most || s.room(k):
-			k.seen = append(k.seen, sighting{value, at})
-			s.values++
-		}
+	if once && slices.ContainsFunc(k.seen, func(x sighting) bool { return x.value == value }) {
+		return
 	}
+	switch {
+	case len(k.seen) >= most && once: // the first ones are enough
+		return
+	case len(k.seen) >= most:
+		copy(k.seen, k.seen[1:])
+		k.seen[len(k.seen)-1] = sighting{value, at}
+	case s.values < s.most || s.room(k, now):
+		k.seen = append(k.seen, sighting{value, at})
+		s.values++
+	default:
+		return
+	}
+	k.until = max(k.until, at+over)
+}
+
+// back puts a set that was changed into its ring, an empty one nowhere.
+func (s *sets) back(k *set) {
 	if len(k.seen) == 0 {
-		s.forget(k)
+		delete(s.keys, k.key)
+		return
 	}
+	s.enter(k)
 }
 
 // past takes out what was seen before the window.
@@ -91,12 +102,11 @@ func (s *sets) take(key, value uint64) {
 	if k == nil {
 		return
 	}
+	s.leave(k)
+	defer s.back(k)
 	was := len(k.seen)
 	k.seen = slices.DeleteFunc(k.seen, func(x sighting) bool { return x.value == value })
 	s.values -= was - len(k.seen)
-	if len(k.seen) == 0 {
-		s.forget(k)
-	}
 }
 
 // guessed compares a request with what came of those before it.
