@@ -263,12 +263,14 @@ func TestTriesAreBounded(t *testing.T) {
 func TestBadGuessLimits(t *testing.T) {
 	base := ratelimit.Limit{ID: "l/x", Match: all, Key: []string{"source.ip"}, Verdict: call.Drop}
 	for name, f := range map[string]func(*ratelimit.Limit){
-		"unanswered alone":         func(l *ratelimit.Limit) { l.Rate, l.Burst, l.Unanswered = 1, 1, true },
-		"unanswered with failures": func(l *ratelimit.Limit) { l.Failures, l.Distinct, l.Of, l.Over, l.Unanswered = 5, 5, "to", time.Minute, true },
-		"leak alone":               func(l *ratelimit.Limit) { l.Leak = 1 },
-		"leak and over":            func(l *ratelimit.Limit) { l.Failures, l.Leak, l.Over = 5, 1, time.Minute },
-		"leak of distinct":         func(l *ratelimit.Limit) { l.Failures, l.Distinct, l.Of, l.Leak = 5, 5, "to", 1 },
-		"a leak too small":         func(l *ratelimit.Limit) { l.Failures, l.Leak = 5, 1e-9 },
+		"unanswered alone": func(l *ratelimit.Limit) { l.Rate, l.Burst, l.Unanswered = 1, 1, true },
+		"unanswered with failures": func(l *ratelimit.Limit) {
+			l.Failures, l.Distinct, l.Of, l.Over, l.Unanswered = 5, 5, "to", time.Minute, true
+		},
+		"leak alone":       func(l *ratelimit.Limit) { l.Leak = 1 },
+		"leak and over":    func(l *ratelimit.Limit) { l.Failures, l.Leak, l.Over = 5, 1, time.Minute },
+		"leak of distinct": func(l *ratelimit.Limit) { l.Failures, l.Distinct, l.Of, l.Leak = 5, 5, "to", 1 },
+		"a leak too small": func(l *ratelimit.Limit) { l.Failures, l.Leak = 5, 1e-9 },
 	} {
 		l := base
 		f(&l)
