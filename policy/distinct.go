@@ -21,7 +21,7 @@ func (c *compiler) distinct(at string, y *limitYAML, m *matcher, l *Limit) {
 		c.unknown(at+".of", "value to count", y.Of, distinctNames)
 	case y.Of == "register.user" && m.on&^onRegister != 0:
 		c.problem(at+".of", "write on: register", "register.user exists in REGISTER only")
-	case slices.Contains(y.Key, y.Of):
+	case slices.ContainsFunc(y.Key, func(k keyYAML) bool { return !k.cel && k.name == y.Of }):
 		c.problem(at+".of", "count per something else", "there is one %s per %s", y.Of, y.Of)
 	}
 }

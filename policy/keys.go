@@ -67,7 +67,8 @@ var keys = []Key{
 	{"entry", "ticket", "Where it was asked for.", nil},
 	{"entry", "expires", "A date or time after which it does not count.", nil},
 
-	{"limits", "key", "Per what is counted; several make a tuple, none counts all together.", keyNames},
+	{"limits", "key", "Per what is counted; several make a tuple, none counts all together. `{cel: \"call.to.number.substring(0, 6)\"}` is an expression.", keyNames},
+	{"limits", "key.cel", "An expression in CEL, of the variables of conditions, that is a text, a number, or true or false. An empty text is not counted.", nil},
 	{"limits", "rate", "Requests in a time: `5/s`, `20/m`, `100/h`.", nil},
 	{"limits", "burst", "Requests at once, with `rate`.", nil},
 	{"limits", "concurrent", "Calls at a time.", nil},
@@ -189,7 +190,7 @@ func keyAt(path string) (Key, bool) {
 	switch {
 	case sectionsOfEntry.MatchString(path):
 		list, rest, _ := strings.Cut(path, "[].")
-		path = rest
+		path = strings.Replace(rest, "[]", "", 1)
 		sections = []string{list, "entry"}
 		if rest, ok := strings.CutPrefix(path, "match."); ok {
 			switch {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
+	"github.com/rampart-sbc/rampart/policy/when"
 )
 
 // Limit is a compiled entry of `limits:`. Exactly one of Rate, Concurrent,
@@ -18,8 +19,9 @@ import (
 // into the other; the engine that counts is told everything it needs.
 type Limit struct {
 	ID    string
-	Match func(*call.Attempt) bool // which requests are counted
-	Key   []string                 // per what: names of Keys; empty: all together
+	Match func(*call.Attempt) bool             // which requests are counted
+	Key   []string                             // per what: names of Keys, or expressions; empty: all together
+	Exprs []func(*call.Attempt) (string, bool) // of Key, nil for its names; nil: there are names only
 
 	Rate       float64       // requests a second
 	Burst      int           // requests at once
@@ -40,6 +42,8 @@ type Limit struct {
 	Action   call.Action // empty: by the kind of request
 	Reason   string
 	Notes    []call.Evidence // told with each alert: owner, ticket
+
+	Peer string // always empty: those of peers stand in the configuration
 }
 
 // keyNames are what limits can count by.
@@ -50,7 +54,8 @@ var keyNames = []string{"source.ip", "source.net", "user", "peer", "account", "r
 type counted struct {
 	Limit
 	match   matcher
-	when    *condition // nil: none
+	when    *condition      // nil: none
+	exprs   []*when.Program // of the key; nil for a name
 	expires time.Time
 	except  *exceptions
 }
@@ -74,29 +79,20 @@ func (s *Set) bind() {
 		l := &s.counted[i]
 		s.limits[i] = l.Limit
 		s.limits[i].Match = func(a *call.Attempt) bool { return l.holds(a, s) }
+		s.limits[i].Exprs = s.keyTexts(l)
 	}
 }
 
 func (c *compiler) limit(at string, y *limitYAML) counted {
-	l := Limit{ID: y.ID, Key: y.Key, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
+	l := Limit{ID: y.ID, Shadow: y.Mode.shadow, Over: y.Over, Severity: call.Medium}
 	m := c.matcher(at, y.On, &y.Match)
 	w := c.when(at+".when", y.When)
 	c.connectReads(at, m.on, w)
 	if !y.Expires.IsZero() {
 		c.expired(at, y.Expires)
 	}
-	for i, k := range y.Key {
-		switch {
-		case !slices.Contains(keyNames, k):
-			c.unknown(at+item(".key", i), "key", k, keyNames)
-		case k == "source.country":
-			c.need(at+item(".key", i), k)
-		case slices.Contains(y.Key[:i], k):
-			c.problem(at+item(".key", i), "", "key %s stands there twice", k)
-		case k == "register.user" && m.on&^onRegister != 0:
-			c.problem(at+item(".key", i), "write on: register", "register.user exists in REGISTER only")
-		}
-	}
+	var exprs []*when.Program
+	l.Key, exprs = c.key(at, y.Key, &m, y.Then != nil && y.Then.act == call.ActBan)
 	kinds := 0
 	if y.Rate != nil {
 		kinds++
@@ -152,7 +148,7 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 			c.problem(at+".then", "to be told without refusing, write then: reject and mode: shadow", "a limit can reject, drop, challenge, ban or hold")
 		}
 		c.fits(at, &m, y.Then)
-		c.banShape(at, call.ShapeOf(y.Key), &m, y.Then.act == call.ActBan)
+		c.banShape(at, call.ShapeOf(l.Key), &m, y.Then.act == call.ActBan)
 	}
 	if m.on&(onConnect|onProgress) != 0 {
 		c.problem(at+".on", "write a rule", "limits count requests, not connections or calls that are up")
@@ -165,7 +161,7 @@ func (c *compiler) limit(at string, y *limitYAML) counted {
 		c.problem(at+".why", "the key and the count are part of every such alert", "placeholders are for rules only")
 	}
 	l.Notes = told(y.Owner, y.Ticket, y.Expires)
-	return counted{Limit: l, match: m, when: w, expires: y.Expires}
+	return counted{Limit: l, match: m, when: w, exprs: exprs, expires: y.Expires}
 }
 
 // actions that a rule may give its alerts: those that name what a request was,
@@ -207,7 +203,7 @@ type limitYAML struct {
 	On          []string        `yaml:"on,single"`
 	Match       matchYAML       `yaml:"match"`
 	When        strictyaml.Text `yaml:"when"`
-	Key         []string        `yaml:"key,single"`
+	Key         []keyYAML       `yaml:"key,single"`
 	Rate        *rateYAML       `yaml:"rate"`
 	Burst       *int            `yaml:"burst"`
 	Concurrent  *int            `yaml:"concurrent"`

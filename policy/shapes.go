@@ -36,6 +36,10 @@ func (hoursYAML) YAMLShape() shape {
 	return pattern(`^([A-Za-z,-]+ +)?([0-2][0-9]:[0-5][0-9]-[0-2][0-9]:[0-5][0-9] +)?[A-Za-z_/+0-9-]+$`)
 }
 
+func (keyYAML) YAMLShape() shape {
+	return shape{"anyOf": []any{strictyaml.OneOf(keyNames...), strictyaml.Of(exprYAML{})}}
+}
+
 func (namesYAML) YAMLShape() shape {
 	return shape{"anyOf": append(oneOrMore(shape{"type": "string"}), strictyaml.Of(listOfYAML{}))}
 }

@@ -229,6 +229,9 @@ func header(a *call.Attempt, key string) string {
 	return out
 }
 
+// peerLimits are those that peers have in the configuration.
+var peerLimits = []string{"limits/peer-calls", "limits/peer-cps"}
+
 // counterFamily is counters["limits/id"].
 func (c *compiler) counterFamily() Family {
 	known := func() (out []string) {
@@ -237,9 +240,9 @@ func (c *compiler) counterFamily() Family {
 				out = append(out, e.id)
 			}
 		}
-		return out
+		return append(out, peerLimits...)
 	}
-	return Family{Doc: "How far a limit is used for the key of this request, without this request: calls in progress, failures within the time, or requests of the burst that are used up.",
+	return Family{Doc: "How far a limit is used for the key of this request, without this request: calls in progress, failures within the time, or requests of the burst that are used up. `limits/peer-calls` and `limits/peer-cps` are those of the peer in the configuration; 0 where it has none.",
 		Example: `counters["limits/calls-per-user"] >= 2`,
 		Family: when.Family{Name: "counters", What: "limit", Make: func(id, _ string) (when.Var, error) {
 			if !slices.Contains(known(), id) {
@@ -247,7 +250,8 @@ func (c *compiler) counterFamily() Family {
 			}
 			return when.Var{Kind: when.Number, Get: func(f *when.Facts) when.Value {
 				if f.Counters != nil {
-					if n, ok := f.Counters.Counter(id, f.Attempt); ok {
+					n, ok := f.Counters.Counter(id, f.Attempt)
+					if ok || slices.Contains(peerLimits, id) { // most peers have none
 						return when.Num(n)
 					}
 				}

@@ -13,7 +13,7 @@ import (
 // the limit has no key for has 0. ok is false when there is no such limit.
 func (e *Engine) Counter(id string, a *call.Attempt) (n int64, ok bool) {
 	for _, l := range e.limits {
-		if l.ID != id {
+		if l.ID != id || !l.about(a) {
 			continue
 		}
 		key, has := l.key(e.seed, a)
@@ -38,6 +38,11 @@ func (e *Engine) Counter(id string, a *call.Attempt) (n int64, ok bool) {
 	}
 	return 0, false
 }
+
+// about reports a limit that may be asked for the key of a request, whether or
+// not it counts such requests. Those of peers in the configuration have one id,
+// and each counts its own peer.
+func (l *limit) about(a *call.Attempt) bool { return l.Peer == "" || l.Peer == a.Peer }
 
 // size is how many values of a key are within the window.
 func (s *sets) size(key uint64, now, over int64) (n int) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
+	"math"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -26,6 +27,10 @@ type Limit struct {
 	// to.country, diverter (who passed the call on); empty: all together. A
 	// request without one of them is not counted by a limit per it.
 	Key []string
+	// Exprs stand beside Key: where one is set, Key is only its name and the text
+	// is asked of it. An empty text is not counted; those for which it fails are
+	// counted together, as a limit refuses.
+	Exprs []func(*call.Attempt) (text string, ok bool)
 
 	Rate       float64       // requests a second
 	Burst      int           // requests at once
@@ -46,6 +51,8 @@ type Limit struct {
 	Action   call.Action     // empty: by the kind of request
 	Reason   string          // empty: says what was exceeded
 	Notes    []call.Evidence // told with each alert, as they are
+
+	Peer string // of PeerLimits: whose it is; its id is shared by all peers
 }
 
 // PeerLimits makes the limits of one configured peer: calls at a time and new
@@ -55,11 +62,11 @@ func PeerLimits(name string, calls int, cps float64) []Limit {
 	match := func(a *call.Attempt) bool { return a.Method == "INVITE" && a.Peer == name }
 	var out []Limit
 	if cps > 0 {
-		out = append(out, Limit{ID: "limits/peer-cps", Match: match, Key: []string{"peer"}, Rate: cps, Burst: max(1, int(cps)),
+		out = append(out, Limit{ID: "limits/peer-cps", Peer: name, Match: match, Key: []string{"peer"}, Rate: cps, Burst: max(1, int(cps)),
 			Verdict: call.Reject, Status: 480, Severity: call.Medium})
 	}
 	if calls > 0 {
-		out = append(out, Limit{ID: "limits/peer-calls", Match: match, Key: []string{"peer"}, Concurrent: calls,
+		out = append(out, Limit{ID: "limits/peer-calls", Peer: name, Match: match, Key: []string{"peer"}, Concurrent: calls,
 			Verdict: call.Reject, Status: 486, Severity: call.Medium})
 	}
 	return out
@@ -91,7 +98,16 @@ func (l *Limit) check() error {
 	case l.Distinct < 0, l.Distinct > maxDistinct, l.Distinct > 0 && l.Over <= 0, l.Distinct > 0 && !slices.Contains(distinctNames, l.Of):
 		return fmt.Errorf("limit %s: distinct %d of %q over %s", l.ID, l.Distinct, l.Of, l.Over)
 	}
-	for _, k := range l.Key {
+	if l.Exprs != nil && len(l.Exprs) != len(l.Key) {
+		return fmt.Errorf("limit %s: %d expressions for a key of %d", l.ID, len(l.Exprs), len(l.Key))
+	}
+	for i, k := range l.Key {
+		if l.expr(i) != nil {
+			if l.Act == call.ActBan {
+				return fmt.Errorf("limit %s: a ban of an expression", l.ID)
+			}
+			continue
+		}
 		if _, ok := keyParts[k]; !ok {
 			return fmt.Errorf("limit %s: unknown key %q", l.ID, k)
 		}
@@ -117,7 +133,25 @@ const (
 	toPrefix
 	toCountry
 	diverter // who passed the call on
+	computed // by an expression
 )
+
+// expr is the expression of a part of the key, nil where it is a name.
+func (l *Limit) expr(i int) func(*call.Attempt) (string, bool) {
+	if l.Exprs == nil {
+		return nil
+	}
+	return l.Exprs[i]
+}
+
+// text is what part i of the key is in a request.
+func (l *limit) text(i int, a *call.Attempt) string {
+	if f := l.expr(i); f != nil {
+		v, _ := f(a)
+		return v
+	}
+	return l.parts[i].text(a)
+}
 
 var keyParts = map[string]part{"source.ip": sourceIP, "source.net": sourceNet, "user": user, "peer": peer,
 	"account": account, "register.user": registerUser, "source.country": sourceCountry,
@@ -195,11 +229,23 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt) (key uint64, ok bool) {
 	var buf [8]byte
 	binary.LittleEndian.PutUint64(buf[:], l.salt)
 	h.Write(buf[:])
-	for _, p := range l.parts {
+	for i, p := range l.parts {
 		switch p {
 		case sourceIP, sourceNet:
 			b := network(a.Source.Addr.Addr(), p).As16()
 			h.Write(b[:])
+			continue
+		case computed:
+			v, good := l.Exprs[i](a)
+			if good && v == "" {
+				return 0, false
+			}
+			if !good {
+				binary.LittleEndian.PutUint64(buf[:], math.MaxUint64) // one key: no text is so long
+				h.Write(buf[:])
+				continue
+			}
+			writeText(&h, v)
 			continue
 		}
 		v := p.text(a)
@@ -254,6 +300,9 @@ func (l *limit) subject(a *call.Attempt) call.Subject {
 			}
 		}
 	}
+	if a.Account == "" && slices.Contains(l.parts, computed) && a.Stranger() {
+		return call.Subject{Kind: "source", Value: sourceIP.text(a)}
+	}
 	for _, p := range l.parts {
 		if kind := subjectKinds[p]; kind != "" {
 			return call.Subject{Kind: kind, Value: p.text(a)}
@@ -264,8 +313,8 @@ func (l *limit) subject(a *call.Attempt) call.Subject {
 
 // evidence of the key parts.
 func (l *limit) evidence(a *call.Attempt) (out []call.Evidence) {
-	for i, p := range l.parts {
-		out = append(out, call.Evidence{Name: l.Key[i], Value: p.text(a)})
+	for i := range l.parts {
+		out = append(out, call.Evidence{Name: l.Key[i], Value: l.text(i, a)})
 	}
 	return out
 }

@@ -107,8 +107,13 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 		var h maphash.Hash
 		h.SetSeed(e.seed)
 		writeText(&h, l.ID)
-		for _, k := range l.Key {
-			x.parts = append(x.parts, keyParts[k])
+		for i, k := range l.Key {
+			p := keyParts[k]
+			if l.expr(i) != nil {
+				p = computed
+				writeText(&h, "cel")
+			}
+			x.parts = append(x.parts, p)
 			writeText(&h, k)
 		}
 		if l.Distinct > 0 {

@@ -28,6 +28,15 @@ func (p *Program) Reads() []*Var { return p.vars }
 // Problems of one stage hide those of the next: names are looked up in what
 // parses, types are checked where all names are known.
 func (e *Env) Compile(text string) (p *Program, ps []Problem) {
+	return e.compile(text, func(t *cel.Type) []Problem {
+		if t.IsExactType(cel.BoolType) {
+			return nil
+		}
+		return []Problem{{Message: "the condition is " + typeName(t.String()) + ", not true or false", Hint: `compare it with something: … == "value"`}}
+	})
+}
+
+func (e *Env) compile(text string, typed func(*cel.Type) []Problem) (p *Program, ps []Problem) {
 	// The library is foreign code on foreign input: a crash in it is a
 	// condition that cannot be read.
 	defer func() {
@@ -54,8 +63,8 @@ func (e *Env) Compile(text string) (p *Program, ps []Problem) {
 	if issues.Err() != nil {
 		return nil, translate(text, issues.Errors())
 	}
-	if t := checked.OutputType(); !t.IsExactType(cel.BoolType) {
-		return nil, []Problem{{Message: "the condition is " + typeName(t.String()) + ", not true or false", Hint: `compare it with something: … == "value"`}}
+	if ps := typed(checked.OutputType()); ps != nil {
+		return nil, ps
 	}
 	est, err := e.cel.EstimateCost(checked, sizes{r.vars})
 	if err != nil {

@@ -35,7 +35,7 @@ func NewEnv(vars []Var, families []Family) (*Env, error) {
 	opts := []cel.EnvOption{
 		cel.ClearMacros(), cel.Macros(cel.AllMacro, cel.ExistsMacro, cel.ExistsOneMacro, cel.MapMacro, cel.FilterMacro),
 		cel.ParserExpressionSizeLimit(MaxText), cel.ParserRecursionLimit(100), cel.ParserErrorRecoveryLimit(4),
-		cel.EnableMacroCallTracking(), cel.DefaultUTCTimeZone(true),
+		cel.EnableMacroCallTracking(), cel.DefaultUTCTimeZone(true), substring(),
 	}
 	for _, v := range vars {
 		v.slot = v.Name
@@ -140,6 +140,8 @@ func (s sizes) EstimateCallCost(function, _ string, target *cost.AstNode, args [
 	case function == "string" && len(args) == 1 && args[0].Type().IsExactType(cel.IntType):
 		digits := cost.FixedSizeEstimate(20)
 		return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(3), ResultSize: &digits}
+	case function == "substring":
+		return s.partCost(target)
 	case function == operators.In && len(args) == 2:
 		if v := s.find(args[1]); v != nil && v.Cost > 0 {
 			return &cost.CallEstimate{CostEstimate: cost.FixedCostEstimate(uint64(1 + v.Cost))}

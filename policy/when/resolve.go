@@ -29,7 +29,7 @@ type resolver struct {
 
 // functions that conditions may call. Whatever could hide a type or cost more
 // than it seems is not among them.
-var functions = []string{"all", "contains", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string"}
+var functions = []string{"all", "contains", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string", "substring"}
 
 var operatorNames = map[string]bool{
 	operators.Conditional: true, operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true,
