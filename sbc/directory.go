@@ -83,9 +83,13 @@ func (d *directory) pbxByName(name string) *PBX {
 	return nil
 }
 
-// network finds the first network that lists the address, of some peer entry.
-func (d *directory) network(a netip.Addr) (netip.Prefix, bool) {
+// network finds the first network that lists the address, of some peer entry;
+// plain leaves out the peers that must not speak plaintext.
+func (d *directory) network(a netip.Addr, plain bool) (netip.Prefix, bool) {
 	for i := range d.cfg.Peers {
+		if plain && !d.cfg.Peers[i].AllowPlaintext {
+			continue
+		}
 		for _, p := range d.cfg.Peers[i].IP {
 			if p.Contains(a) {
 				return p, true
@@ -97,7 +101,7 @@ func (d *directory) network(a netip.Addr) (netip.Prefix, bool) {
 
 // knownAddr: an address that some peer entry lists.
 func (d *directory) knownAddr(a netip.Addr) bool {
-	_, ok := d.network(a)
+	_, ok := d.network(a, false)
 	return ok
 }
 

@@ -7,6 +7,22 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
+// AdmitDatagram implements sipx.Handler. Anybody can write any source into a
+// datagram, and only peers that may use plaintext have a reason to: the address
+// of a phone, or of a peer that has to use TLS, is a stranger's here.
+func (g *Gateway) AdmitDatagram(side call.Side, src netip.Addr, n int) bool {
+	if side == call.Inside {
+		return true
+	}
+	now, who, key := time.Now(), call.Stranger, src
+	if p, ok := g.peers.network(src, true); ok {
+		who, key = call.Carrier, p.Masked().Addr()
+	} else if g.plain.has(src) {
+		who = call.Carrier
+	}
+	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who))
+}
+
 // AdmitPacket implements sipx.Handler.
 func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
 	if side == call.Inside {
@@ -71,7 +87,7 @@ func (g *Gateway) refused(reason string) {
 // read, and what its budget at the gate goes by. A peer's is that of the
 // network its entry lists: whoever forges one address of it can forge them all.
 func (g *Gateway) senderAt(a netip.Addr) (who call.Kind, key netip.Addr) {
-	if p, ok := g.peers.network(a); ok {
+	if p, ok := g.peers.network(a, false); ok {
 		return call.Carrier, p.Masked().Addr()
 	}
 	if g.carriers.has(a) {

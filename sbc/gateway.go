@@ -195,6 +195,7 @@ type Gateway struct {
 	flood      flood
 	overload   overload
 	carriers   carriers
+	plain      carriers // those of them that were identified without TLS
 	pacer      pacer
 	brief      brief
 	subs       subscriptions

@@ -174,6 +174,9 @@ func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
 		f.MarkKnown(true)
 		if id.kind == call.Carrier {
 			g.carriers.saw(f.Remote.Addr(), r.At)
+			if !f.Secure() {
+				g.plain.saw(f.Remote.Addr(), r.At)
+			}
 		}
 		return true
 	}

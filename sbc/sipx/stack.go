@@ -89,8 +89,10 @@ func (c *Config) defaults() {
 // from reading goroutines, in the order of arrival on each flow; they must
 // not block.
 type Handler interface {
-	// AdmitPacket is asked for every datagram that begins as SIP does, before
+	// AdmitDatagram is asked for every datagram that begins as SIP does, before
 	// the rest of it is looked at.
+	AdmitDatagram(side call.Side, src netip.Addr, n int) bool
+	// AdmitPacket is asked for every message on a connection of a stranger.
 	AdmitPacket(side call.Side, src netip.Addr, n int) bool
 	// AdmitConn is asked for every connection before its handshake.
 	AdmitConn(side call.Side, src netip.Addr) bool

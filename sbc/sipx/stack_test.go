@@ -30,6 +30,9 @@ func newRecorder() *recorder {
 	return &recorder{requests: make(chan *Request, 1000), acks: make(chan *Request, 1000), closed: make(chan *Flow, 1000), tell: true}
 }
 
+func (h *recorder) AdmitDatagram(side call.Side, a netip.Addr, n int) bool {
+	return h.AdmitPacket(side, a, n)
+}
 func (h *recorder) AdmitPacket(_ call.Side, a netip.Addr, _ int) bool {
 	return h.admit == nil || h.admit(a)
 }

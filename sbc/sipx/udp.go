@@ -150,7 +150,7 @@ func (u *udpListener) datagram(c *udpSocket, from netip.AddrPort, b []byte) bool
 		u.s.Stats.Junk.Add(1)
 		return false
 	}
-	if from.Port() == 0 || !u.s.handler.AdmitPacket(u.l.Side, from.Addr(), len(b)) {
+	if from.Port() == 0 || !u.s.handler.AdmitDatagram(u.l.Side, from.Addr(), len(b)) {
 		u.s.Stats.Dropped.Add(1) // nothing can be answered to port 0
 		return false
 	}
