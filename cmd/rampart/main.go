@@ -28,6 +28,7 @@ func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
 type cli struct {
 	Run      runCmd      `cmd:"" help:"Run the gateway."`
 	Demo     demoCmd     `cmd:"" help:"Show everything on this computer, with nothing to configure."`
+	Doctor   doctorCmd   `cmd:"" help:"Look at this host: ports, PBX, certificates, passwords, and every setting that is less safe than its default."`
 	Init     initCmd     `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check    checkCmd    `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	AttackMe attackMeCmd `cmd:"" name:"attack-me" help:"Attack a configuration of yours in a sandbox and print a report card."`
