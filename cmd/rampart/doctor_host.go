@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// What the gateway asks the kernel for each UDP socket of signalling.
-const wantedBuffer = 4 << 20
-
 // buffers looks at how large the kernel lets receive buffers be.
 func (x *examination) buffers(context.Context) {
 	if len(x.cfg.Listen.UDP)+len(x.cfg.Inside.UDP) == 0 {
@@ -21,11 +18,12 @@ func (x *examination) buffers(context.Context) {
 		return
 	}
 	n, err := x.number("sys/net/core/rmem_max")
+	wanted := int64(x.cfg.Limits.UDPBuffer)
 	switch {
 	case err != nil:
 		x.ok("the largest receive buffer is not told on this system")
-	case n < wantedBuffer:
-		x.say(warning, fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or CAP_NET_ADMIN for the gateway", wantedBuffer),
+	case n < wanted:
+		x.say(warning, fmt.Sprintf("sysctl -w net.core.rmem_max=%d, and in /etc/sysctl.d; or CAP_NET_ADMIN for the gateway", wanted),
 			"net.core.rmem_max is %d: bursts of datagrams are lost earlier than they need be", n)
 	default:
 		x.ok("net.core.rmem_max is %d", n)

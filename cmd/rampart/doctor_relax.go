@@ -198,6 +198,12 @@ var openings = []relaxation{
 	raised("connections_per_source", floodRisk, func(l config.Limits) float64 { return float64(l.SourceConns) }),
 	raised("source_packets", floodRisk, func(l config.Limits) float64 { return float64(l.SourcePackets) }),
 	raised("stranger_packets", floodRisk, func(l config.Limits) float64 { return float64(l.StrangerPackets) }),
+	raised("peer_packets", floodRisk, func(l config.Limits) float64 { return float64(l.PeerPackets) }),
+	raised("phone_packets", floodRisk, func(l config.Limits) float64 { return float64(l.PhonePackets) }),
+	raised("source_connects", floodRisk, func(l config.Limits) float64 { return float64(l.SourceConnects) }),
+	raised("stranger_handshakes", floodRisk, func(l config.Limits) float64 { return float64(l.StrangerShakes) }),
+	raised("handshakes", floodRisk, func(l config.Limits) float64 { return float64(l.Handshakes) }),
+	raised("handshakes_per_source", floodRisk, func(l config.Limits) float64 { return float64(l.SourceShakes) }),
 	raised("message_size", floodRisk, func(l config.Limits) float64 { return float64(l.Message) }),
 	raised("header_size", floodRisk, func(l config.Limits) float64 { return float64(l.Header) }),
 	raised("headers", floodRisk, func(l config.Limits) float64 { return float64(l.Headers) }),
@@ -229,5 +235,5 @@ var harmless = strings.Fields(`
 	policy.files policy.watch routes.match.to.country routes.match.to.prefix routes.match.to.emergency routes.peers
 	geoip.country geoip.asn store.kind store.path store.url
 	alerts.max_size alerts.keep cdr.max_size cdr.keep events.file events.keep
-	limits.failover_after limits.session_interval
+	limits.failover_after limits.session_interval limits.udp_buffer limits.udp_sockets
 `)
