@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/sbc/digest"
@@ -16,7 +17,8 @@ type Authentication struct {
 	File  string `yaml:"file"`  // of users; "": only the PBX knows passwords
 	PBX   bool   `yaml:"pbx"`   // challenge first, and let the PBX check
 	Realm string `yaml:"realm"` // of the challenges; "": the domain
-	MD5   bool   `yaml:"md5"`   // for phones that do not know SHA-256
+	// Algorithms of the challenges, in the order in which they are offered.
+	Algorithms []string `yaml:"algorithms,single"`
 }
 
 // ReadUsers reads the file of users again, with all of its problems.
@@ -44,9 +46,10 @@ func (c *Config) ReadUsers(host Host) (*digest.Users, strictyaml.Problems) {
 		ps = append(ps, p)
 	}
 	for _, realm := range c.Realms() {
-		if !c.Authentication.MD5 && len(ps) == 0 && !slices.Contains(u.Algorithms(realm), digest.SHA256) {
-			ps = append(ps, c.Problem("authentication.md5", "authentication.md5 is false, and not every user of realm %s has a line for SHA-256", realm).
-				WithHint("rampart users add writes one"))
+		common := u.Algorithms(realm)
+		if len(ps) == 0 && !slices.ContainsFunc(c.Authentication.Algorithms, func(a string) bool { return slices.Contains(common, a) }) {
+			ps = append(ps, c.Problem("authentication.algorithms", "authentication.algorithms: every user of realm %s has a line for %s, not for %s",
+				realm, strings.Join(common, ", "), strings.Join(c.Authentication.Algorithms, ", ")).WithHint("rampart users add writes a line for each"))
 		}
 		if !slices.Contains(u.Realms(), realm) {
 			ps = append(ps, c.Problem("authentication.file", "authentication.file: %s has no user of realm %s, so none of its phones can register", file, realm).
@@ -72,7 +75,7 @@ func (k *checker) authentication() {
 	const at = "authentication"
 	switch {
 	case a.File == "" && !a.PBX:
-		for _, key := range []string{"realm", "md5"} {
+		for _, key := range []string{"realm", "algorithms"} {
 			if k.at.Has(at + "." + key) {
 				k.problem(at+"."+key, "file: users, or pbx: true", "authentication.%s: nobody is asked for a password", key)
 			}
@@ -80,13 +83,28 @@ func (k *checker) authentication() {
 		return
 	case a.File != "" && a.PBX:
 		k.problem(at+".pbx", "keep one of them; behind a file the PBX may challenge as well", "authentication: a file of users and pbx")
-	case a.PBX && k.at.Has(at+".md5"):
-		k.problem(at+".md5", "leave it out", "authentication.md5: it is the PBX's challenge that counts")
+	case a.PBX && k.at.Has(at+".algorithms"):
+		k.problem(at+".algorithms", "leave it out", "authentication.algorithms: it is the PBX's challenge that counts")
 	case a.File != "" && a.Realm != "" && len(k.c.Domains) > 1:
 		k.problem(at+".realm", "leave it out: each domain is a realm of its own", "authentication.realm: with several domains, user 1001 of one would be user 1001 of all")
 	}
 	if r := a.Realm; !k.badAt(at+".realm") && (len(r) > 128 || slices.ContainsFunc([]byte(r), func(c byte) bool { return c < ' ' || c == '"' || c == '\\' || c == 0x7f || c == ':' })) {
 		k.problem(at+".realm", "a name such as sip.example.com", "authentication.realm: %q cannot be one", clip(r))
+	}
+	known := []string{digest.SHA256, digest.MD5}
+	for i, x := range a.Algorithms {
+		switch p := fmt.Sprintf("%s.algorithms[%d]", at, i); {
+		case k.badAt(p):
+		case !slices.Contains(known, x):
+			k.problem(p, suggestion(x, known), "authentication.algorithms: %q is not known here", clip(x))
+			return
+		case slices.Contains(a.Algorithms[:i], x):
+			k.problem(p, "keep one of them", "authentication.algorithms: %s is given twice", x)
+		}
+	}
+	if len(a.Algorithms) == 0 && !k.badAt(at+".algorithms") {
+		k.problem(at+".algorithms", "leave it out for both", "authentication.algorithms is empty")
+		return
 	}
 	if a.File == "" || k.badAt(at+".file") || k.noVariable(at+".file", a.File) {
 		return

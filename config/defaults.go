@@ -58,7 +58,7 @@ func Defaults(p Profile) Config {
 			Session:         90 * time.Second,
 		},
 		Registrations:  Registrations{Rate: 200},
-		Authentication: Authentication{MD5: true},
+		Authentication: Authentication{Algorithms: []string{"SHA-256", "MD5"}},
 		Drain:          2 * time.Minute,
 		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}

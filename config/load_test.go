@@ -109,7 +109,7 @@ func TestMinimal(t *testing.T) {
 			Handshakes: 1000, SourceShakes: 300, UDPBuffer: 4 << 20, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
 		Registrations:  Registrations{Rate: 200},
-		Authentication: Authentication{MD5: true},
+		Authentication: Authentication{Algorithms: []string{"SHA-256", "MD5"}},
 		Numbers:        Numbers{Forward: AsDialled, Carriers: Canonical},
 		Drain:          2 * time.Minute,
 		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},

@@ -1,6 +1,7 @@
 package sbc
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,9 @@ type Authentication struct {
 	Users     *digest.Users // who there is; nil: only the PBX knows
 	Challenge bool          // without Users: challenge before the PBX does
 	Realm     string        // of our challenges; "": the domain, or what the PBX says
-	NoMD5     bool          // SHA-256 alone
+	// Algorithms of our challenges, in their order; those that every user has a
+	// hash for are offered. nil: all of those.
+	Algorithms []string
 }
 
 // RuleAuthentication is the rule of what edge authentication decides.
@@ -63,17 +66,14 @@ func (g *Gateway) algorithms(realm string) []string {
 	if u == nil {
 		return []string{digest.MD5}
 	}
-	all := u.Algorithms(realm)
-	if g.cfg.Authentication.NoMD5 {
-		return without(all, digest.MD5)
+	common := u.Algorithms(realm)
+	if g.cfg.Authentication.Algorithms == nil {
+		return common
 	}
-	return all
-}
-
-func without(all []string, x string) (out []string) {
-	for _, s := range all {
-		if s != x {
-			out = append(out, s)
+	var out []string
+	for _, a := range g.cfg.Authentication.Algorithms {
+		if slices.Contains(common, a) {
+			out = append(out, a)
 		}
 	}
 	return out

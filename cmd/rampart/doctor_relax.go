@@ -159,6 +159,9 @@ var openings = []relaxation{
 		return one(c.Phones.Identity.STIR == config.STIRPass, "signatures that phones make pass")
 	}, "a phone shows an identity that nobody here has checked", "stir: strip"},
 
+	{"authentication.algorithms", func(c *config.Config) []string {
+		return one(!slices.Contains(c.Authentication.Algorithms, "SHA-256"), "passwords are checked with MD5 alone")
+	}, "who records an answer guesses the password behind it faster", "algorithms: [SHA-256, MD5] where the telephones bear it"},
 	{"authentication.file", func(c *config.Config) []string { return nil }, "", ""}, // its passwords are guessed, its mode is looked at
 	{"media.srtp.suites", func(c *config.Config) []string {
 		return one(slices.Contains(c.Media.SRTP.Suites, "AES_CM_128_HMAC_SHA1_32"), "SRTP with tags of 32 bits is offered")
@@ -229,7 +232,7 @@ var harmless = strings.Fields(`
 	peers.register.user peers.register.password peers.register.realm peers.register.expires peers.register.contact
 	phones.identity.present phones.identity.allowed.*
 	registrations.phone_interval registrations.pbx_interval registrations.minimum registrations.queue
-	authentication.pbx authentication.realm authentication.md5
+	authentication.pbx authentication.realm
 	home.international home.national home.extensions home.emergency home.outside_prefix home.timezone home.numbers
 	home.carrier_selection home.tech_prefixes home.numbering numbers.forward numbers.carriers
 	policy.files policy.watch routes.match.to.country routes.match.to.prefix routes.match.to.emergency routes.peers

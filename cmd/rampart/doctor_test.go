@@ -167,9 +167,11 @@ func TestDoctorRelaxations(t *testing.T) {
 		{"alerts: []\ncdr: []\n", "alerts go nowhere; not written down"},
 		{"events: [{file: e.jsonl, max_size: 0}]\n", "no bound"},
 		{"limits: {connections: 50000, stranger_packets: 10000/s, idle_timeout: 1h}\n", "limits.connections is 10 times; stranger_packets is 5 times; idle_timeout is 120 times"},
+		{"authentication: {file: users.digest, algorithms: [MD5]}\n", "with MD5 alone"},
 		{"limits: {connections: 50, idle_timeout: 10s}\n", ""},
 	} {
-		file, _ := patient(t, 100+n, c.more)
+		file, dir := patient(t, 100+n, c.more)
+		writeTree(t, dir, "users.digest", "1001:sip.example.com:MD5:"+md5Of("x")+"\n")
 		got := lookAt(t, file, "/proc", "relaxations")
 		if c.want == "" {
 			expect(t, got, healthy, "nothing is less safe")

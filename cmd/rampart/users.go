@@ -11,7 +11,7 @@ import (
 // authentication is what the gateway asks of those who want to reach the PBX.
 func (g *gateway) authentication() (sbc.Authentication, error) {
 	a := g.cfg.Authentication
-	out := sbc.Authentication{Challenge: a.PBX, Realm: a.Realm, NoMD5: !a.MD5}
+	out := sbc.Authentication{Challenge: a.PBX, Realm: a.Realm, Algorithms: a.Algorithms}
 	if a.File == "" {
 		return out, nil
 	}

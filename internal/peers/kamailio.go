@@ -30,6 +30,8 @@ type PBX struct {
 	Trunk    string            // URI that calls to 0… and +… are sent to; none: 404
 	Domains  []string          // Domain when nil
 
+	Trusts bool // takes what Gateway brings for shown: it asks for no password
+
 	Presence bool // also a presence server: message-summary, dialog, presence (Debian's kamailio-presence-modules)
 
 	Carrier   bool   // everybody but Gateway must show a user's password to call, whatever From says
