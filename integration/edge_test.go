@@ -1,6 +1,7 @@
 package integration_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -75,5 +76,41 @@ func TestPasswordsAtTheEdge(t *testing.T) {
 			}
 			w.idle()
 		})
+	}
+}
+
+// Linphone answers with SHA-256 where nothing else is offered.
+func TestSHA256AtTheEdge(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	passwords := w.addUsers("1001")
+	k := w.pbx(peers.PBX{Users: map[string]string{"1001": passwords["1001"]}, Trusts: true})
+	w.start(fmt.Sprintf(`"sip:%s;transport=udp"`, k.Addr), "authentication: {file: users.digest, algorithms: [SHA-256]}\n")
+	w.linphone(peers.SoftPhone{User: "1001", Password: passwords["1001"]})
+	w.waitLine("events.jsonl", "event", "register", "user", "1001", "code", "200")
+}
+
+// Where the PBX knows the passwords, a telephone answers the gateway and then
+// the PBX; who answers nothing never reaches it.
+func TestChallengedBeforeThePBX(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	k := w.pbx(peers.PBX{})
+	seen := peers.StartCapture(t, w.net)
+	w.start(fmt.Sprintf(`"sip:%s;transport=udp"`, k.Addr), "authentication: {pbx: true}\n")
+	c, err := tls.Dial("tcp", w.tls().String(), w.trust())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.1;branch=z9hG4bKx\r\nMax-Forwards: 70\r\nFrom: <sip:1009@%[1]s>;tag=x\r\nTo: <sip:1009@%[1]s>\r\n"+
+		"Call-ID: scan\r\nCSeq: 1 REGISTER\r\nContact: <sip:1009@192.0.2.1>\r\nContent-Length: 0\r\n\r\n", peers.Domain)
+	b := make([]byte, 2048)
+	if n, err := c.Read(b); err != nil || !strings.Contains(string(b[:n]), "SIP/2.0 401 ") {
+		t.Fatalf("%v %q", err, b[:n])
+	}
+	w.registered(peers.Phone{User: "1001"})
+	if got := seen.Ladder(5060); strings.Contains(got, "1009@") || !strings.Contains(got, "1001@") {
+		t.Error("a stranger reached the PBX, or nobody did")
 	}
 }
