@@ -84,6 +84,15 @@ func raised(key, risk string, of func(config.Limits) float64) relaxation {
 		}}
 }
 
+// later is a mark of overload above its default.
+func later(key string, of func(config.Overload) float64) relaxation {
+	return relaxation{key: "overload." + key, risk: "strangers are refused later than the gateway begins to suffer", hint: "leave it out for the default",
+		is: func(c *config.Config) []string {
+			is, def := of(c.Overload), of(config.Defaults(c.Profile).Overload)
+			return one(c.Overload.Shed && is > def, "overload.%s is %g times the default", key, float64(int(is/def*10))/10)
+		}}
+}
+
 func wide(key string, of func(*config.Config) []netip.AddrPort) relaxation {
 	return relaxation{key: key, hint: "name the address that faces the PBX", risk: "whoever reaches any address of this host can talk to the side that trusts the PBX by its address",
 		is: func(c *config.Config) []string {
@@ -191,6 +200,17 @@ var openings = []relaxation{
 	{"events.max_size", func(c *config.Config) []string {
 		return one(slices.ContainsFunc(c.Events, func(s config.Sink) bool { return s.MaxSize == 0 }), "a file of events has no bound")
 	}, "who makes many attempts fills the disk", "leave it out for 1GiB"},
+
+	{"overload.shed", func(c *config.Config) []string {
+		return one(!c.Overload.Shed, "overload.shed is off: nothing is refused because there is too much to do")
+	}, "under a flood everything becomes slow for everybody, calls that are up included", "leave it on"},
+	later("delay", func(o config.Overload) float64 { return float64(o.Delay) }),
+	later("cpu", func(o config.Overload) float64 { return o.CPU }),
+	later("memory", func(o config.Overload) float64 { return o.Memory }),
+	later("files", func(o config.Overload) float64 { return o.Files }),
+	later("calls", func(o config.Overload) float64 { return o.Calls }),
+	later("transactions", func(o config.Overload) float64 { return o.Transactions }),
+	later("pbx", func(o config.Overload) float64 { return o.PBX }),
 
 	raised("calls", floodRisk, func(l config.Limits) float64 { return float64(l.Calls) }),
 	raised("registrations", floodRisk, func(l config.Limits) float64 { return float64(l.Registrations) }),
