@@ -23,6 +23,9 @@ type agents struct {
 const agentBuffer = 256
 
 func compileAgents(patterns []string) (*agents, error) {
+	if err := regexesFit(patterns); err != nil {
+		return nil, err
+	}
 	m := &agents{texts: patterns}
 	var rest []string
 	for _, p := range patterns {
@@ -55,6 +58,15 @@ func oneOf(patterns []string) (*regexp.Regexp, error) {
 }
 
 func (m *agents) match(text string) bool {
+	if len(text) > maxAgentText {
+		low := strings.ToLower(text)
+		for _, w := range m.words {
+			if strings.Contains(low, w) {
+				return true
+			}
+		}
+		text = text[:maxAgentText]
+	}
 	if len(text) > agentBuffer || !ascii(text) {
 		return m.all.MatchString(text)
 	}
@@ -85,9 +97,18 @@ func (m *agents) match(text string) bool {
 
 // which says which expression matched, for people.
 func (m *agents) which(text string) string {
+	begin := text[:min(len(text), maxAgentText)]
 	for i, re := range m.each {
-		if re.MatchString(text) {
+		if re.MatchString(begin) {
 			return m.texts[i]
+		}
+	}
+	if len(begin) < len(text) {
+		low := strings.ToLower(text)
+		for _, w := range m.words {
+			if strings.Contains(low, w) {
+				return w
+			}
 		}
 	}
 	return ""

@@ -315,6 +315,9 @@ func (r *regexYAML) UnmarshalScalar(text string, _ bool) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a regular expression: %w", text, err)
 	}
+	if n, err := regexSize(text); err != nil || n > maxRegexSize {
+		return fmt.Errorf("the regular expression has %d steps, at most %d are taken: shorten its repetitions", n, maxRegexSize)
+	}
 	if re.MatchString("") {
 		return fmt.Errorf("%q matches the empty text, so it would match every request", text)
 	}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"cel.dev/cel-go/cel"
+
 	"github.com/rampart-sbc/rampart/call"
 )
 
@@ -100,6 +102,49 @@ func TestAgreesWithGo(t *testing.T) {
 	}
 	if held < 300 || held > 2700 {
 		t.Errorf("%d of 3000 held: the generator is lopsided", held)
+	}
+}
+
+// TestCostIsBounded: what a condition really costs, by the library's own count
+// and with all that a request can hold, is no more than was estimated for it;
+// what a request holds beyond that is not looked at.
+func TestCostIsBounded(t *testing.T) {
+	e := env(t)
+	full := strings.Repeat("ab", 32)
+	a := &call.Attempt{UserAgent: full, Hops: 255, Diversion: full, Headers: []call.Header{{Name: "X", Value: full}}}
+	a.To.User, a.To.Country = full, full
+	for range maxList {
+		a.ContentTypes = append(a.ContentTypes, strings.Repeat("ab", maxItem/2))
+	}
+	tried := 0
+	for _, text := range []string{
+		`request.user_agent.matches("(a|b)+c|(ab)*d|[ab]{1,20}e")`, `request.user_agent.contains(call.to.user + "x")`,
+		`request.body.content_types.all(a, a.contains("b"))`, `request.body.content_types.exists(a, a.endsWith("zzzz"))`,
+		`request.body.content_types.exists(a, a == call.to.user)`, `"z" in request.body.content_types`, `call.to.user in ["a", "b", "c"] || call.to.user in countries.allow`,
+		`request.headers["x"] + request.user_agent + call.to.user == "z"`, `size(request.user_agent + call.to.user) > 1000`,
+		`request.user_agent.startsWith(call.to.user) && call.to.country.endsWith(call.to.user) && string(call.hops) == call.to.user`,
+	} {
+		p, ps := e.Compile(text)
+		if p == nil {
+			t.Errorf("%s: %s", text, shown(text, ps))
+			continue
+		}
+		prog, err := e.cel.Program(p.ast, cel.CostTracking(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, details, err := prog.Eval(&frame{p: p, f: Facts{Attempt: a}})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got := details.ActualCost(); got == nil || *got > p.Cost || p.Cost > MaxCost {
+			t.Errorf("%s: cost %v, estimated %d, bound %d", text, got, p.Cost, MaxCost)
+		}
+		tried++
+	}
+	if tried < 8 {
+		t.Errorf("%d conditions were asked", tried)
 	}
 }
 
