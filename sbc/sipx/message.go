@@ -54,10 +54,10 @@ func ParseNameAddr(s string) (NameAddr, error) {
 
 // NameAddrText writes display name and URI, without header parameters.
 func NameAddrText(display, uri string) string {
-	if display == "" {
+	if display = inQuotes(display); display == "" {
 		return "<" + uri + ">"
 	}
-	return `"` + inQuotes(display) + `" <` + uri + ">"
+	return `"` + display + `" <` + uri + ">"
 }
 
 // inQuotes makes text fit between quotes. Escapes in it stay as they came;
