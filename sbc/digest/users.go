@@ -279,8 +279,8 @@ func readEntry(text string) (e Entry, f Fault) {
 	e.ha1 = HA1{v}
 	if len(parts) == 5 {
 		for x := range strings.SplitSeq(parts[4], ",") {
-			if x = strings.TrimSpace(x); x == "" || len(x) > maxWord || !printable(x) || len(e.For) == 64 {
-				return bad(4, "64 extensions at most, with commas between them", "an extension is empty or too long, or there are too many")
+			if x = strings.TrimSpace(x); x == "" || len(x) > maxWord || !printable(x) || strings.ContainsAny(x, "\"\\") || len(e.For) == 64 {
+				return bad(4, "64 extensions at most, with commas between them", "an extension is empty, too long, or has characters that cannot be in one, or there are too many")
 			}
 			e.For = append(e.For, x)
 		}
