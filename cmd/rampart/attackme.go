@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -14,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/internal/attack"
@@ -63,7 +61,9 @@ func (c *attackMeCmd) Run(app *app) error {
 	defer stop()
 	card := &reportCard{out: app.stdout, quiet: c.JSON}
 	o := attack.Options{Only: c.Only, Torture: c.Torture, Told: card.told,
-		Start: func(p attack.Place) (*attack.Gateway, error) { return startSandbox(cfg, p, dir) }}
+		Start: func(p attack.Place) (*attack.Gateway, error) {
+			return startSandbox(sandbox{File: path, Dir: dir, Place: p})
+		}}
 	if c.Verbose {
 		o.Log = func(format string, args ...any) { fmt.Fprintf(app.stderr, format+"\n", args...) }
 	}
@@ -160,47 +160,6 @@ func freePort(network string, a netip.Addr) (netip.AddrPort, error) {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).AddrPort(), nil
-}
-
-// startSandbox runs the gateway as "rampart run" would, with its log in a file.
-func startSandbox(cfg *config.Config, p attack.Place, dir string) (*attack.Gateway, error) {
-	mine, trunk, err := sandboxed(*cfg, p, dir)
-	if err != nil {
-		return nil, err
-	}
-	logFile := filepath.Join(dir, "rampart.log")
-	f, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	g, err := startGateway(&mine, slog.New(slog.NewTextHandler(f, nil)))
-	if err != nil {
-		f.Close()
-		return nil, fmt.Errorf("the gateway does not start in the sandbox: %w", err)
-	}
-	pem, err := os.ReadFile(filepath.Join(dir, "ca.pem"))
-	var out *attack.Gateway
-	if err == nil {
-		out = &attack.Gateway{Domain: mine.Domains[0], TLS: mine.Listen.TLS[0], Trunk: trunk, Alerts: mine.Alerts[0].File,
-			Files: []string{mine.Alerts[0].File, mine.CDR[0].File, mine.Events[0].File, logFile}}
-		out.Roots, err = attack.Trust(pem, mine.Domains[0])
-	}
-	if err != nil {
-		g.close(time.Second)
-		f.Close()
-		return nil, fmt.Errorf("the sandbox's certificates: %w", err)
-	}
-	if len(mine.Listen.UDP) > 0 {
-		out.UDP = mine.Listen.UDP[0]
-	}
-	if len(mine.Listen.TCP) > 0 {
-		out.TCP = mine.Listen.TCP[0]
-	}
-	out.Close = func() {
-		g.close(2 * time.Second)
-		f.Close()
-	}
-	return out, nil
 }
 
 // reportCard prints results as they come.

@@ -10,6 +10,14 @@ import (
 	"github.com/rampart-sbc/rampart/internal/attack"
 )
 
+// TestMain lets this program be the gateway of a sandbox too.
+func TestMain(m *testing.M) {
+	if os.Getenv(sandboxEnv) != "" {
+		os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
 // card runs attack-me over a configuration and reads its report card.
 func card(t *testing.T, config string, only ...string) (code int, outcomes map[string]attack.Result) {
 	t.Helper()

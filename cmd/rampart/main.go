@@ -32,6 +32,7 @@ type cli struct {
 	Init     initCmd     `cmd:"" help:"Write a first configuration with safe defaults and a private CA."`
 	Check    checkCmd    `cmd:"" help:"Check the configuration, rules, certificates and databases."`
 	AttackMe attackMeCmd `cmd:"" name:"attack-me" help:"Attack a configuration of yours in a sandbox and print a report card."`
+	Sandbox  sandboxCmd  `cmd:"" hidden:""`
 	Policy   policyCmd   `cmd:"" help:"Look at, load and roll back the policy."`
 	Bans     bansCmd     `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
 	Users    usersCmd    `cmd:"" help:"Add, list and remove the users of a file that the gateway checks passwords with."`

@@ -39,6 +39,9 @@ type Gateway struct {
 	Files  []string // everything the gateway writes, the alerts and its log among them
 	Secret []string // texts of the inside that nobody outside may see
 	Close  func()   // ends it and writes what is left
+	// Process is its process, of which nothing else is a part; 0: memory cannot
+	// be told.
+	Process int
 }
 
 // Place is what the sandbox gives the gateway.
@@ -158,6 +161,9 @@ const (
 	attackTime = 40 * time.Second
 	// mostWritten is what one attack may make the gateway write.
 	mostWritten = 8 << 20
+	// mostGrown is what the gateway's memory may grow by: tables that had been
+	// empty, and what is kept for answers that may have to be given again.
+	mostGrown = 256 << 20
 )
 
 // play runs one attack beside the good calls.
@@ -166,7 +172,7 @@ func (y *yard) play(ctx context.Context, a Attack) Result {
 	n := &notes{}
 	limited, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
-	before := y.written()
+	before, memory := y.written(), y.memory()
 	y.during(limited, n, func(ctx context.Context) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -177,6 +183,9 @@ func (y *yard) play(ctx context.Context, a Attack) Result {
 	})
 	if grew := y.written() - before; grew > mostWritten {
 		n.wrong("%d MiB of logs, alerts and records were written: a disk can be filled so", grew>>20)
+	}
+	if now := y.memory(); now > memory+mostGrown {
+		n.wrong("memory grew from %d to %d MiB", memory>>20, now>>20)
 	}
 	if limited.Err() != nil && ctx.Err() == nil {
 		n.wrong("it took longer than %s", attackTime)

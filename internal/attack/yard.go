@@ -276,6 +276,18 @@ func (y *yard) written() (n int64) {
 	return n
 }
 
+// memory is what the gateway's process holds, in bytes; 0 where it cannot be
+// told.
+func (y *yard) memory() uint64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", y.gw.Process))
+	if err != nil {
+		return 0
+	}
+	var size, resident uint64
+	fmt.Sscan(string(b), &size, &resident)
+	return resident * uint64(os.Getpagesize())
+}
+
 // pause waits; false when ctx ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
