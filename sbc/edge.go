@@ -143,7 +143,11 @@ func (g *Gateway) passKey(r *sipx.Request) string {
 // letIn is the decision on a request of a stranger that a rule lets in: it
 // reaches nobody without a password.
 func (g *Gateway) letIn(r *sipx.Request, a *call.Attempt, d call.Decision) call.Decision {
-	if a.PeerKind != call.Stranger || a.Side != call.Public || r.Answered || !g.checks() && !g.cfg.Authentication.Challenge {
+	shown := r.Answered
+	if g.checks() {
+		shown = r.Proven // with this very request: what was shown before was of whoever it named
+	}
+	if a.PeerKind != call.Stranger || a.Side != call.Public || shown || !g.checks() && !g.cfg.Authentication.Challenge {
 		return d
 	}
 	return call.Decision{Verdict: call.Challenge, Status: 407, Rule: RuleAuthentication, Reason: "strangers show a password first",

@@ -216,8 +216,40 @@ func TestEdgeStrangersCall(t *testing.T) {
 	if !strings.Contains(r.Get("Proxy-Authenticate"), `nonce="rp`) || strings.Contains(w.in.String(), "INVITE ") {
 		t.Error("a stranger reached the PBX")
 	}
-	c := w.call(w.phone("1003", at("93")), "1002")
+	mine := w.phone("1003", at("93"))
+	c := w.call(mine, "1002")
 	c.Bye(w.ctx)
+	w.quiet()
+	// What 1003 has shown does not let anybody in as 1001, under the same Call-ID.
+	ask := func(method, uri, user, auth string) *siptest.Message {
+		t.Helper()
+		m := mine.NewRequest(method, uri)
+		m.Set("Call-ID", "one-for-both")
+		for _, name := range []string{"From", "To"} {
+			m.Set(name, "<sip:"+user+"@"+domain+">")
+		}
+		m.Set("From", m.Get("From")+";tag="+user)
+		if auth != "" {
+			m.Add("Authorization", auth)
+		}
+		res, err := mine.Do(w.ctx, mine.Path(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res
+	}
+	first := ask("REGISTER", "sip:"+domain, "1003", "")
+	if res := ask("REGISTER", "sip:"+domain, "1003", siptest.Answer(first.All("WWW-Authenticate"), "REGISTER", "sip:"+domain, "1003", "three")); res.Code != 200 {
+		t.Fatal(res)
+	}
+	if res := ask("INVITE", "sip:1002@"+domain, "1001", ""); res.Code < 400 {
+		t.Errorf("1001 called: %d", res.Code)
+	}
+	stranger := w.phone("1003", at("93"))
+	mine = stranger
+	if res := ask("INVITE", "sip:1002@"+domain, "1001", ""); res.Code != 407 {
+		t.Errorf("1001 from the same address: %d", res.Code)
+	}
 	w.quiet()
 }
 
