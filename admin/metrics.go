@@ -56,6 +56,8 @@ type Gate struct {
 type Registering struct {
 	Waiting             int    // for their turn
 	Refreshed, Deferred uint64 // answered in place of the PBX, sent away for a while
+
+	Challenged, Accepted, Denied uint64 // by edge authentication
 }
 
 // Overload is what is let in, and why not more.
@@ -201,6 +203,7 @@ var (
 	regWaiting    = gauge("rampart_sbc_waiting_registrations_active", "Registrations that wait for their turn at the PBX.")
 	regRefreshed  = counter("rampart_sbc_refreshed_registrations_total", "Registrations answered in place of the PBX.")
 	regDeferred   = counter("rampart_sbc_deferred_registrations_total", "Registrations sent away with 503, to come later.")
+	edge          = counter("rampart_sbc_edge_answers_total", "Requests by how edge authentication ended: challenged, accepted, refused.", "outcome")
 	pbx           = gauge("rampart_sbc_pbx_active", "Configured PBXs by whether they answer.", "state")
 	messages      = counter("rampart_sipx_messages_total", "Messages that arrived.", "kind")
 	retransmits   = counter("rampart_sipx_retransmits_total", "Requests that arrived again.")
@@ -265,6 +268,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			put(regWaiting, float64(x.Waiting))
 			num(regRefreshed, x.Refreshed)
 			num(regDeferred, x.Deferred)
+			num(edge, x.Challenged, "challenged")
+			num(edge, x.Accepted, "accepted")
+			num(edge, x.Denied, "refused")
 		}),
 		"pbx": func() {
 			if s.PBX != nil {

@@ -20,6 +20,9 @@ type Counters struct {
 	Malformed  atomic.Uint64
 	Registered atomic.Uint64
 	Refreshed  atomic.Uint64 // registrations answered in place of the PBX
+	Challenged atomic.Uint64 // by edge authentication, without a password that was wrong
+	Accepted   atomic.Uint64 // passwords that it found right
+	Denied     atomic.Uint64 // passwords that it found wrong
 	Deferred   atomic.Uint64 // registrations sent away with 503, to come later
 	Answered   atomic.Uint64
 	Panics     atomic.Uint64

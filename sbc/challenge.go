@@ -128,6 +128,11 @@ func (g *Gateway) challenge(r *sipx.Request, a *call.Attempt, d call.Decision) {
 
 // askCredentials writes the challenge.
 func (g *Gateway) askCredentials(r *sipx.Request, a *call.Attempt, code int) {
+	if r.Denied != "" {
+		g.Counters.Denied.Add(1)
+	} else {
+		g.Counters.Challenged.Add(1)
+	}
 	domain := g.cfg.Domains[0]
 	if u := claimant(r); g.ours(u.domain) {
 		domain = u.domain

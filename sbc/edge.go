@@ -104,6 +104,7 @@ func (g *Gateway) weigh(r *sipx.Request, c sipx.Credential) (good, again bool) {
 	if !g.edge.uses.first(c.Nonce, madeAt(c.Nonce), n, r.At) {
 		return false, true
 	}
+	g.Counters.Accepted.Add(1)
 	return true, false
 }
 

@@ -82,6 +82,9 @@ func TestEdgeBeforeATrustingPBX(t *testing.T) {
 		}
 	}
 	w.rep.mu.Unlock()
+	if c := &w.gw.Counters; c.Denied.Load() != 2 || c.Accepted.Load() != 3 || c.Challenged.Load() != 5 {
+		t.Errorf("%d refused, %d accepted, %d challenged; want 2, 3, 5", c.Denied.Load(), c.Accepted.Load(), c.Challenged.Load())
+	}
 	if sent != 3 {
 		t.Errorf("%d registrations with credentials were told, want 3", sent)
 	}

@@ -18,7 +18,8 @@ func (g *gateway) source() admin.Source {
 		Subscriptions: func() int { return g.sbc.Subscriptions() },
 		Registering: func() admin.Registering {
 			c := &g.sbc.Counters
-			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load()}
+			return admin.Registering{Waiting: g.sbc.Waiting(), Refreshed: c.Refreshed.Load(), Deferred: c.Deferred.Load(),
+				Challenged: c.Challenged.Load(), Accepted: c.Accepted.Load(), Denied: c.Denied.Load()}
 		},
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Bans:     func() (int, int) { return g.bans.Count(time.Now()) },
