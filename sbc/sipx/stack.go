@@ -48,7 +48,8 @@ type Config struct {
 	UDPShards              int           // sockets per UDP listener (1)
 	UDPBuffer              int           // receive buffer of each, octets (4 MiB)
 
-	Shed Shedder // asked while there is too much; nil: never
+	Shed     Shedder // asked while there is too much; nil: never
+	NoFilter bool    // no socket filter in front of public UDP sockets
 
 	DSCP int // of what we send, 0 to 63; 0 leaves packets unmarked
 

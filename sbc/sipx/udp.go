@@ -73,6 +73,7 @@ func (s *Stack) listenUDP(l Listener) error {
 			}
 			return fmt.Errorf("listen %s udp %s: %w", l.Side, l.Bind, err)
 		}
+		u.guard(sock)
 		u.conns = append(u.conns, sock)
 		u.l.Bind = foldAddrPort(c.LocalAddr())
 		if got < s.cfg.UDPBuffer && len(u.conns) == 1 {

@@ -3,6 +3,7 @@
 package sipx
 
 import (
+	"errors"
 	"net"
 	"net/netip"
 
@@ -41,4 +42,7 @@ func (s *udpSocket) pressed() (waited, more bool)          { return true, false 
 func (s *udpSocket) dropped() uint64                       { return 0 }
 func (s *udpSocket) close() error                          { return s.conn.Close() }
 
-func (s *udpSocket) enlarge(octets int) (int, error) { return octets, s.conn.SetReadBuffer(octets) }
+func (s *udpSocket) shape(int) error                         { return errors.ErrUnsupported }
+func (s *udpSocket) siege(int, []netip.Prefix, uint32) error { return errors.ErrUnsupported }
+func (s *udpSocket) unfilter() error                         { return nil }
+func (s *udpSocket) enlarge(octets int) (int, error)         { return octets, s.conn.SetReadBuffer(octets) }

@@ -85,7 +85,7 @@ func TestJunkAsksNobody(t *testing.T) {
 	h := newRecorder()
 	var asked atomic.Int32
 	h.admit = func(netip.Addr) bool { asked.Add(1); return true }
-	s := udpStack(t, Config{}, "127.0.0.1", h)
+	s := udpStack(t, Config{NoFilter: true}, "127.0.0.1", h)
 	p := dialUDP(t, s, "127.0.0.1:0")
 	for _, m := range junk {
 		p.send(m)
