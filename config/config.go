@@ -274,8 +274,9 @@ type Limits struct {
 	StrangerShakes  Rate          `yaml:"stranger_handshakes"`
 	Handshakes      int           `yaml:"handshakes"` // of strangers, at a time
 	SourceShakes    int           `yaml:"handshakes_per_source"`
-	UDPBuffer       Size          `yaml:"udp_buffer"`  // receive buffer of each UDP socket
-	UDPSockets      int           `yaml:"udp_sockets"` // of each UDP address; 0: one a processor, 8 at most
+	UDPBuffer       Size          `yaml:"udp_buffer"`    // receive buffer of each UDP socket
+	SocketFilter    bool          `yaml:"socket_filter"` // what is no SIP, and most of a flood, is dropped in the kernel
+	UDPSockets      int           `yaml:"udp_sockets"`   // of each UDP address; 0: one a processor, 8 at most
 	Message         Size          `yaml:"message_size"`
 	Header          Size          `yaml:"header_size"`
 	Headers         int           `yaml:"headers"`

@@ -46,6 +46,7 @@ func Defaults(p Profile) Config {
 			Handshakes:      1000,
 			SourceShakes:    300, // their handshakes at once
 			UDPBuffer:       4 << 20,
+			SocketFilter:    true,
 			Message:         64 << 10,
 			Header:          8 << 10,
 			Headers:         128,

@@ -12,9 +12,10 @@ import (
 // flood counts what the gate drops, as nothing of it is ever seen by a guard.
 // Dropping costs an addition; one address a second is kept.
 type flood struct {
-	dropped atomic.Uint64
-	have    atomic.Bool // an address of this second is kept
-	source  atomic.Pointer[netip.Addr]
+	dropped   atomic.Uint64
+	strangers atomic.Uint64 // of them, strangers' datagrams
+	have      atomic.Bool   // an address of this second is kept
+	source    atomic.Pointer[netip.Addr]
 }
 
 func (f *flood) drop(src netip.Addr) {
@@ -49,6 +50,7 @@ func (g *Gateway) floodWatch() {
 				g.deps.Reporter.System(g.floodEvent(now, is, was))
 			}
 			was = is
+			g.watchSiege(now)
 		}
 	}
 }

@@ -30,7 +30,14 @@ func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
 	}
 	now := time.Now()
 	who, key := g.senderAt(src)
-	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who))
+	if g.shut(src, who, now) {
+		return false
+	}
+	ok := g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who)
+	if !ok && who == call.Stranger {
+		g.flood.strangers.Add(1)
+	}
+	return g.gated(src, ok)
 }
 
 // AdmitConn implements sipx.Handler.

@@ -167,6 +167,7 @@ type Deps struct {
 	Load     *ratelimit.Load // decides what is let in under overload; nil: all is
 	// Pressure measures the process for Load; nil: the gateway's own signals count alone.
 	Pressure func(now time.Time) ratelimit.LoadSignals
+	Siege    Siege // nil: strangers' datagrams are always read
 	Plan     *number.Plan
 	Reporter Reporter
 	Geo      Geo // may be nil
@@ -194,6 +195,7 @@ type Gateway struct {
 	turns      turns
 	flood      flood
 	overload   overload
+	siege      siege
 	carriers   carriers
 	plain      carriers // those of them that were identified without TLS
 	pacer      pacer

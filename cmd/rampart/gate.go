@@ -7,6 +7,7 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
 )
 
 // newGate makes the gate of the configured budgets.
@@ -14,6 +15,14 @@ func newGate(l config.Limits) *ratelimit.Gate {
 	return ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(l.SourcePackets), StrangerPackets: float64(l.StrangerPackets),
 		PeerPackets: float64(l.PeerPackets), PhonePackets: float64(l.PhonePackets), SourceConnects: float64(l.SourceConnects),
 		StrangerHandshakes: float64(l.StrangerShakes)})
+}
+
+// newSiege makes what shuts strangers out while they flood.
+func newSiege(l config.Limits) sbc.Siege {
+	if !l.SocketFilter {
+		return nil
+	}
+	return ratelimit.NewSiege(float64(l.StrangerPackets))
 }
 
 // udpSockets is how many share each UDP address: the kernel spreads senders

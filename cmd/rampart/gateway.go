@@ -114,7 +114,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	first := judges(g.counts, rules)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())
-	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Plan: first.Plan, Reporter: g.rep, Log: log,
+	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Siege: newSiege(cfg.Limits), Plan: first.Plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
 		deps.Geo = g.geo
@@ -369,7 +369,7 @@ func (g *gateway) sbcConfig() (c sbc.Config, err error) {
 		MaxCall: cfg.Media.MaxCall, Inactivity: cfg.Media.Inactivity, SetupTimeout: cfg.Limits.Setup, RetryTimeout: cfg.Limits.Retry, FailoverAfter: cfg.Limits.Failover,
 		MinSession: cfg.Limits.Session,
 		MaxCalls:   cfg.Limits.Calls, MaxBindings: cfg.Limits.Registrations, ForwardCanonical: cfg.Numbers.Carriers == config.Canonical, InsideCanonical: cfg.Numbers.Forward == config.Canonical,
-		Stack: sipx.Config{UDPShards: udpSockets(cfg.Limits), UDPBuffer: int(cfg.Limits.UDPBuffer), MaxHandshakes: cfg.Limits.Handshakes, MaxHandshakesPerSource: cfg.Limits.SourceShakes, MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
+		Stack: sipx.Config{UDPShards: udpSockets(cfg.Limits), UDPBuffer: int(cfg.Limits.UDPBuffer), NoFilter: !cfg.Limits.SocketFilter, MaxHandshakes: cfg.Limits.Handshakes, MaxHandshakesPerSource: cfg.Limits.SourceShakes, MaxConns: cfg.Limits.Connections, MaxConnsPerSource: cfg.Limits.SourceConns, MaxTransactions: cfg.Limits.Transactions,
 			HandshakeTimeout: cfg.Limits.Handshake, IdleTimeout: cfg.Limits.Idle, MessageTimeout: cfg.Limits.Read,
 			Limits: sipx.Limits{Message: int(cfg.Limits.Message), HeaderValue: int(cfg.Limits.Header), Headers: cfg.Limits.Headers}},
 	}
