@@ -102,3 +102,36 @@ func TestForgedPeer(t *testing.T) {
 		t.Error("the inside is asked")
 	}
 }
+
+// TestFloodBringsASiege by itself: strangers' datagrams are refused until the
+// kernel takes over, and a peer's call is made beside them.
+func TestFloodBringsASiege(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t, func(c *worldConfig) {
+		c.deps.Siege = ratelimit.NewSiege(5)
+		c.deps.Gate = ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 1, SourceBurst: 5, StrangerPackets: 5})
+	})
+	var from [8]*net.UDPConn
+	for i := range from {
+		c, err := net.DialUDP("udp", &net.UDPAddr{IP: net.ParseIP(fmt.Sprint(publicNet, 101+i))}, net.UDPAddrFromAddrPort(w.a.gw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		from[i] = c
+	}
+	eventually(t, "a siege", func() bool {
+		for i := range 10 { // in each look at least as many as the budget allows
+			fmt.Fprintf(from[i%len(from)], "REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK%d\r\n\r\n", domain, i)
+		}
+		w.rep.mu.Lock()
+		defer w.rep.mu.Unlock()
+		for _, e := range w.rep.systems {
+			if e.Rule == "base/siege" {
+				return e.Evidence[0].Value.(int) > 0 && e.Evidence[1].Value.(uint32) >= 2
+			}
+		}
+		return false
+	})
+	w.bye(w.up(), 2)
+}
