@@ -20,7 +20,14 @@ func (g *Gateway) AdmitDatagram(side call.Side, src netip.Addr, n int) bool {
 	} else if g.plain.has(src) {
 		who = call.Carrier
 	}
-	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who))
+	if g.shut(src, who, now) {
+		return false
+	}
+	ok := g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who)
+	if !ok && who == call.Stranger {
+		g.flood.strangers.Add(1)
+	}
+	return g.gated(src, ok)
 }
 
 // AdmitPacket implements sipx.Handler.
@@ -30,14 +37,7 @@ func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
 	}
 	now := time.Now()
 	who, key := g.senderAt(src)
-	if g.shut(src, who, now) {
-		return false
-	}
-	ok := g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who)
-	if !ok && who == call.Stranger {
-		g.flood.strangers.Add(1)
-	}
-	return g.gated(src, ok)
+	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who))
 }
 
 // AdmitConn implements sipx.Handler.

@@ -63,9 +63,9 @@ func (g *Gateway) tellSiege(now time.Time, sev call.Severity, reason string, kno
 		Evidence: []call.Evidence{{Name: "gate.known_addresses", Value: known}, {Name: "gate.one_in", Value: oneIn}}})
 }
 
-// insiders are the addresses that a siege must not shut out: those of peers'
-// entries, those that their names lead to, those where peers showed
-// certificates and phones registered, and those of callers in live calls. In
+// insiders are the addresses whose datagrams a siege must not shut out: those
+// of peers that may use plaintext, those that names of peers lead to, and those
+// of callers in live calls. Phones use TLS, so they have no part in it. In
 // order, each once.
 func (g *Gateway) insiders() (out []netip.Prefix) {
 	one := func(a netip.Addr) {
@@ -74,11 +74,12 @@ func (g *Gateway) insiders() (out []netip.Prefix) {
 		}
 	}
 	for _, p := range g.cfg.Peers {
-		out = append(out, p.IP...)
+		if p.AllowPlaintext {
+			out = append(out, p.IP...)
+		}
 	}
 	g.peers.eachFound(one)
-	g.carriers.each(one)
-	g.bindings.eachSource(one)
+	g.plain.each(one)
 	for _, s := range g.calls.sessions() {
 		if v := s.view.Load(); v != nil {
 			if a, err := netip.ParseAddrPort(v.Source); err == nil {
@@ -107,14 +108,6 @@ func (c *carriers) each(f func(netip.Addr)) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for a := range c.seen {
-		f(a)
-	}
-}
-
-func (b *bindings) eachSource(f func(netip.Addr)) {
-	b.sourceMu.RLock()
-	defer b.sourceMu.RUnlock()
-	for a := range b.sources {
 		f(a)
 	}
 }

@@ -90,7 +90,7 @@ func TestForgedPeer(t *testing.T) {
 	})
 	passed := 0
 	for i := range 1000 { // every address of the network is one budget
-		if w.gw.AdmitPacket(call.Public, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 500) {
+		if w.gw.AdmitDatagram(call.Public, netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), 500) {
 			passed++
 		}
 	}
