@@ -212,6 +212,9 @@ var openings = []relaxation{
 	later("transactions", func(o config.Overload) float64 { return o.Transactions }),
 	later("pbx", func(o config.Overload) float64 { return o.PBX }),
 
+	{"limits.socket_filter", func(c *config.Config) []string {
+		return one(!c.Limits.SocketFilter && len(c.Listen.UDP) > 0, "limits.socket_filter is off: every datagram of a flood is read before it is dropped")
+	}, floodRisk, "leave it on"},
 	raised("calls", floodRisk, func(l config.Limits) float64 { return float64(l.Calls) }),
 	raised("registrations", floodRisk, func(l config.Limits) float64 { return float64(l.Registrations) }),
 	raised("subscriptions", floodRisk, func(l config.Limits) float64 { return float64(l.Subscriptions) }),
