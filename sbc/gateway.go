@@ -165,6 +165,9 @@ type Deps struct {
 	Gate     Gate
 	Bans     Bans            // may be nil
 	Load     *ratelimit.Load // decides what is let in under overload; nil: all is
+	// Datagrams decides besides about what comes to public UDP sockets, by the
+	// queue in front of these; nil: that queue is everybody's.
+	Datagrams *ratelimit.Load
 	// Pressure measures the process for Load; nil: the gateway's own signals count alone.
 	Pressure func(now time.Time) ratelimit.LoadSignals
 	Siege    Siege // nil: strangers' datagrams are always read

@@ -50,7 +50,20 @@ type request struct {
 // shedder implements sipx.Shedder.
 type shedder struct{ g *Gateway }
 
-func (s shedder) Busy() bool { return s.g.deps.Load.Busy() }
+func (s shedder) Busy() bool { return s.g.loadBusy() }
+
+// loadBusy reports whether anybody may be refused at the moment.
+func (g *Gateway) loadBusy() bool {
+	return g.deps.Load.Busy() || g.deps.Datagrams != nil && g.deps.Datagrams.Busy()
+}
+
+// roomFor asks for a request: for one of the queue of public datagrams first.
+func (g *Gateway) roomFor(f *sipx.Flow, c ratelimit.LoadClass, cost uint32, who uint64, now time.Time) bool {
+	if d := g.deps.Datagrams; d != nil && f.Side == call.Public && f.Transport == "udp" && !d.Admit(c, cost, who, now) {
+		return false
+	}
+	return g.deps.Load.Admit(c, cost, who, now)
+}
 
 func (s shedder) Shed(x *sipx.Glance) sipx.Shed {
 	q := request{flow: x.Flow, method: x.Method, uri: x.URI, from: x.From, to: x.To, fromTag: x.FromTag, callID: x.CallID, credentials: x.Credentials}
@@ -64,7 +77,7 @@ func (g *Gateway) tooMuch(r *sipx.Request, id identity) bool {
 	}
 	from, to, u := r.From().URI, r.To().URI, r.URI()
 	q := request{flow: r.Flow, method: r.Method(), credentials: r.Credentialed || len(r.Credentials()) > 0}
-	if g.deps.Load.Busy() { // else it is only counted
+	if g.loadBusy() { // else it is only counted
 		q.uri, q.from, q.to = []byte(u.String()), []byte(from.String()), []byte(to.String())
 		q.fromTag, q.callID = []byte(r.FromTag()), []byte(r.CallID())
 	}
@@ -82,11 +95,10 @@ func (g *Gateway) tooMuch(r *sipx.Request, id identity) bool {
 // judgeLoad lets a request in or not.
 func (g *Gateway) judgeLoad(q *request, id identity, now time.Time) sipx.Shed {
 	class, cost := g.loadClass(q, id, now), costOf(q.method)
-	load := g.deps.Load
-	if load.Busy() && class >= ratelimit.LoadNew && g.spared(q, id, now) {
+	if g.loadBusy() && class >= ratelimit.LoadNew && g.spared(q, id, now) {
 		return sipx.Shed{What: sipx.ShedPass}
 	}
-	if load.Admit(class, cost, g.shareOf(q, id), now) {
+	if g.roomFor(q.flow, class, cost, g.shareOf(q, id), now) {
 		return sipx.Shed{What: sipx.ShedPass}
 	}
 	if class <= ratelimit.LoadUnknown {
@@ -141,7 +153,7 @@ func (g *Gateway) loadClass(q *request, id identity, now time.Time) ratelimit.Lo
 	if q.method != "REGISTER" || q.flow.Side == call.Inside {
 		return ratelimit.LoadStranger
 	}
-	if g.deps.Load.Busy() && g.registersAgain(q) {
+	if g.loadBusy() && g.registersAgain(q) {
 		return ratelimit.LoadRefresh
 	}
 	return ratelimit.LoadUnknown
@@ -240,24 +252,34 @@ func (g *Gateway) measuring() {
 		case <-g.ctx.Done():
 			return
 		case now := <-tick.C:
-			g.deps.Load.Tick(now, g.signals(now))
-			g.tellOverload(now, g.deps.Load.State())
+			s, datagrams := g.signals(now)
+			g.deps.Load.Tick(now, s)
+			if g.deps.Datagrams != nil {
+				s.Delay = max(s.Delay, datagrams)
+				g.deps.Datagrams.Tick(now, s)
+			}
+			state, _ := g.Overload()
+			g.tellOverload(now, state)
 		}
 	}
 }
 
-// signals are the gateway's own and those of the process, the worse of each.
-func (g *Gateway) signals(now time.Time) (s ratelimit.LoadSignals) {
+// signals are the gateway's own and those of the process, the worse of each,
+// and the wait in public UDP sockets.
+func (g *Gateway) signals(now time.Time) (s ratelimit.LoadSignals, datagrams time.Duration) {
 	if g.deps.Pressure != nil {
 		s = g.deps.Pressure(now)
 	}
-	s.Delay = max(s.Delay, g.stack.Waited())
+	all, datagrams := g.stack.Waited()
+	if s.Delay = max(s.Delay, all); g.deps.Datagrams == nil {
+		s.Delay = max(s.Delay, datagrams)
+	}
 	s.Calls = max(s.Calls, float64(g.calls.live())/float64(g.cfg.MaxCalls))
 	if most := g.cfg.Stack.MaxTransactions; most > 0 {
 		s.Transactions = max(s.Transactions, float64(g.stack.Busy())/float64(most))
 	}
 	s.PBX = max(s.PBX, g.overload.pbx())
-	return s
+	return s, datagrams
 }
 
 // pbxSeen is how many requests to PBXs have to have ended lately before they say
@@ -291,7 +313,7 @@ const overloadAgain = time.Minute
 // are, once a minute while it lasts, and when it is over.
 func (g *Gateway) tellOverload(now time.Time, s ratelimit.LoadState) {
 	o := &g.overload
-	over := o.told > 0 && !g.deps.Load.Busy()
+	over := o.told > 0 && !g.loadBusy()
 	worse := s.Level > o.told
 	if !over && !worse && (o.told == 0 || now.Sub(o.toldAt) < overloadAgain) {
 		return
@@ -346,5 +368,9 @@ func (g *Gateway) Overload() (ratelimit.LoadState, bool) {
 	if g.deps.Load == nil {
 		return ratelimit.LoadState{}, false
 	}
-	return g.deps.Load.State(), true
+	s := g.deps.Load.State()
+	if g.deps.Datagrams != nil {
+		s = s.With(g.deps.Datagrams.State())
+	}
+	return s, true
 }

@@ -3,6 +3,7 @@ package sbc_test
 import (
 	cryptotls "crypto/tls"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 )
 
@@ -166,6 +168,41 @@ func TestOverloadPhones(t *testing.T) {
 		t.Errorf("the end of a call: %v", err)
 	}
 	w.quiet()
+}
+
+// TestOverloadOfDatagrams: whoever fills the queue of the public UDP socket is
+// refused, a carrier or somebody with its address. Phones on connections stand
+// in no such queue.
+func TestOverloadOfDatagrams(t *testing.T) {
+	t.Parallel()
+	var load strained
+	a := newRaw(t, publicNet+"69:0")
+	w := newWorld(t, load.option, func(c *worldConfig) {
+		c.deps.Load, c.deps.Datagrams = ratelimit.NewLoad(ratelimit.LoadConfig{Delay: 1000 * time.Hour}), ratelimit.NewLoad(ratelimit.LoadConfig{Delay: time.Hour})
+		c.sbc.Peers = append(c.sbc.Peers, sbc.Peer{Name: "datagrams", IP: []netip.Prefix{netip.PrefixFrom(a.addr().Addr(), 32)},
+			Host: a.addr().Addr().String(), Port: a.addr().Port(), Transport: "udp", AllowPlaintext: true, SRTP: sdp.SRTPOff})
+	})
+	a.gw = w.gw.Addrs(call.Public, "udp")[0]
+	p := w.registered("1001")
+	load.begin(w)
+	for range 10 {
+		eventually(t, "a refused call of the peer", func() bool {
+			inv := a.invite("+33123456789")
+			m := a.expect("an answer", func(m *siptest.Message) bool { return m.Code >= 200 && m.Get("Call-ID") == inv.Get("Call-ID") })
+			if m.Code >= 300 {
+				a.ackFailure(inv, m)
+			}
+			return m.Code == 503
+		})
+		if err := w.call(p, "600").Bye(w.ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "a level that says so", func() bool {
+		a.invite("+33123456789")
+		s, _ := w.gw.Overload()
+		return s.Level == 3 && s.Shed[ratelimit.LoadNew] > 0
+	})
 }
 
 // TestOverloadAttempt: the answer to a challenge of the PBX belongs to a call

@@ -120,7 +120,8 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 		deps.Geo = g.geo
 	}
 	if o := cfg.Overload; o.Shed {
-		deps.Load = ratelimit.NewLoad(ratelimit.LoadConfig{Delay: o.Delay, CPU: o.CPU, Memory: o.Memory, Files: o.Files, Calls: o.Calls, Transactions: o.Transactions, PBX: o.PBX})
+		from := ratelimit.LoadConfig{Delay: o.Delay, CPU: o.CPU, Memory: o.Memory, Files: o.Files, Calls: o.Calls, Transactions: o.Transactions, PBX: o.PBX}
+		deps.Load, deps.Datagrams = ratelimit.NewLoad(from), ratelimit.NewLoad(from)
 		deps.Pressure = newPressure().measure
 	}
 	if g.sbc, err = sbc.New(conf, deps); err != nil {

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/rampart-sbc/rampart/call"
 )
 
 // lags tell how long messages wait before they are handled. There are two
@@ -30,13 +32,14 @@ const (
 
 // lag is of one socket. Its reader looks, anybody may take.
 type lag struct {
+	public bool      // anybody may send to it, in anybody's name
 	looked time.Time // the reader's
 	least  atomic.Int64
 	n      atomic.Int32
 }
 
-func (s *Stack) newLag() *lag {
-	l := &lag{}
+func (s *Stack) newLag(side call.Side) *lag {
+	l := &lag{public: side == call.Public}
 	s.lags.mu.Lock()
 	defer s.lags.mu.Unlock()
 	s.lags.sockets = append(s.lags.sockets, l)
@@ -68,16 +71,21 @@ func (l *lag) take() time.Duration {
 	return max(0, time.Duration(l.least.Load()))
 }
 
-// Waited is how long messages waited since it was last asked; it has one caller.
-func (s *Stack) Waited() time.Duration {
+// Waited is how long messages waited since it was last asked; it has one
+// caller. datagrams is the wait in public UDP sockets alone: whoever floods one
+// makes his own queue, in which nobody on a connection stands.
+func (s *Stack) Waited() (all, datagrams time.Duration) {
 	l := &s.lags
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var worst time.Duration
 	for _, k := range l.sockets {
-		worst = max(worst, k.take())
+		if d := k.take(); k.public {
+			datagrams = max(datagrams, d)
+		} else {
+			all = max(all, d)
+		}
 	}
-	return max(worst, l.scheduled())
+	return max(all, l.scheduled()), datagrams
 }
 
 // scheduled is the median wait for a processor.

@@ -113,7 +113,7 @@ func portHint(err error) error {
 func (u *udpListener) read(c *udpSocket) {
 	defer c.finish()
 	var p pace
-	waits := u.s.newLag()
+	waits := u.s.newLag(u.l.Side)
 	for {
 		n, err := c.receive()
 		if err != nil {
