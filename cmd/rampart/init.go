@@ -86,7 +86,8 @@ func (c *initCmd) Run(a *app) error {
 	fmt.Fprintf(a.stdout, "Wrote %s, %s and the private CA in %s.\n", c.Config, rules, cfg.State)
 	fmt.Fprintf(a.stdout, "1. Let phones trust %s and register with %s over TLS.\n", ca.CA, cfg.Domains[0])
 	fmt.Fprintf(a.stdout, "2. Tell the PBX that calls and registrations come from %s.\n", inside)
-	fmt.Fprintf(a.stdout, "3. Start: rampart run -c %s\n", c.Config)
+	fmt.Fprintf(a.stdout, "3. Look at this host: rampart doctor -c %s\n", c.Config)
+	fmt.Fprintf(a.stdout, "4. Start: rampart run -c %s\n", c.Config)
 	return nil
 }
 
