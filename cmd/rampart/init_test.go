@@ -40,7 +40,7 @@ func TestInitWritesAConfigurationThatLoads(t *testing.T) {
 			dir := t.TempDir()
 			file := filepath.Join(dir, "rampart.yaml")
 			code, out, errs := rampart(append([]string{"init", "-c", file, "--domain", "sip.example.com", "--pbx", "sip:127.0.0.1:5062"}, c.args...)...)
-			if code != 0 || errs != "" || strings.Count(out, "\n") != 4 {
+			if code != 0 || errs != "" || strings.Count(out, "\n") != 5 {
 				t.Fatalf("exit %d, stdout %q, stderr %q", code, out, errs)
 			}
 			cfg, ps := config.Load(file, config.ThisHost())
