@@ -188,6 +188,15 @@ func cleanEvent(e call.Event) call.Event {
 	if e.Kind != call.EventInvite && e.Kind != call.EventMessage {
 		e.Dialled = ""
 	}
+	if e.Kind != call.EventFinding {
+		e.Action, e.Subject, e.Evidence, e.Count = "", nil, nil, 0
+	}
+	if e.Subject != nil {
+		e.Subject = &call.Subject{Kind: e.Subject.Kind, Value: short(e.Subject.Value)}
+	}
+	if e.Evidence != nil {
+		e.Evidence = cleanEvidence(e.Evidence)
+	}
 	e.Code = status(e.Code)
 	for _, t := range []*string{&e.ID, &e.Node, &e.Direction, &e.Account, &e.Peer, &e.User, &e.From, &e.To, &e.Dialled,
 		&e.Source, &e.SourceCountry, &e.UserAgent, &e.Diversion, &e.Verdict, &e.Rule, &e.Credentials} {

@@ -30,6 +30,9 @@ func day() []call.Event {
 			Dialled: "0018765550100", Diversion: "1003", Verdict: "reject", Rule: "countries/denied", Source: "203.0.113.77"},
 		{At: at(71.002), Kind: call.EventEnd, ID: "01JGT8", Code: 403, EndedBy: call.ByGateway, RingSeconds: seconds(0), Seconds: seconds(0)},
 		{At: at(80), Kind: call.EventMessage, ID: "m1", Direction: "internal", From: "1001", To: "1002", Dialled: "1002", Verdict: "allow"},
+		{At: at(81), Kind: call.EventFinding, ID: "f1", Source: "198.51.100.9", SourceCountry: "NL", Verdict: "drop", Rule: "base/register-failures-over-users",
+			Action: call.RegistrationBruteforce, Subject: &call.Subject{Kind: "source", Value: "198.51.100.9"}, Count: 25,
+			Evidence: []call.Evidence{{Name: "failures", Value: 25, Threshold: "25 failures over 5 different register.user in 5m0s"}}},
 	}
 }
 

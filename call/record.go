@@ -131,6 +131,7 @@ const (
 	EventRegister EventKind = "register"
 	EventOptions  EventKind = "options"
 	EventMessage  EventKind = "message"
+	EventFinding  EventKind = "finding" // what a limit found: engines that watch do not count it again
 )
 
 // Event is one line of the event stream: the only input of the engines that
@@ -162,6 +163,11 @@ type Event struct {
 	RingSeconds *float64 `json:"ring_seconds,omitempty"` // end only
 	Seconds     *float64 `json:"seconds,omitempty"`      // end only
 	Credentials string   `json:"credentials,omitempty"`  // none | sent | stale
+
+	Action   Action     `json:"action,omitempty"`   // finding only, as those that follow: event.action of its alert
+	Subject  *Subject   `json:"subject,omitempty"`  // whom it is about
+	Evidence []Evidence `json:"evidence,omitempty"` // what was compared
+	Count    int        `json:"count,omitempty"`    // requests since the last such line
 }
 
 // FoldAddr makes v4-mapped IPv6 addresses IPv4, so that one host is one key.

@@ -130,6 +130,7 @@ func (g *Gateway) report(a *call.Attempt, d call.Decision) {
 	}
 	g.Counters.Decisions[d.Verdict].Add(1)
 	g.deps.Reporter.Decision(a, d)
+	g.found(a, &d)
 }
 
 // refuse reports and answers what no guard was asked about.

@@ -208,6 +208,7 @@ type Gateway struct {
 	proven     challenged // attempts that answered a challenge of ours
 	asked      openChallenges
 	realms     realms
+	findings   findings
 	decoys     decoys    // users that PBXs challenge
 	even       evenClock // when strangers' registrations are answered
 	edge       edge

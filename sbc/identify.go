@@ -185,8 +185,14 @@ func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
 		if id.misfit != "" {
 			reason = id.misfit
 		}
-		g.refuse(r, id, call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/plaintext", Reason: reason,
-			Severity: call.Medium, Action: call.PlaintextRefused, Subject: sourceSubject(f)})
+		d := call.Decision{Verdict: call.Reject, Status: 403, Rule: "base/plaintext", Reason: reason,
+			Severity: call.Medium, Action: call.PlaintextRefused, Subject: sourceSubject(f)}
+		if f.Transport == "udp" && !g.peers.knownAddr(f.Remote.Addr()) {
+			// An answer would tell scanners that somebody is here, and go to
+			// whoever's address it is.
+			d.Verdict, d.Status = call.Drop, 0
+		}
+		g.refuse(r, id, d)
 		return false
 	}
 	if id.misfit != "" && r.Method() != "REGISTER" {

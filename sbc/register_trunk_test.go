@@ -122,7 +122,8 @@ func TestTrunkRefused(t *testing.T) {
 	}
 	// Who is not registered is not the carrier.
 	w.a.invite("4711")
-	w.a.code(403)
+	eventually(t, "the refusal", func() bool { return has(w.rep.rules(), "base/plaintext") })
+	w.a.never("an answer", func(m *siptest.Message) bool { return m.Code != 0 })
 }
 
 // TestTrunkComesBack: a carrier that fails is asked again, and both are told.

@@ -37,6 +37,8 @@ type PBX struct {
 	Carrier   bool   // everybody but Gateway must show a user's password to call, whatever From says
 	Algorithm string // of its challenges; "" is MD5
 
+	Unknown int // what a REGISTER for a user that is not there gets at once, 404; 0: a challenge like all others
+
 	NonceSeconds int // life of a nonce, 300; an older one gives stale=true (baresip never sends one twice in a REGISTER)
 
 	TLSPort         uint16 // with TLSCert and TLSKey (PEM files): also TLS, on port 5061
