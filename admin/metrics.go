@@ -27,6 +27,7 @@ type Source struct {
 	Quality       *Quality // of finished calls
 	Signalling    func() Signalling
 	Gate          func() Gate
+	Kernel        func() Kernel // what it dropped for us
 	Media         func() Media
 	Alerts        func() alert.Stats
 	CDR           func() alert.CDRStats
@@ -41,6 +42,15 @@ type Source struct {
 type Signalling struct {
 	Requests, Responses, Malformed, Dropped, Strays, Retransmits uint64
 	Conns, ConnsRefused, Panics                                  uint64
+}
+
+// Kernel is what the kernel dropped, since it was set up to.
+type Kernel struct{ Dropped []KernelCount }
+
+// KernelCount is one counter of one engine; both names are of closed sets.
+type KernelCount struct {
+	Engine, Cause string
+	Count         uint64
 }
 
 // Gate is what was dropped before anything of it was read, since the start.
@@ -208,6 +218,7 @@ var (
 	messages      = counter("rampart_sipx_messages_total", "Messages that arrived.", "kind")
 	retransmits   = counter("rampart_sipx_retransmits_total", "Requests that arrived again.")
 	conns         = counter("rampart_sipx_connections_total", "Connections that arrived.", "outcome")
+	droppedBelow  = counter("rampart_kernel_dropped_total", "Packets that the kernel dropped for the gateway.", "engine", "cause")
 	gatePassed    = counter("rampart_ratelimit_gate_passed_total", "Datagrams and connections that the gate let in.")
 	gateDropped   = counter("rampart_ratelimit_gate_dropped_total", "Datagrams and connections that the gate refused, by the budget that was used up.", "cause")
 	junk          = counter("rampart_sipx_junk_datagrams_total", "Datagrams that do not begin as SIP does; nobody was asked about them.")
@@ -308,6 +319,11 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			num(conns, x.Conns, "accepted")
 			num(conns, x.ConnsRefused, "refused")
 			num(panics, x.Panics)
+		}),
+		"kernel": when(s.Kernel, func(x Kernel) {
+			for _, c := range x.Dropped {
+				num(droppedBelow, c.Count, c.Engine, c.Cause)
+			}
 		}),
 		"gate": when(s.Gate, func(x Gate) {
 			num(gatePassed, x.Passed)

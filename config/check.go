@@ -55,6 +55,7 @@ func (k *checker) check() {
 	k.peers()
 	k.phones()
 	k.registrations()
+	k.kernel()
 	k.answers()
 	k.authentication()
 	k.overload()

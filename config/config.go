@@ -46,6 +46,7 @@ type Config struct {
 	Drain  time.Duration `yaml:"drain_timeout"` // for live calls after SIGTERM
 
 	Numbers Numbers `yaml:"numbers"`
+	Kernel  Kernel  `yaml:"kernel"`
 
 	PolicyFiles []string `yaml:"-"` // what Policy.Files found, sorted
 

@@ -111,6 +111,7 @@ func TestMinimal(t *testing.T) {
 		Registrations:  Registrations{Rate: 200},
 		Authentication: Authentication{Algorithms: []string{"SHA-256", "MD5"}},
 		Numbers:        Numbers{Forward: AsDialled, Carriers: Canonical},
+		Kernel:         Kernel{Nftables: SwitchOff, XDP: XDP{Mode: XDPAuto}, Emergency: 2000, Packets: 20, Connections: 10},
 		Drain:          2 * time.Minute,
 		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}

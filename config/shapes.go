@@ -32,6 +32,14 @@ func (STIR) YAMLShape() strictyaml.Shape {
 	return strictyaml.OneOf(string(STIRPass), string(STIRStrip))
 }
 
+func (Switch) YAMLShape() strictyaml.Shape {
+	return strictyaml.OneOf(string(SwitchAuto), string(SwitchOn), string(SwitchOff))
+}
+
+func (XDPMode) YAMLShape() strictyaml.Shape {
+	return strictyaml.OneOf(string(XDPAuto), string(XDPNative), string(XDPGeneric))
+}
+
 func (Address) YAMLShape() strictyaml.Shape {
 	type pair struct {
 		Bind      netip.Addr `yaml:"bind,required"`

@@ -51,6 +51,7 @@ type gateway struct {
 	banByHand chan struct{}
 	roots     []*roots // of PBXs and peers with a CA of their own; set at start
 	gate      *ratelimit.Gate
+	kernel    kernelDrop
 
 	allowFailing bool // load rules whose tests fail
 
@@ -138,8 +139,10 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 			}
 		})
 	}
+	g.openKernel()
 	g.startedPolicy()
 	g.sbc.Start()
+	g.wg.Go(func() { g.keepKernel(ctx) })
 	g.wg.Go(func() { g.watchCertificates(ctx) })
 	g.wg.Go(func() { g.heartbeat(ctx) })
 	g.wg.Go(func() { g.watchPolicy(ctx) })

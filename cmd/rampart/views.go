@@ -23,6 +23,7 @@ func (g *gateway) source() admin.Source {
 		},
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Bans:     func() (int, int) { return g.bans.Count(time.Now()) },
+		Kernel:   g.kernelView,
 		Peers:    g.peerViews,
 		Overload: g.overloadView(),
 		Counters: g.rep.counters, Quality: &g.rep.quality,

@@ -18,7 +18,7 @@ import (
 // wire is two network namespaces with a cable between them: the gateway's
 // host, and outside, which has every address of 10.78.0.0/16 and fd78::/32.
 type wire struct {
-	t             *testing.T
+	t             testing.TB
 	host, outside string
 }
 
@@ -29,7 +29,7 @@ const (
 
 var wires atomic.Int32
 
-func newWire(t *testing.T) *wire {
+func newWire(t testing.TB) *wire {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("the kernel's tables are tested as root, in network namespaces of the test's own")
@@ -137,7 +137,7 @@ func (w *wire) send(from string, port uint16, n int, text string) {
 
 // read takes the datagrams that are there and those of the time after, until
 // one has the text.
-func read(t *testing.T, c *net.UDPConn, until string) (texts []string) {
+func read(t testing.TB, c *net.UDPConn, until string) (texts []string) {
 	t.Helper()
 	b := make([]byte, 2048)
 	c.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -153,7 +153,7 @@ func read(t *testing.T, c *net.UDPConn, until string) (texts []string) {
 	}
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A ban by hand is in the kernel at once: its counters show what it drops, and
+// the address gets no connection. When the ban is lifted, it does.
+func TestKernelDropsBanned(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Fatal("tables of the kernel are tested as root")
+	}
+	s := newSite(t, 57, "kernel: {nftables: \"on\"}\n", "admin: {listen: off}", "admin: {listen: \"127.91.57.8:18157\"}")
+	if log := s.log.take(); !strings.Contains(log, "dropped by the kernel") || !strings.Contains(log, "nftables inet rampart") {
+		t.Fatalf("no line says what is in force:\n%s", log)
+	}
+	command := func(args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		if code := execute(append(args, "-c", filepath.Join(s.dir, "rampart.yaml")), &out, &out); code != 0 {
+			t.Fatalf("%q: exit %d: %s", args, code, out.String())
+		}
+	}
+	to := s.g.sbc.Addrs(0, "tls")[0].String()
+	connects := func(from string) bool {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 200 * time.Millisecond}
+		c, err := d.Dial("tcp", to)
+		if err != nil {
+			return false
+		}
+		c.Close()
+		return true
+	}
+	if !connects("127.91.57.66") {
+		t.Fatal("no connection before the ban")
+	}
+	command("bans", "add", "127.91.57.66")
+	// While the kernel does not know yet, the gateway accepts and closes.
+	eventually(t, "the kernel drops it", func() bool { return !connects("127.91.57.66") && s.kernelDropped("banned") > 0 })
+	if !connects("127.91.57.67") {
+		t.Error("another address gets no connection")
+	}
+	command("bans", "remove", "127.91.57.66")
+	eventually(t, "it connects again", func() bool { return connects("127.91.57.66") })
+
+	s.g.close(time.Second)
+	if len(s.g.kernel.engines) != 0 {
+		t.Error("an engine is left")
+	}
+}
+
+// kernelDropped reads the metric of a cause.
+func (s *site) kernelDropped(cause string) int {
+	s.t.Helper()
+	r, err := http.Get("http://" + s.g.admin.Addr().String() + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	m := regexp.MustCompile(`rampart_kernel_dropped_total\{cause="` + cause + `",engine="nftables"\} (\d+)`).FindStringSubmatch(string(body))
+	if m == nil {
+		return -1
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// What cannot be set up is told in one line, and the gateway runs.
+func TestKernelNotThere(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 58, "kernel: {xdp: {interface: no-such0}}\n")
+	if log := s.log.take(); strings.Count(log, "no-such0") != 1 || !strings.Contains(log, "the gateway drops packets itself") {
+		t.Errorf("log:\n%s", log)
+	}
+}
+
+// PBXs are among the known, so nothing in the kernel can shut them out.
+func TestKernelKnowsThePBX(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, 59, `peers:
+  - {name: carrier, identify: {ip: [198.51.100.0/24]}, uri: "sip:198.51.100.7;transport=tls"}
+`)
+	eventually(t, "the PBX and the peer are known", func() bool {
+		addrs, nets := s.g.sbc.Known()
+		return len(nets) == 1 && nets[0].String() == "198.51.100.0/24" && func() bool {
+			for _, a := range addrs {
+				if a.String() == "127.91.59.3" {
+					return true
+				}
+			}
+			return false
+		}()
+	})
+}
