@@ -104,6 +104,7 @@ func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, ne
 	file := func(name string) []config.Sink { return []config.Sink{{File: filepath.Join(dir, name)}} }
 	cfg.Alerts, cfg.CDR, cfg.Events = file("alerts.jsonl"), file("cdr.jsonl"), file("events.jsonl")
 	cfg.DNS = config.DNS{}
+	cfg.Kernel = config.Defaults(cfg.Profile).Kernel // off: the kernel is not the sandbox's
 	cfg.Policy.Watch = false
 
 	pbx := cfg.PBX[0]

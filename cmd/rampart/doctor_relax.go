@@ -244,6 +244,7 @@ var openings = []relaxation{
 // without them: names, addresses, places of files, how people dial, and what can
 // only be stricter than the default.
 var harmless = strings.Fields(`
+kernel.nftables kernel.xdp.interface kernel.xdp.mode kernel.emergency kernel.source_packets kernel.source_connections
 	domain node profile drain_timeout state signalling.dscp dns.servers
 	listen.tls listen.wss inside.wss
 	media.public media.public.bind media.public.advertise media.inside media.inside.bind media.inside.advertise
