@@ -26,7 +26,4 @@ func (k *checker) overload() {
 			k.problem(path, "0.9 is nine tenths of what there is", "%s must be 0.1 to 1", path)
 		}
 	}
-	if !o.Shed {
-		k.warning("overload.shed", "leave it on", "overload.shed: with too much to do, everything becomes slow for everybody instead of little being refused")
-	}
 }

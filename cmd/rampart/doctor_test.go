@@ -168,8 +168,7 @@ func TestDoctorRelaxations(t *testing.T) {
 		{"events: [{file: e.jsonl, max_size: 0}]\n", "no bound"},
 		{"limits: {connections: 50000, stranger_packets: 10000/s, idle_timeout: 1h}\n", "limits.connections is 10 times; stranger_packets is 5 times; idle_timeout is 120 times"},
 		{"authentication: {file: users.digest, algorithms: [MD5]}\n", "with MD5 alone"},
-		{"overload: {shed: false}\n", "overload.shed is off"},
-		{"overload: {delay: 1s}\n", "overload.delay is"},
+		{"overload: {shed: true, delay: 1s}\n", "overload.delay is"},
 		{"limits: {connections: 50, idle_timeout: 10s}\n", ""},
 	} {
 		file, dir := patient(t, 100+n, c.more)
