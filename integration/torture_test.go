@@ -82,7 +82,7 @@ func reaction(seen *peers.Capture, from, to netip.Addr) (int, string) {
 var reactions = map[string]int{
 	"wsinv": 481, "intmeth": 501, "esc01": 404, "escnull": 403, "esc02": 501, "lwsdisp": 200, "longreq": 404, "dblreq": 403, "semiuri": 200,
 	"transports": 200, "mpart01": 415,
-	"clerr": 400, "ncl": 400, "quotbal": 400, "lwsruri": 400, "trws": 400, "escruri": 400, "baddate": 400,
+	"clerr": 400, "ncl": 400, "quotbal": 400, "ltgtruri": 400, "lwsruri": 400, "lwsstart": 400, "trws": 400, "escruri": 400, "baddate": 400,
 	"regbadct": 400, "badaspec": 400, "mismatch01": 400, "mismatch02": 400,
 	"unkscm": 416, "novelsc": 416, "unksm2": 400, "bext01": 420, "invut": 415, "regaut01": 403, "mcl01": 400, "zeromf": 483, "cparam01": 403,
 	"cparam02": 403, "regescrt": 403, "sdp01": 406, "inv2543": 400,
@@ -92,7 +92,7 @@ var reactions = map[string]int{
 }
 
 // unanswerable are the requests among the others.
-var unanswerable = []string{"badinv01", "scalar02", "baddn", "badvers", "badbranch", "insuf", "multi01", "ltgtruri", "lwsstart"}
+var unanswerable = []string{"badinv01", "scalar02", "baddn", "badvers", "badbranch", "insuf", "multi01"}
 
 // says is what an answer must carry besides its code.
 var says = map[string]string{

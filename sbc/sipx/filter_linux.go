@@ -112,15 +112,17 @@ func (p *filter) shape(largest int) {
 	}
 	p.jump(junk)
 
-	p.place(gap) // X is where; behind it a scheme or a status code begins
+	p.place(gap) // X is where; behind it a URI or a status code begins
 	digit := p.label()
 	p.do(unix.BPF_LD|unix.BPF_B|unix.BPF_IND, udpHeader+1)
 	p.unless(unix.BPF_JGT, '9', digit)
+	p.when(unix.BPF_JEQ, '<', take)
 	p.do(unix.BPF_ALU|unix.BPF_OR|unix.BPF_K, 0x20)
 	p.unless(unix.BPF_JGE, 'a', junk)
 	p.unless(unix.BPF_JGT, 'z', take)
 	p.jump(junk)
 	p.place(digit)
+	p.when(unix.BPF_JEQ, ' ', take)
 	p.unless(unix.BPF_JGE, '0', junk)
 	p.load(unix.BPF_B, udpHeader)
 	p.do(unix.BPF_ALU|unix.BPF_OR|unix.BPF_K, 0x20)

@@ -23,8 +23,8 @@ func mayBeSIP(b []byte) bool {
 	for sp < maxMethod && sp < len(b) && charClass[b[sp]]&classToken != 0 {
 		sp++
 	}
-	if sp == 0 || sp+1 >= len(b) || b[sp] != ' ' || !isLetter(b[sp+1]) {
-		return false // a Request-URI begins with its scheme
+	if sp == 0 || sp+1 >= len(b) || b[sp] != ' ' || !beginsURI(b[sp+1]) {
+		return false
 	}
 	eol := bytes.IndexByte(b[sp:], '\n')
 	return eol > 0 && bytes.Contains(b[sp:sp+eol], []byte(" SIP/"))
@@ -49,5 +49,10 @@ func isKeepAlive(b []byte) bool {
 	}
 	return true
 }
+
+// beginsURI: a Request-URI begins with its scheme. Angle brackets around it and
+// a second space before it are mistakes whose sender may be told (RFC 4475
+// §3.1.2.7, §3.1.2.9).
+func beginsURI(c byte) bool { return isLetter(c) || c == '<' || c == ' ' }
 
 func isLetter(c byte) bool { c = lower(c); return 'a' <= c && c <= 'z' }

@@ -34,6 +34,7 @@ func TestFirstLine(t *testing.T) {
 	for _, m := range []string{
 		msg("INVITE", "192.0.2.7", "a", "a", "", 1), msg("x-own.method", "192.0.2.7", "a", "a", "", 1), "SIP/2.0 200 OK\r\nVia: x\r\n\r\n", "sip/7.0 100 \r\nVia: x\r\n\r\n",
 		"INVITE sip:a@b SIP/3.0\r\n\r\n", // to be refused by name: 505
+		"INVITE <sip:a@b> SIP/2.0\r\n\r\n", "INVITE  sip:a@b  SIP/2.0\r\n\r\n",
 		"", "\x00", "\r\n", "\r\n\r\n", "\x00\x00\x00\x00",
 	} {
 		if !mayBeSIP([]byte(m)) {
