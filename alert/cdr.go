@@ -22,6 +22,7 @@ type CDROptions struct {
 	Window    time.Duration // for strangers' budgets; default 1 min
 	PerSource int           // records a stranger's address gets in full per window; default 10
 	Total     int           // records all strangers get in full per window; default 600
+	Datagrams int           // refused attempts in peers' names over UDP that are recorded in full per window; default 600
 	Table     int           // addresses that are told apart; default 1024
 	Queue     int           // records before the sink; default 16384
 	Now       func() time.Time
@@ -33,8 +34,10 @@ type CDROptions struct {
 //
 // Attempts of strangers beyond their budget are folded by source: one record
 // stands for coalesced+1 attempts, so the sum of (coalesced + 1) over all lines
-// is the number of attempts. A record of somebody who is identified, or of
-// a call that was let through, is never folded.
+// is the number of attempts. So are refused attempts over UDP in the name of a
+// peer beyond theirs: nothing shows that they are the peer's, as anybody can
+// write its address. A record of somebody else who is identified, or of a call
+// that was let through, is never folded.
 type CDR struct {
 	o    CDROptions
 	out  []*lines
@@ -47,6 +50,7 @@ type CDR struct {
 	table    *coalescer[netip.Addr, record] // the zero Addr gathers what found no room
 	spentAt  time.Time                      // start of the window of spent
 	spent    int                            // strangers' records in full
+	udp      int                            // likewise, in the name of peers over UDP
 	folded   uint64
 	accepted uint64
 }
@@ -67,6 +71,9 @@ func NewCDR(o CDROptions, sinks ...Sink) *CDR {
 	}
 	if o.Total <= 0 {
 		o.Total = 600
+	}
+	if o.Datagrams <= 0 {
+		o.Datagrams = 600
 	}
 	if o.Table <= 0 {
 		o.Table = 1024
@@ -117,16 +124,22 @@ func (c *CDR) write(r call.Record, stranger bool) {
 		return
 	}
 	c.accepted++
-	if !stranger || r.Verdict == call.Allow || r.Answer != nil {
+	forged := couldBeForged(&r)
+	if !stranger && !forged || r.Verdict == call.Allow || r.Answer != nil {
 		c.send(rec)
 		return
 	}
 	if now.Sub(c.spentAt) >= c.o.Window || now.Before(c.spentAt) {
-		c.spentAt, c.spent = now, 0
+		c.spentAt, c.spent, c.udp = now, 0, 0
+	}
+	if forged && c.udp < c.o.Datagrams {
+		c.udp++
+		c.send(rec)
+		return
 	}
 	_, waiting := c.table.next()
 	got := full
-	if c.spent < c.o.Total {
+	if !forged && c.spent < c.o.Total {
 		got = c.table.add(now, sourceKey(rec.r.Source), rec, false)
 	} else {
 		got = c.table.hold(now, sourceKey(rec.r.Source), rec, false)
@@ -150,6 +163,11 @@ func (c *CDR) write(r call.Record, stranger bool) {
 		default:
 		}
 	}
+}
+
+// couldBeForged: it came in datagrams, in the name of a peer outside.
+func couldBeForged(r *call.Record) bool {
+	return r.Peer != "" && len(r.Passes) > 0 && r.Passes[0].From == call.Public.String() && r.Passes[0].Transport == "udp"
 }
 
 // sourceKey is the host a stranger counts as: an IPv4 address, or the /64 that

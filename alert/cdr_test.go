@@ -192,6 +192,38 @@ func TestCDRIsCompleteForTheKnown(t *testing.T) {
 	})
 }
 
+// What is refused in a carrier's name over UDP may be anybody's. What is let
+// through, and what came on a connection, is the carrier's.
+func TestCDRFoldsForgedPeers(t *testing.T) {
+	schema := compile(t, "cdr")
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		c := NewCDR(CDROptions{Datagrams: 5}, m)
+		peer := func(transport string, v call.Verdict) call.Record {
+			r := unknown("198.51.100.9:5060")
+			r.Peer, r.Verdict, r.Passes[0].Transport = "carrier", v, transport
+			return r
+		}
+		for range 100 {
+			c.WriteKnown(peer("udp", call.Reject))
+			c.WriteKnown(peer("udp", call.Allow))
+			c.WriteKnown(peer("tls", call.Reject))
+		}
+		synctest.Wait()
+		if n := m.lines(); n != 205 {
+			t.Fatalf("%d lines before the window ends, want 5, 100 and 100", n)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		rs := records(t, m.data())
+		if last := rs[len(rs)-1]; len(rs) != 206 || last.Coalesced != 94 {
+			t.Fatalf("%d records, the last is %+v", len(rs), last)
+		}
+		c.Close(t.Context())
+		valid(t, schema, m.data())
+	})
+}
+
 func TestCDRFoldsStrangers(t *testing.T) {
 	schema := compile(t, "cdr")
 	synctest.Test(t, func(t *testing.T) {

@@ -102,7 +102,10 @@ func sandboxed(cfg config.Config, p attack.Place, dir string) (config.Config, ne
 	cfg.TLS.Certificates, cfg.Admin.Listen = nil, config.Optional{}
 	cfg.State, cfg.Store.Path = dir, dir
 	file := func(name string) []config.Sink { return []config.Sink{{File: filepath.Join(dir, name)}} }
-	cfg.Alerts, cfg.CDR, cfg.Events = file("alerts.jsonl"), file("cdr.jsonl"), file("events.jsonl")
+	cfg.Alerts, cfg.CDR = file("alerts.jsonl"), file("cdr.jsonl")
+	if len(cfg.Events) > 0 { // every attempt is in them, by design
+		cfg.Events = file("events.jsonl")
+	}
 	cfg.DNS = config.DNS{}
 	cfg.Kernel = config.Defaults(cfg.Profile).Kernel // off: the kernel is not the sandbox's
 	cfg.Policy.Watch = false

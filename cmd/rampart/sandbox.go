@@ -97,7 +97,10 @@ func (s sandbox) serve(app *app) (out sandboxGateway, end func(), err error) {
 		return a
 	}
 	out = sandboxGateway{Domain: mine.Domains[0], TLS: first(mine.Listen.TLS), UDP: first(mine.Listen.UDP), TCP: first(mine.Listen.TCP), Trunk: trunk,
-		Files: []string{mine.Alerts[0].File, mine.CDR[0].File, mine.Events[0].File, logFile}}
+		Files: []string{mine.Alerts[0].File, mine.CDR[0].File, logFile}}
+	for _, e := range mine.Events {
+		out.Files = append(out.Files, e.File)
+	}
 	return out, func() {
 		g.close(2 * time.Second)
 		f.Close()

@@ -170,6 +170,7 @@ const (
 func (y *yard) play(ctx context.Context, a Attack) Result {
 	began := time.Now()
 	n := &notes{}
+	y.begin()
 	limited, cancel := context.WithTimeout(ctx, attackTime)
 	defer cancel()
 	before, memory := y.written(), y.memory()

@@ -33,6 +33,7 @@ type yard struct {
 	quietly pulse          // calls without an attack
 	next    int            // attackers' addresses given out
 	spares  int            // users given out
+	told    int            // octets of alerts before the attack
 	closed  bool
 }
 
@@ -218,13 +219,14 @@ type alert struct {
 	raw     []byte
 }
 
-// alerts reads what there is so far; half a line at the end is not there yet.
+// alerts reads what there is since the attack began; half a line at the end is
+// not there yet.
 func (y *yard) alerts() (out []alert, err error) {
 	b, err := os.ReadFile(y.gw.Alerts)
 	if err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
 	}
-	b = b[:bytes.LastIndexByte(b, '\n')+1]
+	b = b[min(y.told, len(b)) : bytes.LastIndexByte(b, '\n')+1]
 	for line := range bytes.Lines(b) {
 		a := alert{raw: line}
 		if e := json.Unmarshal(line, &a); e != nil {
@@ -234,6 +236,13 @@ func (y *yard) alerts() (out []alert, err error) {
 		out = append(out, a)
 	}
 	return out, err
+}
+
+// begin makes the alerts so far those of the past: one attack must not pass for
+// what another brought about.
+func (y *yard) begin() {
+	b, _ := os.ReadFile(y.gw.Alerts)
+	y.told = bytes.LastIndexByte(b, '\n') + 1
 }
 
 // alerted waits for an alert of one of these actions that has the source; an
