@@ -50,6 +50,9 @@ func readReferTo(v string) (t referTarget, code int) {
 	case "tel", "urn":
 		t.tel = true
 		rest, headers, _ = strings.Cut(rest, "?")
+		if number, _, _ := strings.Cut(rest, ";"); strings.TrimSpace(number) == "" {
+			return t, 400
+		}
 		uri = scheme + ":" + rest
 	default:
 		return t, 416
