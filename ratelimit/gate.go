@@ -66,13 +66,34 @@ func (c *GateConfig) defaults() {
 // his datagrams: such a flood then stops at the gate, and the other peers do
 // not feel it. What is known stands in tables that strangers have no part in,
 // so no number of sources makes the gate forget it.
+//
+// Datagrams and streams have the same budgets, each their own: the address of a
+// stream is proven, that of a datagram may be anybody's. However many are
+// forged, whoever comes over TCP or TLS finds his budget as it was.
 type Gate struct {
 	seed maphash.Seed
 
-	source, network, phone, peer, connect budget
-	total, handshakes                     *rate.Limiter
+	datagrams, streams budgets
+	connect            budget
+	handshakes         *rate.Limiter
 
 	counts [gateCauses]atomic.Uint64
+}
+
+// budgets are those of one kind of transport.
+type budgets struct {
+	source, network, phone, peer budget
+	total                        *rate.Limiter
+}
+
+func newBudgets(c GateConfig) budgets {
+	return budgets{
+		source:  newBudget(c.Sources, c.SourcePackets, c.SourceBurst),
+		network: newBudget(c.Sources/4, c.NetworkPackets, max(c.SourceBurst, int(4*c.NetworkPackets))),
+		phone:   newBudget(knownKeys, c.PhonePackets, max(100, int(4*c.PhonePackets))),
+		peer:    newBudget(knownKeys, c.PeerPackets, max(100, int(2*c.PeerPackets))),
+		total:   rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst),
+	}
 }
 
 // budget is the same budget for each of many keys.
@@ -94,44 +115,47 @@ const knownKeys = 32_768
 func NewGate(c GateConfig) *Gate {
 	c.defaults()
 	return &Gate{seed: maphash.MakeSeed(),
-		source:     newBudget(c.Sources, c.SourcePackets, c.SourceBurst),
-		network:    newBudget(c.Sources/4, c.NetworkPackets, max(c.SourceBurst, int(4*c.NetworkPackets))),
-		phone:      newBudget(knownKeys, c.PhonePackets, max(100, int(4*c.PhonePackets))),
-		peer:       newBudget(knownKeys, c.PeerPackets, max(100, int(2*c.PeerPackets))),
+		datagrams:  newBudgets(c),
+		streams:    newBudgets(c),
 		connect:    newBudget(c.Sources, c.SourceConnects, c.ConnectBurst),
-		total:      rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst),
 		handshakes: rate.NewLimiter(rate.Limit(c.StrangerHandshakes), max(10, int(c.StrangerHandshakes))),
 	}
 }
 
-// Allow reports whether to read on. bytes is the size of a datagram, 0 for a
-// connection. who is what is known of the address: a Stranger, a Phone (a
-// registration came from it) or a Carrier, whose addr is that of its network
-// in the configuration. The budget of the one address is asked before the
+// Allow reports whether to read a datagram of that size. who is what is known
+// of the address: a Stranger, a Phone (a registration came from it) or a
+// Carrier, whose addr is that of its network in the configuration. The budget of the one address is asked before the
 // shared ones, so a single loud stranger does not use up what others share.
 func (g *Gate) Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
-	return g.count(g.allow(addr, now, int64(1+max(0, bytes-1)/1024), who))
+	return g.count(g.allow(&g.datagrams, addr, now, units(bytes), who))
 }
 
-func (g *Gate) allow(addr netip.Addr, now time.Time, units int64, who call.Kind) GateCause {
+// AllowStream is Allow for a message of that size that came over a connection.
+func (g *Gate) AllowStream(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
+	return g.count(g.allow(&g.streams, addr, now, units(bytes), who))
+}
+
+func units(bytes int) int64 { return int64(1 + max(0, bytes-1)/1024) }
+
+func (g *Gate) allow(b *budgets, addr netip.Addr, now time.Time, units int64, who call.Kind) GateCause {
 	at := now.UnixNano()
 	switch who {
 	case call.Stranger:
 	case call.Phone:
-		return g.take(&g.phone, addr, at, units, OverPhone)
+		return g.take(&b.phone, addr, at, units, OverPhone)
 	default:
-		return g.take(&g.peer, addr, at, units, OverPeer)
+		return g.take(&b.peer, addr, at, units, OverPeer)
 	}
-	if c := g.take(&g.source, network(addr, sourceIP), at, units, OverSource); c != Passed {
+	if c := g.take(&b.source, network(addr, sourceIP), at, units, OverSource); c != Passed {
 		return c
 	}
 	if addr = addr.Unmap(); addr.Is6() {
 		// Whoever has a /48 has 65,536 networks of a host each.
-		if c := g.take(&g.network, network(addr, sourceNet), at, units, OverNetwork); c != Passed {
+		if c := g.take(&b.network, network(addr, sourceNet), at, units, OverNetwork); c != Passed {
 			return c
 		}
 	}
-	if !g.total.AllowN(now, int(units)) {
+	if !b.total.AllowN(now, int(units)) {
 		return OverStrangers
 	}
 	return Passed
@@ -155,7 +179,7 @@ func (g *Gate) Connect(addr netip.Addr, now time.Time, who call.Kind) bool {
 			return g.count(c)
 		}
 	}
-	return g.Allow(addr, now, 0, who)
+	return g.AllowStream(addr, now, 0, who)
 }
 
 // Handshake reports how long the TLS handshake of a new connection has to wait
@@ -212,7 +236,9 @@ func (g *Gate) Causes(yield func(GateCause, uint64) bool) {
 }
 
 // Sources is how many unknown addresses have used something of their budget.
-func (g *Gate) Sources(now time.Time) int { return g.source.of.live(now.UnixNano()) }
+func (g *Gate) Sources(now time.Time) int {
+	return g.datagrams.source.of.live(now.UnixNano()) + g.streams.source.of.live(now.UnixNano())
+}
 
 // Dropped counts what was over the budget of its source, and what was over a
 // budget that all strangers share.

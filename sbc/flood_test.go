@@ -35,13 +35,13 @@ func TestFloodAtTheGate(t *testing.T) {
 		return n
 	}
 	for range 1000 {
-		w.gw.AdmitPacket(call.Public, w.a.addr().Addr(), 500) // a peer's
-		w.gw.AdmitPacket(call.Inside, w.b.addr().Addr(), 500)
+		w.gw.AdmitStream(call.Public, w.a.addr().Addr(), 500) // a peer's
+		w.gw.AdmitStream(call.Inside, w.b.addr().Addr(), 500)
 	}
 	one := netip.MustParseAddr("192.0.2.1")
 	began := time.Now()
 	for range 105 {
-		w.gw.AdmitPacket(call.Public, one, 500)
+		w.gw.AdmitStream(call.Public, one, 500)
 	}
 	eventually(t, "an alert about the source", func() bool { return dropped(alerts()) == 100 })
 	es := alerts()
@@ -67,7 +67,7 @@ func TestDropAllocatesNothing(t *testing.T) {
 	gate := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 0.001, SourceBurst: 1})
 	w := newRawWorld(t, func(c *worldConfig) { c.deps.Gate = gate })
 	src := netip.MustParseAddr("2001:db8::1")
-	if n := testing.AllocsPerRun(10000, func() { w.gw.AdmitPacket(call.Public, src, 500) }); n >= 1 {
+	if n := testing.AllocsPerRun(10000, func() { w.gw.AdmitStream(call.Public, src, 500) }); n >= 1 {
 		t.Errorf("%v allocations", n)
 	}
 }

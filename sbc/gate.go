@@ -30,14 +30,14 @@ func (g *Gateway) AdmitDatagram(side call.Side, src netip.Addr, n int) bool {
 	return g.gated(src, ok)
 }
 
-// AdmitPacket implements sipx.Handler.
-func (g *Gateway) AdmitPacket(side call.Side, src netip.Addr, n int) bool {
+// AdmitStream implements sipx.Handler.
+func (g *Gateway) AdmitStream(side call.Side, src netip.Addr, n int) bool {
 	if side == call.Inside {
 		return true
 	}
 	now := time.Now()
 	who, key := g.senderAt(src)
-	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who))
+	return !g.shut(src, who, now) && g.gated(src, g.deps.Gate == nil || g.deps.Gate.AllowStream(key, now, n, who))
 }
 
 // AdmitConn implements sipx.Handler.

@@ -53,6 +53,7 @@ type Policy struct {
 // came from; a Carrier, whose addr is then the one of its configured network.
 type Gate interface {
 	Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool
+	AllowStream(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool
 	Connect(addr netip.Addr, now time.Time, who call.Kind) bool
 	Handshake(now time.Time, who call.Kind, patience time.Duration) (wait time.Duration, ok bool)
 }

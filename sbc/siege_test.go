@@ -98,7 +98,7 @@ func TestForgedPeer(t *testing.T) {
 		t.Errorf("%d of a forged network passed, want its burst of 200", passed)
 	}
 	w.up() // by the other peer
-	if !w.gw.AdmitPacket(call.Inside, netip.MustParseAddr("198.51.100.1"), 500) {
+	if !w.gw.AdmitStream(call.Inside, netip.MustParseAddr("198.51.100.1"), 500) {
 		t.Error("the inside is asked")
 	}
 }

@@ -170,7 +170,7 @@ func TestDatagramsProveNothing(t *testing.T) {
 		if n := passed(func() bool { return w.gw.AdmitDatagram(call.Public, a, 500) }); n == 0 || n > 10 { // connecting used some up
 			t.Errorf("%d datagrams of %s passed, want a stranger's 10 at most", n, what)
 		}
-		if n := passed(func() bool { return w.gw.AdmitConn(call.Public, a) && w.gw.AdmitPacket(call.Public, a, 500) }); n != 100 {
+		if n := passed(func() bool { return w.gw.AdmitConn(call.Public, a) && w.gw.AdmitStream(call.Public, a, 500) }); n != 100 {
 			t.Errorf("%d of 100 connections of %s were taken: it pays for who forges it", n, what)
 		}
 	}

@@ -93,8 +93,8 @@ type Handler interface {
 	// AdmitDatagram is asked for every datagram that begins as SIP does, before
 	// the rest of it is looked at.
 	AdmitDatagram(side call.Side, src netip.Addr, n int) bool
-	// AdmitPacket is asked for every message on a connection of a stranger.
-	AdmitPacket(side call.Side, src netip.Addr, n int) bool
+	// AdmitStream is asked for every message on a connection of a stranger.
+	AdmitStream(side call.Side, src netip.Addr, n int) bool
 	// AdmitConn is asked for every connection before its handshake.
 	AdmitConn(side call.Side, src netip.Addr) bool
 	// KnownSource says whether connections of that address go before those

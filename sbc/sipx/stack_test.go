@@ -31,9 +31,9 @@ func newRecorder() *recorder {
 }
 
 func (h *recorder) AdmitDatagram(side call.Side, a netip.Addr, n int) bool {
-	return h.AdmitPacket(side, a, n)
+	return h.AdmitStream(side, a, n)
 }
-func (h *recorder) AdmitPacket(_ call.Side, a netip.Addr, _ int) bool {
+func (h *recorder) AdmitStream(_ call.Side, a netip.Addr, _ int) bool {
 	return h.admit == nil || h.admit(a)
 }
 func (h *recorder) AdmitConn(_ call.Side, a netip.Addr) bool   { return h.admit == nil || h.admit(a) }

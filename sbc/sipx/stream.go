@@ -231,7 +231,7 @@ func (s *Stack) messages(f *Flow, buf []byte) (rest []byte, n int, ok bool) {
 			}
 		case kind == FrameMessage:
 			n++
-			if !f.Known() && !s.handler.AdmitPacket(f.Side, f.Remote.Addr(), size) {
+			if !f.Known() && !s.handler.AdmitStream(f.Side, f.Remote.Addr(), size) {
 				s.Stats.Dropped.Add(1)
 				return nil, n, false
 			}
