@@ -36,19 +36,23 @@ func Frame(buf []byte, lim Limits) (n int, kind FrameKind, err *Malformed) {
 		return 0, FrameMore, &Malformed{Status: status, Reason: reason, Header: fieldNames[f], Response: isStatusLine(buf)}
 	}
 	eol := bytes.IndexByte(buf, '\n')
+	first := buf
+	if eol >= 0 {
+		first = buf[:eol]
+	}
+	end := bytes.Index(buf, crlfcrlf)
+	if end < 0 && len(first) > lim.Line { // what is whole is answered by Check
+		return bad(414, 0, "start line too long")
+	}
 	if eol < 0 {
-		if len(buf) > lim.Line {
-			return bad(414, 0, "start line too long")
-		}
 		if !maybeStartLine(buf) {
 			return bad(400, 0, "not SIP")
 		}
 		return 0, FrameMore, nil
 	}
-	if line := buf[:eol]; !maybeStartLine(line) || !isStatusLine(line) && !bytes.Contains(line, []byte(" SIP/")) {
+	if !maybeStartLine(first) || !isStatusLine(first) && !bytes.Contains(first, []byte(" SIP/")) {
 		return bad(400, 0, "not SIP")
 	}
-	end := bytes.Index(buf, crlfcrlf)
 	if end < 0 {
 		last := bytes.LastIndexByte(buf, '\n') + 1
 		switch {

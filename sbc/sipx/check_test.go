@@ -528,3 +528,30 @@ func FuzzCheck(f *testing.F) {
 		agree(t, msg[:n])
 	})
 }
+
+// TestTidyOpenQuote: in fields of free text a quote need not end. What Check
+// lets pass there, Tidy can read.
+func TestTidyOpenQuote(t *testing.T) {
+	t.Parallel()
+	passed := 0
+	for f, name := range fieldNames {
+		for _, v := range []string{`"\`, `a "\`, "a\r\n \"0", "a \"x\\\r\n b", "a\r\n \"", "\"\r\n \\", "a;\r\n \"", `<sip:a@b>;x="\"`} {
+			raw := []byte(strings.Replace(string(crlf(goodRegister)), "Content-Length: 0", name+": "+v+"\r\nContent-Length: 0", 1))
+			n, bad := Check(raw, true, Limits{})
+			if bad != nil {
+				continue
+			}
+			passed++
+			tidy := Tidy(raw[:n])
+			if again, bad := Check(tidy, true, Limits{}); bad != nil || again != len(tidy) {
+				t.Errorf("field %d: %q becomes %q: %v", f, v, tidy, bad)
+			}
+			if strings.Contains(string(tidy), "\r\n ") {
+				t.Errorf("field %d: %q is still folded: %q", f, v, tidy)
+			}
+		}
+	}
+	if passed == 0 {
+		t.Error("nothing passed")
+	}
+}

@@ -70,7 +70,8 @@ func untidy(f field, v []byte) bool {
 			inQuotes = !inQuotes
 		case inQuotes:
 			if c == '\\' {
-				if i++; v[i] < 0x20 || v[i] == 0x7f {
+				// In free text a quote may stand for itself, and the escape at the end.
+				if i++; i < len(v) && (v[i] < 0x20 || v[i] == 0x7f) {
 					return true
 				}
 			}
@@ -103,7 +104,12 @@ func appendTidy(b []byte, f field, v []byte) []byte {
 		c := v[i]
 		switch {
 		case c == '"':
-			end, _, _ := quoted(v, i)
+			end, _, reason := quoted(v, i)
+			if reason != "" { // free text
+				b = append(b, c)
+				i++
+				break
+			}
 			b = appendQuoted(b, v[i:end])
 			i = end
 		case isLWS(c):

@@ -31,8 +31,18 @@ func frames(stream []byte, split int, lim Limits) (found []string, rest []byte, 
 	return found, buf, ""
 }
 
-// FuzzFrame: wherever a stream is cut into pieces, the same messages come out
-// of it and it is refused at the same place; what is a frame is a whole message
+// sound are the messages ahead of the first that Check refuses.
+func sound(messages []string, lim Limits) []string {
+	for i, m := range messages {
+		if _, bad := Check([]byte(m), true, lim); bad != nil {
+			return messages[:i]
+		}
+	}
+	return messages
+}
+
+// FuzzFrame: wherever a stream is cut into pieces, the same sound messages come
+// out of it; what is a frame is a whole message
 // to Check, or is refused there.
 func FuzzFrame(f *testing.F) {
 	one := string(crlf(goodRegister))
@@ -49,14 +59,14 @@ func FuzzFrame(f *testing.F) {
 		if len(stream) > 8000 {
 			return
 		}
-		whole, _, refused := frames(stream, len(stream), lim)
+		whole, _, _ := frames(stream, len(stream), lim)
+		good := sound(whole, lim)
 		for _, cut := range []uint16{a, b} {
 			found, rest, why := frames(stream, min(int(cut), len(stream)), lim)
-			if (why == "") != (refused == "") {
-				t.Fatalf("cut at %d: %q, whole: %q\n%q", cut, why, refused, stream)
-			}
-			if strings.Join(found, "|") != strings.Join(whole, "|") {
-				t.Fatalf("cut at %d: %q, whole: %q", cut, found, whole)
+			// A line that is too long is answered by Check when the message is there,
+			// and ends the connection while it is not: then, too, nothing behind it counts.
+			if got := sound(found, lim); strings.Join(got, "|") != strings.Join(good, "|") {
+				t.Fatalf("cut at %d: %q (%s), whole: %q", cut, got, why, good)
 			}
 			if why == "" && len(rest) > lim.Message+lim.HeaderValue {
 				t.Fatalf("%d octets are held", len(rest))
