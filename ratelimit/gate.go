@@ -28,7 +28,7 @@ type GateConfig struct {
 	ConnectBurst       int     // at once from one address: 300, an office after a power cut
 	StrangerHandshakes float64 // TLS handshakes a second for all strangers together: 250
 
-	Sources int // unknown addresses that are remembered: 65536
+	Sources int // unknown addresses that are remembered, of datagrams and of connections each: 65536
 }
 
 func (c *GateConfig) defaults() {

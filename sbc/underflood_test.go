@@ -121,7 +121,7 @@ func TestCallsUnderFlood(t *testing.T) {
 	if l := bans.List(time.Now()); len(l) > 0 {
 		t.Errorf("forged sources got somebody banned: %+v", l)
 	}
-	if n := gate.Sources(time.Now()); n > 256 {
+	if n := gate.Sources(time.Now()); n > 256+1 { // datagrams' table is full, connections' has the phone
 		t.Errorf("%d sources are remembered", n)
 	}
 	if w.gw.Bindings() != 1 {
