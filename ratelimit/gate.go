@@ -124,13 +124,15 @@ func NewGate(c GateConfig) *Gate {
 
 // Allow reports whether to read a datagram of that size. who is what is known
 // of the address: a Stranger, a Phone (a registration came from it) or a
-// Carrier, whose addr is that of its network in the configuration. The budget of the one address is asked before the
-// shared ones, so a single loud stranger does not use up what others share.
+// Carrier, whose addr is that of its network in the configuration. The budget
+// of the one address is asked before the shared ones, so a single loud stranger
+// does not use up what others share.
 func (g *Gate) Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
 	return g.count(g.allow(&g.datagrams, addr, now, units(bytes), who))
 }
 
-// AllowStream is Allow for a message of that size that came over a connection.
+// AllowStream is Allow for a message of that size that came over a connection,
+// and with 0 for the connection itself.
 func (g *Gate) AllowStream(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
 	return g.count(g.allow(&g.streams, addr, now, units(bytes), who))
 }

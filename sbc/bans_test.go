@@ -27,6 +27,12 @@ func rule(t *testing.T, c *worldConfig, bans *ratelimit.Bans, rules string) {
 	if set == nil {
 		t.Fatal(ps.Err())
 	}
+	c.deps.Bans, c.deps.Guards = bans, guards(t, set)
+}
+
+// guards are a policy and what counts for its limits.
+func guards(t *testing.T, set *policy.Set) []sbc.Guard {
+	t.Helper()
 	var limits []ratelimit.Limit
 	for _, l := range set.Limits() {
 		limits = append(limits, ratelimit.Limit(l))
@@ -35,7 +41,8 @@ func rule(t *testing.T, c *worldConfig, bans *ratelimit.Bans, rules string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.deps.Bans, c.deps.Guards = bans, []sbc.Guard{counts, set}
+	set.Count(counts)
+	return []sbc.Guard{counts, set}
 }
 
 func (r *reports) systemsOf(action call.Action) (out []call.SystemEvent) {

@@ -28,16 +28,7 @@ func shipped(t *testing.T, c *worldConfig, bans *ratelimit.Bans) {
 	if set == nil {
 		t.Fatal(ps.Err())
 	}
-	var limits []ratelimit.Limit
-	for _, l := range set.Limits() {
-		limits = append(limits, ratelimit.Limit(l))
-	}
-	counts, err := ratelimit.New(limits, ratelimit.Caps{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	set.Count(counts)
-	c.deps.Bans, c.deps.Guards = bans, []sbc.Guard{counts, set}
+	c.deps.Bans, c.deps.Guards = bans, guards(t, set)
 	c.deps.Gate = ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 200, StrangerPackets: 2000})
 }
 

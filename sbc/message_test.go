@@ -8,7 +8,6 @@ import (
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
-	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/rules"
 	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
@@ -224,14 +223,6 @@ func packs(t *testing.T, names ...string) option {
 		if set == nil {
 			t.Fatal(ps)
 		}
-		var limits []ratelimit.Limit
-		for _, l := range set.Limits() {
-			limits = append(limits, ratelimit.Limit(l))
-		}
-		counts, err := ratelimit.New(limits, ratelimit.Caps{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.deps.Guards = []sbc.Guard{counts, set}
+		c.deps.Guards = guards(t, set)
 	}
 }

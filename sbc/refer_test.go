@@ -413,6 +413,23 @@ func TestPackagesCross(t *testing.T) {
 	w.secret(p)
 }
 
+// TestOpenQuote: in free text a quote need not end, folded or not. The call is
+// made, and nothing fails inside.
+func TestOpenQuote(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	p := w.desk("1001")
+	for subject, want := range map[string]string{`"\`: `"\`, "a\r\n \"0": `a "0`, "a \"x\\\r\n b": `a "x\ b`} {
+		c := w.dial(p, "1002", with("Subject", subject))
+		if got := c.in.Get("Subject"); got != want {
+			t.Errorf("%q became %q, want %q", subject, got, want)
+		}
+		if n := w.gw.Signalling().Panics.Load(); n > 0 {
+			t.Fatalf("%q: %d panics", subject, n)
+		}
+	}
+}
+
 // FuzzReferTo: whatever is asked for, what goes on is one URI of a domain of
 // ours that the gateway reads the same way again.
 func FuzzReferTo(f *testing.F) {

@@ -9,8 +9,6 @@ import (
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
-	"github.com/rampart-sbc/rampart/ratelimit"
-	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/trial"
 )
 
@@ -38,15 +36,7 @@ func TestTrialsSeeWhatTheGatewaySees(t *testing.T) {
 	}
 	own := []string{"+33199001"}
 	guard := func(c *worldConfig) {
-		var limits []ratelimit.Limit
-		for _, l := range set.Limits() {
-			limits = append(limits, ratelimit.Limit(l))
-		}
-		counts, err := ratelimit.New(limits, ratelimit.Caps{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.deps.Guards, c.sbc.OwnNumbers = []sbc.Guard{counts, set}, own
+		c.deps.Guards, c.sbc.OwnNumbers = guards(t, set), own
 	}
 	// The bench lives through the same requests as the gateway.
 	compare := func(w *world, send []func(), describe []trial.Request) {

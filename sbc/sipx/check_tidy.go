@@ -99,15 +99,16 @@ func untidy(f field, v []byte) bool {
 var lowered = [...]string{"tag", "branch", "rport", "received", "maddr", "ttl", "expires", "q", "reg-id"}
 
 func appendTidy(b []byte, f field, v []byte) []byte {
-	inURI := false
+	inURI, quotes := false, true
 	for i := 0; i < len(v); {
 		c := v[i]
 		switch {
-		case c == '"':
+		case c == '"' && quotes:
 			end, _, reason := quoted(v, i)
-			if reason != "" { // free text
-				b = append(b, c)
-				i++
+			if reason != "" {
+				// Free text. Later quotes are not looked at: each would be read to the
+				// end anew.
+				quotes = false
 				break
 			}
 			b = appendQuoted(b, v[i:end])
