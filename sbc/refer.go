@@ -50,8 +50,9 @@ func readReferTo(v string) (t referTarget, code int) {
 	case "tel", "urn":
 		t.tel = true
 		rest, headers, _ = strings.Cut(rest, "?")
-		if number, _, _ := strings.Cut(rest, ";"); strings.TrimSpace(number) == "" {
-			return t, 400
+		number, _, _ := strings.Cut(rest, ";")
+		if strings.TrimSpace(number) == "" || scheme == "tel" && strings.ContainsAny(number, `:@/[]"\`) {
+			return t, 400 // RFC 3966 §3: as a user of ours it would be read another way
 		}
 		uri = scheme + ":" + rest
 	default:

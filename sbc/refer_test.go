@@ -467,6 +467,8 @@ func TestReferTo(t *testing.T) {
 		"<sip:1@h?Replaces=a%3Bto-tag%3Db%3Bfrom-tag%3Dc%0d%0aX:%20y>":                "",
 		"<sip:1@h;method=BYE>":                                                        "",
 		"<sip:+1555;tgrp=a;trunk-context=10.0.0.5@h>":                                 "<sip:+1555;tgrp=a@" + domain + ">",
+		"<tel::>":      "",
+		"<tel:1:2>":    "",
 		"<mailto:a@h>": "",
 	} {
 		if out, _, ok := sbc.ReferTo(in); out != want || ok != (want != "") {
