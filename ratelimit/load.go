@@ -42,6 +42,7 @@ const (
 type LoadSignals struct {
 	Delay        time.Duration // that messages have waited before they were handled; the least of the interval
 	CPU          float64       // of the processors that the process may use
+	Busy         float64       // of the time: it ran, or waited for a processor that others had; 0: not known
 	Memory       float64
 	Files        float64 // descriptors
 	Calls        float64
@@ -227,12 +228,23 @@ func (l *Load) refusals(c LoadClass, now time.Time) uint64 {
 // pressure is how far the signals are from where they should be: 1 is there.
 // soon is for those who are given up first, and is never less.
 func (c *LoadConfig) pressure(s LoadSignals) (p, soon float64) {
-	delay := float64(s.Delay) / float64(c.Delay)
+	delay := float64(s.Delay) / float64(c.Delay) * s.own()
 	p, soon = delay, max(2*delay, strain(s.CPU, c.CPU))
 	for _, x := range [...][2]float64{{s.Memory, c.Memory}, {s.Files, c.Files}, {s.Calls, c.Calls}, {s.Transactions, c.Transactions}, {s.PBX, c.PBX}} {
 		p, soon = max(p, strain(x[0], x[1])), max(soon, strain(x[0], 0.9*x[1]))
 	}
 	return p, soon
+}
+
+// own is how much of a delay is a queue of ours. Who is idle at times has none:
+// then it is others on the machine who make messages wait, and to let less in
+// would not shorten that.
+func (s *LoadSignals) own() float64 {
+	const idle, full = 0.7, 0.95
+	if s.Busy <= 0 {
+		return 1
+	}
+	return min(1, max(0, (s.Busy-idle)/(full-idle)))
 }
 
 // strain makes a pressure of a share: the last few per cent before what there

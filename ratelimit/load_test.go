@@ -222,6 +222,24 @@ func TestLoadSignals(t *testing.T) {
 	}
 }
 
+// TestLoadOthers: messages that wait because others have the machine are no
+// overload: while the process is idle at times, it could do more.
+func TestLoadOthers(t *testing.T) {
+	for _, c := range []struct {
+		busy float64
+		shed bool
+	}{{0.3, false}, {0.69, false}, {0.95, true}, {1, true}, {0, true}} {
+		l, now := ratelimit.NewLoad(ratelimit.LoadConfig{}), start
+		for range 50 {
+			now = now.Add(100 * time.Millisecond)
+			l.Tick(now, ratelimit.LoadSignals{Delay: 70 * time.Millisecond, CPU: 0.2, Busy: c.busy})
+		}
+		if l.Busy() != c.shed {
+			t.Errorf("busy for %.2f of the time: requests are refused %v", c.busy, l.Busy())
+		}
+	}
+}
+
 // TestLoadBurst: one bad tick is no overload.
 func TestLoadBurst(t *testing.T) {
 	l, now := ratelimit.NewLoad(ratelimit.LoadConfig{}), start

@@ -24,6 +24,8 @@ type pressure struct {
 	page   int64
 	live   []metrics.Sample
 	read   func(string) ([]byte, error)
+
+	waited map[string]time.Duration // of each thread, for a processor, so far
 }
 
 func newPressure() *pressure {
@@ -32,7 +34,48 @@ func newPressure() *pressure {
 }
 
 func (p *pressure) measure(now time.Time) ratelimit.LoadSignals {
-	return ratelimit.LoadSignals{CPU: p.processors(now), Memory: p.memoryUsed(), Files: files()}
+	last := p.at
+	cpu := p.processors(now)
+	return ratelimit.LoadSignals{CPU: cpu, Busy: p.busy(cpu, now.Sub(last)), Memory: p.memoryUsed(), Files: files()}
+}
+
+// maxThreads are looked at; more would cost more than they tell.
+const maxThreads = 64
+
+// busy is the share of dt in which the process ran, as cpu says, or stood ready
+// and others had the processor; 0 when the kernel does not tell.
+func (p *pressure) busy(cpu float64, dt time.Duration) float64 {
+	dir, err := os.Open("/proc/self/task")
+	if err != nil {
+		return 0
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(maxThreads)
+	if err != nil {
+		return 0
+	}
+	now := make(map[string]time.Duration, len(names))
+	var all time.Duration
+	for _, name := range names {
+		b, err := p.read("/proc/self/task/" + name + "/schedstat") // ns: ran, waited
+		f := strings.Fields(string(b))
+		if err != nil || len(f) < 2 {
+			continue
+		}
+		n, err := strconv.ParseInt(f[1], 10, 64)
+		if err != nil {
+			continue
+		}
+		now[name] = time.Duration(n)
+		if was, ok := p.waited[name]; ok {
+			all += max(0, now[name]-was)
+		}
+	}
+	first := p.waited == nil
+	if p.waited = now; first || dt <= 0 || dt > time.Minute || len(now) == 0 {
+		return 0
+	}
+	return min(1, cpu+float64(all)/float64(dt)/float64(runtime.GOMAXPROCS(0)))
 }
 
 // processors is the share in use of those that the process may use. Go knows

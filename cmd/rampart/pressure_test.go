@@ -44,6 +44,9 @@ func TestPressure(t *testing.T) {
 	if s.CPU < 0.4 || s.CPU > 1 {
 		t.Errorf("CPU %v", s.CPU)
 	}
+	if s.Busy < s.CPU || s.Busy > 1 {
+		t.Errorf("busy for %v, CPU %v", s.Busy, s.CPU)
+	}
 	if s.Memory <= 0 || s.Memory > 1 || s.Files <= 0 || s.Files > 1 {
 		t.Errorf("%+v", s)
 	}
