@@ -169,8 +169,9 @@ func TestDistinctRace(t *testing.T) {
 }
 
 // TestDistinctCap: what is remembered has an end, and strangers find it first.
+// The other tables are small: Stats walks them, and is asked each time.
 func TestDistinctCap(t *testing.T) {
-	e := engine(t, ratelimit.Caps{Values: 100}, fanOut(10),
+	e := engine(t, ratelimit.Caps{Values: 100, Keys: 128}, fanOut(10),
 		ratelimit.Limit{ID: "l/scan", Match: only("OPTIONS"), Key: []string{"source.ip"}, Distinct: 50, Of: "to", Over: time.Hour, Verdict: call.Drop})
 	remembered := func() int { return e.Stats(start).Values }
 	for i := range 10_000 { // strangers, each from elsewhere
@@ -210,7 +211,7 @@ func TestDistinctCap(t *testing.T) {
 // clean by coming from many other addresses; what is out of its window goes
 // before anything else.
 func TestDistinctForgetsLittleFirst(t *testing.T) {
-	e := engine(t, ratelimit.Caps{Values: 200},
+	e := engine(t, ratelimit.Caps{Values: 200, Keys: 128},
 		ratelimit.Limit{ID: "l/scan", Match: only("OPTIONS"), Key: []string{"source.ip"}, Distinct: 20, Of: "to", Over: time.Hour, Verdict: call.Drop})
 	scan := func(from string, to int, at time.Duration) call.Verdict {
 		a := request("OPTIONS", from, at)
