@@ -197,9 +197,9 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 	}
 	shedLow := l.refusals(LoadStranger, now) + l.refusals(LoadUnknown, now)
 	shedHigh := l.refusals(LoadNew, now) + l.refusals(LoadOnward, now) + l.refusals(LoadRefresh, now)
-	p, soon := l.cfg.pressure(s)
-	l.inner.tick(now, dt, p, flow, shedHigh > 0 || shedLow > 0)
-	l.outer.tick(now, dt, soon, low, shedLow > 0)
+	p := l.cfg.pressure(s)
+	l.inner.tick(now, dt, p.wait, p.full, flow, shedHigh > 0 || shedLow > 0)
+	l.outer.tick(now, dt, 2*p.wait, p.soon, low, shedLow > 0)
 	l.fair.tick(now, l.inner.rate-above/dt)
 	l.busy.Store(l.inner.rate > 0 || l.outer.rate > 0)
 	l.level = 0
@@ -225,15 +225,20 @@ func (l *Load) refusals(c LoadClass, now time.Time) uint64 {
 	return d
 }
 
-// pressure is how far the signals are from where they should be: 1 is there.
-// soon is for those who are given up first, and is never less.
-func (c *LoadConfig) pressure(s LoadSignals) (p, soon float64) {
-	delay := float64(s.Delay) / float64(c.Delay) * s.own()
-	p, soon = delay, max(2*delay, strain(s.CPU, c.CPU))
+// pressures are how far signals are from where they should be: 1 is there.
+type pressures struct {
+	wait float64 // of the queue
+	full float64 // of the worst of all else
+	soon float64 // the same, for those who are given up first
+}
+
+func (c *LoadConfig) pressure(s LoadSignals) (p pressures) {
+	p.wait = float64(s.Delay) / float64(c.Delay) * s.own()
+	p.soon = strain(s.CPU, c.CPU)
 	for _, x := range [...][2]float64{{s.Memory, c.Memory}, {s.Files, c.Files}, {s.Calls, c.Calls}, {s.Transactions, c.Transactions}, {s.PBX, c.PBX}} {
-		p, soon = max(p, strain(x[0], x[1])), max(soon, strain(x[0], 0.9*x[1]))
+		p.full, p.soon = max(p.full, strain(x[0], x[1])), max(p.soon, strain(x[0], 0.9*x[1]))
 	}
-	return p, soon
+	return p
 }
 
 // own is how much of a delay is a queue of ours. Who is idle at times has none:
@@ -268,7 +273,8 @@ func (l *Load) State() (s LoadState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s = LoadState{Level: l.level, Rate: l.inner.rate, Share: l.fair.share, Signals: l.signals, Limits: l.cfg}
-	s.Pressure, _ = l.cfg.pressure(l.signals)
+	p := l.cfg.pressure(l.signals)
+	s.Pressure = max(p.wait, p.full)
 	for c := range loadClasses {
 		s.Shed[c], s.Admitted[c] = l.count[0][c].Load(), l.count[1][c].Load()
 	}

@@ -1,16 +1,27 @@
 package ratelimit
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // regulator is a bucket whose rate follows the pressure p on two terms, as the
 // drop probability of PIE does (RFC 8033 §4.2): how far p is from 1, and how
 // fast it changes. The second stops the rate before the queue is where the
 // first would see it, so that it settles instead of swinging.
+//
+// A wait counts as far as it stands: the least of the last ticks, so that what
+// stops the process for a moment, a collection of garbage or others on the
+// machine, costs nobody a call. And for a wait alone the rate is not cut far
+// below what has just been shown to be possible: a queue that long is worked
+// off sooner than found out anew.
 type regulator struct {
 	rate     float64 // calls a second; 0: no limit
 	saved    float64 // in the bucket
 	at       time.Time
 	flow     float64 // that was let in, averaged over a second
+	proven   float64 // the best flow of late that left nobody waiting
+	waits    [standTicks]float64
 	pressure float64 // at the last tick
 	over     int     // ticks in a row above 1
 	easy     int     // ticks in a row far below
@@ -18,16 +29,21 @@ type regulator struct {
 }
 
 const (
-	overTicks = 2               // so long the pressure lasts before anything is refused: a burst is no overload. Tenfold counts more
-	calmFor   = 5 * time.Second // without pressure or refusals, until nobody is refused any more
-	leastRate = 2               // calls a second: something is always tried, or nothing is learnt
-	gainFar   = 0.02            // of the rate, for each unit of pressure away from 1
-	gainFast  = 0.15            // for each unit by which it changed
-	farMost   = 15              // units that count: a long queue is worked off, not answered by shutting the door
-	cutMost   = 0.5             // of the rate in one tick
-	growMost  = 0.2
-	burstTime = 0.1 // seconds' worth that is saved up
-	burstMin  = 10  // calls
+	standTicks = 2               // of which the least wait counts
+	veryLong   = 20              // or the last one, if it is that long
+	calmFor    = 5 * time.Second // without pressure or refusals, until nobody is refused any more
+	leastRate  = 2               // calls a second: something is always tried, or nothing is learnt
+	gainFar    = 0.02            // of the rate, for each unit of pressure away from 1
+	gainFast   = 0.15            // for each unit by which it changed
+	farMost    = 15              // units that count: a long queue is worked off, not answered by shutting the door
+	cutMost    = 0.5             // of the rate in one tick
+	growMost   = 0.2
+	burstTime  = 0.1  // seconds' worth that is saved up
+	burstMin   = 10   // calls
+	keepProven = 0.75 // of what was shown to be possible: the least for a wait
+	forget     = 0.01 // of proven, in a second
+	doubt      = 0.1  // besides, for each unit of pressure while it is too high: what could be done then cannot now
+	doubtMost  = 8    // units
 )
 
 // fill adds what has come in since.
@@ -51,20 +67,25 @@ func (r *regulator) spend(cost float64) {
 	}
 }
 
-// tick moves the rate by what the pressure p was for dt seconds, in which let
-// was let in, and some were refused or not.
-func (r *regulator) tick(now time.Time, dt, p, let float64, refused bool) {
+// tick moves the rate by what was measured for dt seconds, in which let was let
+// in, and some were refused or not. wait and full are pressures: of a queue,
+// and of what there is only so much of.
+func (r *regulator) tick(now time.Time, dt, wait, full, let float64, refused bool) {
 	r.flow += (let/dt - r.flow) * min(1, dt)
+	copy(r.waits[1:], r.waits[:])
+	r.waits[0] = wait
+	p := max(standing(r.waits), full)
 	change := p - r.pressure
 	r.pressure = p
-	if r.over += 1 + int(p/10); p <= 1 {
+	if r.over++; p <= 1 {
 		r.over = 0
 	}
 	if r.easy++; p > 0.5 {
 		r.easy = 0
 	}
+	r.prove(dt, p, max(wait, full))
 	switch {
-	case r.rate == 0 && r.over < overTicks:
+	case r.rate == 0 && r.over == 0:
 		return
 	case r.rate == 0:
 		// Who comes first are registrations and the like, not more of what was too much.
@@ -77,6 +98,9 @@ func (r *regulator) tick(now time.Time, dt, p, let float64, refused bool) {
 		}
 		r.rate *= 1 - min(cutMost, max(-growMost, min(far, gainFar*farMost)+gainFast*change))
 	}
+	if full <= 1 {
+		r.rate = max(r.rate, keepProven*r.proven)
+	}
 	if r.calm += time.Duration(dt * float64(time.Second)); refused || p > 1 {
 		r.calm = 0
 	}
@@ -87,5 +111,27 @@ func (r *regulator) tick(now time.Time, dt, p, let float64, refused bool) {
 	r.rate = max(r.rate, leastRate)
 	if r.calm >= calmFor {
 		r.rate, r.saved = 0, 0
+	}
+}
+
+// standing is the wait that counts: the least. A very long one is believed at once.
+func standing(waits [standTicks]float64) float64 {
+	if waits[0] > veryLong {
+		return waits[0]
+	}
+	return slices.Min(waits[:])
+}
+
+// prove keeps the best flow that left nobody waiting. It is forgotten slowly,
+// and fast while there is pressure: a machine that others use as well, or a
+// PBX, may be able to do less than it was.
+func (r *regulator) prove(dt, p, last float64) {
+	f := forget
+	if p > 1 {
+		f += doubt * min(p, doubtMost)
+	}
+	r.proven *= max(0, 1-f*dt)
+	if last <= 1 {
+		r.proven = max(r.proven, r.flow)
 	}
 }

@@ -15,10 +15,12 @@ type pace struct {
 	since   time.Time // when the reader last waited
 	cycle   time.Time // when drops were last counted from nothing
 	dropped int
+	shed    bool // requests are being refused
 }
 
 const (
 	paceTurn    = 500 * time.Microsecond // of work, then there is a rest
+	paceShed    = 5 * time.Millisecond   // of work while requests are refused: see below
 	paceRest    = time.Millisecond
 	paceCycle   = 10 * time.Millisecond
 	paceFlooded = 32 // drops in a cycle from which on it is a flood
@@ -35,7 +37,13 @@ func (p *pace) woke(now time.Time, waited bool) {
 }
 
 // worked reports whether to rest, in the middle of what one read brought.
-func (p *pace) worked(now time.Time) bool { return now.Sub(p.since) > paceTurn }
+func (p *pace) worked(now time.Time) bool {
+	turn := paceTurn
+	if p.shed {
+		turn = paceShed
+	}
+	return now.Sub(p.since) > turn
+}
 
 // read reports whether to rest after all of what one read brought.
 func (p *pace) read(now time.Time, waited, more bool) bool {

@@ -130,6 +130,7 @@ func (u *udpListener) read(c *udpSocket) {
 		waits.look(c)
 		waited, more := c.pressed()
 		p.woke(time.Now(), waited)
+		p.shed = u.s.cfg.Shed != nil && u.s.cfg.Shed.Busy()
 		for i := range n {
 			b, from := c.datagram(i)
 			if !u.datagram(c, from, b) {
