@@ -542,7 +542,7 @@ static void uas_request(struct ep *e, int id, const struct sockaddr_in *from, co
         struct peer *p = &peers[freep[--nfreep]]; p->used = 1; p->hash = h; p->hn = ph[h % HB]; ph[h % HB] = p; p->ep = id; p->from = *from; p->t0 = mono_ns(); p->rtx = 0; p->st = 1;
         snprintf(tag, sizeof tag, "u%xz%x", p->idx, p->gen);
         enum keying k = PLAIN; struct sdp s;
-        int brief = is_brief(f);
+        int brief = is_brief(f) || is_flood;                                  /* what a flood got through sends no media that would count as lost */
         if (sc.media != M_NONE && !brief) {
             if (sdp_parse(&s, m->body, m->bodylen)) { snprintf(last_fail, sizeof last_fail, "UAS: unusable SDP offer"); simple_reply(e, id, from, m, 488, "Not Acceptable Here", tag, NULL); peer_free(p); return; }
             k = s.k; p->leg = leg_open(1);
