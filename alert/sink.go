@@ -40,20 +40,40 @@ func File(path string) (Sink, error) { return TurningFile(path, Turn{}) }
 // TurningFile is a File that is bounded: see [Turn].
 func TurningFile(path string, t Turn) (Sink, error) {
 	s := &file{path: path, turn: t}
-	f, err := s.open()
+	f, err := openSink(s.path)
 	if err != nil {
 		return nil, err
 	}
-	s.f, s.size = f, sizeOf(f)
+	s.take(f)
 	return s, nil
 }
 
-func (s *file) open() (*os.File, error) {
-	f, err := os.OpenFile(s.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+func openSink(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open sink: %w", err)
 	}
 	return f, nil
+}
+
+// take makes f the file that is written. What was killed in the middle of a
+// line has left half of one, which the next write ends.
+func (s *file) take(f *os.File) {
+	s.f, s.size = f, sizeOf(f)
+	s.torn = s.size > 0 && !endsLine(s.path, s.size)
+}
+
+// endsLine says that the last byte of a file ends a line. A file that cannot be
+// read gets the benefit of the doubt: an empty line in each would be worse.
+func endsLine(path string, size int64) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	var last [1]byte
+	_, err = f.ReadAt(last[:], size-1)
+	return err != nil || last[0] == '\n'
 }
 
 func (s *file) Name() string { return s.path }
@@ -74,6 +94,7 @@ func (s *file) Write(lines []byte) (int, error) {
 			return 0, err
 		}
 		s.torn = false
+		s.size++
 	}
 	n, err := s.f.Write(lines)
 	s.size += int64(n)
@@ -82,7 +103,9 @@ func (s *file) Write(lines []byte) (int, error) {
 	}
 	whole := bytes.LastIndexByte(lines[:n], '\n') + 1
 	if part := int64(n - whole); part > 0 {
-		s.torn = !s.cut(part)
+		if s.torn = !s.cut(part); !s.torn {
+			s.size -= part
+		}
 	}
 	return whole, err
 }
@@ -97,7 +120,7 @@ func (s *file) cut(n int64) bool {
 }
 
 func (s *file) Reopen() error {
-	f, err := s.open()
+	f, err := openSink(s.path)
 	if err != nil {
 		return err
 	}
@@ -108,7 +131,7 @@ func (s *file) Reopen() error {
 		return os.ErrClosed
 	}
 	old := s.f
-	s.f, s.torn, s.size = f, false, sizeOf(f)
+	s.take(f)
 	if err := old.Close(); err != nil {
 		return fmt.Errorf("close rotated file: %w", err)
 	}

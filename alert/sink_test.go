@@ -131,3 +131,33 @@ func TestWriterCountsWholeLines(t *testing.T) {
 		t.Errorf("%d %v", n, err)
 	}
 }
+
+// A gateway that was killed in the middle of a line has left half of one: the
+// next start, or the next rotation, ends it.
+func TestFileEndsHalfALineOfBefore(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	half := func() {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("whole\n{\"ha"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	half()
+	s, err := File(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, when := range []string{"start", "rotation"} {
+		if _, err := s.Write([]byte("next\n")); err != nil {
+			t.Fatal(err)
+		}
+		if b, _ := os.ReadFile(path); string(b) != "whole\n{\"ha\nnext\n" {
+			t.Errorf("%s: %q", when, b)
+		}
+		half()
+		if err := s.Reopen(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

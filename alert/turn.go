@@ -30,27 +30,43 @@ func (s *file) turnOver() error {
 		return fmt.Errorf("begin the next file: %w", err)
 	}
 	s.f.Close() // what was written to it is there
-	s.f, s.torn, s.size = f, false, sizeOf(f)
+	s.take(f)
 	return nil
 }
 
+// begin makes the new file before any of the old ones moves: on a full disk
+// each try would else push the oldest out for nothing.
 func (s *file) begin() (*os.File, error) {
-	name := func(i int) string { return s.path + "." + strconv.Itoa(i) }
-	for i := s.turn.Keep; i > 1; i-- {
-		if err := os.Rename(name(i-1), name(i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-	}
-	var err error
-	if s.turn.Keep > 0 {
-		err = os.Rename(s.path, name(1))
-	} else {
-		err = os.Remove(s.path)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	next := s.path + ".next"
+	f, err := openSink(next)
+	if err != nil {
 		return nil, err
 	}
-	return s.open()
+	if err := s.shift(next); err != nil {
+		f.Close()
+		os.Remove(next)
+		return nil, err
+	}
+	return f, nil
+}
+
+// shift gives every file the next number, and next the name of the sink.
+func (s *file) shift(next string) error {
+	name := func(i int) string { return s.path + "." + strconv.Itoa(i) }
+	if _, err := os.Lstat(s.path); errors.Is(err, fs.ErrNotExist) { // somebody moved it away: there is nothing to number
+		return os.Rename(next, s.path)
+	}
+	for i := s.turn.Keep; i > 1; i-- {
+		if err := os.Rename(name(i-1), name(i)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if s.turn.Keep > 0 {
+		if err := os.Rename(s.path, name(1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.Rename(next, s.path) // with none to keep, in place of the old one
 }
 
 func sizeOf(f *os.File) int64 {

@@ -93,3 +93,43 @@ func TestFileThatCannotTurn(t *testing.T) {
 		t.Errorf("%q", b)
 	}
 }
+
+// A new file that cannot be made, as on a full disk, costs none of the old
+// ones, however often it is tried.
+func TestFileThatCannotTurnKeepsTheOld(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "events.jsonl")
+	s, err := TurningFile(path, Turn{Max: 10, Keep: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	write := func(line string) error {
+		_, err := s.Write([]byte(line))
+		return err
+	}
+	for _, line := range []string{"1111111\n", "2222222\n", "3333333\n", "4444444\n"} {
+		if err := write(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(path+".next", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 10 {
+		if err := write("5555555\n"); err == nil {
+			t.Fatal("it was turned over")
+		}
+	}
+	if err := os.Remove(path + ".next"); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("5555555\n"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"": "5555555\n", ".1": "4444444\n", ".2": "3333333\n", ".3": "2222222\n"} {
+		if b, _ := os.ReadFile(path + name); string(b) != want {
+			t.Errorf("%q: %q", name, b)
+		}
+	}
+}

@@ -108,6 +108,9 @@ func (g *gateway) keepBans(ctx context.Context) {
 		n, err := g.writeBans()
 		switch {
 		case err == nil:
+			if failing {
+				g.log.Info("bans are written again")
+			}
 			written, failing, entries = now, false, n
 			timer.Reset(banEvery(entries))
 		case !failing: // once, not every two seconds
@@ -134,6 +137,7 @@ func (g *gateway) writeBans() (entries int, err error) {
 	}
 	_, err = f.Write(append(b, '\n'))
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		os.Remove(tmp) // a full disk has no room for half a file
 		return 0, fmt.Errorf("bans: %w", err)
 	}
 	if err := os.Rename(tmp, g.banPath()); err != nil {

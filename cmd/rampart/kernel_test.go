@@ -63,6 +63,20 @@ func TestKernelDropsBanned(t *testing.T) {
 // kernelDropped reads the metric of a cause.
 func (s *site) kernelDropped(cause string) int {
 	s.t.Helper()
+	m := s.metric(`rampart_kernel_dropped_total\{cause="` + cause + `",engine="nftables"\} (\d+)`)
+	if len(m) == 0 {
+		return -1
+	}
+	n, err := strconv.Atoi(m[0][1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// metric finds lines of /metrics, each with what its groups matched.
+func (s *site) metric(pattern string) [][]string {
+	s.t.Helper()
 	r, err := http.Get("http://" + s.g.admin.Addr().String() + "/metrics")
 	if err != nil {
 		s.t.Fatal(err)
@@ -72,15 +86,7 @@ func (s *site) kernelDropped(cause string) int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	m := regexp.MustCompile(`rampart_kernel_dropped_total\{cause="` + cause + `",engine="nftables"\} (\d+)`).FindStringSubmatch(string(body))
-	if m == nil {
-		return -1
-	}
-	n, err := strconv.Atoi(m[1])
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
+	return regexp.MustCompile(pattern).FindAllStringSubmatch(string(body), -1)
 }
 
 // What cannot be set up is told in one line, and the gateway runs.

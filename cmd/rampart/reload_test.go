@@ -38,6 +38,13 @@ func (j *journal) take() string {
 	return s
 }
 
+// all returns what was logged and not taken.
+func (j *journal) all() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.b.String()
+}
+
 // site is a gateway on loopback addresses of its own, and its files.
 type site struct {
 	t   *testing.T
