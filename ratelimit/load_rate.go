@@ -38,6 +38,7 @@ const (
 	farMost    = 15              // units that count: a long queue is worked off, not answered by shutting the door
 	cutMost    = 0.5             // of the rate in one tick
 	growMost   = 0.2
+	growBeyond = 1.5  // times what was let in
 	burstTime  = 0.1  // seconds' worth that is saved up
 	burstMin   = 10   // calls
 	keepProven = 0.75 // of what was shown to be possible: the least for a wait
@@ -108,7 +109,8 @@ func (r *regulator) tick(now time.Time, dt, wait, full, let float64, refused boo
 		// A rate that nobody needs is no knowledge of what would be too much.
 		r.rate = min(r.rate, max(2*r.flow, burstMin))
 	}
-	r.rate = max(r.rate, leastRate)
+	// One that is not reached says nothing either.
+	r.rate = max(min(r.rate, max(growBeyond*max(r.flow, r.proven), burstMin)), leastRate)
 	if r.calm >= calmFor {
 		r.rate, r.saved = 0, 0
 	}

@@ -278,6 +278,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	}
 	if deps.Load != nil {
 		g.overload.seed = maphash.MakeSeed()
+		g.overload.reading, g.overload.read = ratelimit.NewReading(), 1
 		cfg.Stack.Shed = shedder{g}
 	}
 	g.stack, err = sipx.New(cfg.Stack, g)

@@ -176,7 +176,7 @@ func (g *Gateway) ping(r route) error {
 		{Name: "To", Value: "<sip:" + host + ">"},
 		{Name: "Call-ID", Value: sipx.NewCallID()},
 		{Name: "CSeq", Value: "1 OPTIONS"},
-		{Name: "Contact", Value: "<" + f.ContactURI("rampart") + ">"},
+		{Name: "Contact", Value: "<" + f.ContactURI(sipx.ContactUser) + ">"},
 	}}
 	done := make(chan error, 1)
 	if _, err := g.stack.Send(f, o, func(out sipx.Outcome) {

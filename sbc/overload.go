@@ -32,6 +32,11 @@ type overload struct {
 
 	// What follows is measuring's own.
 	pbxGood, pbxBad float64
+	reading         *ratelimit.Reading
+	read            float64 // share of new calls by datagram that is let in
+	thinFailed      bool
+	seed32          uint32 // of which ones
+	seedAt          time.Time
 	told            int // level of the last alert
 	toldAt          time.Time
 	shed            [5]uint64 // when it began
@@ -259,9 +264,51 @@ func (g *Gateway) measuring() {
 				g.deps.Datagrams.Tick(now, s)
 			}
 			state, _ := g.Overload()
+			g.thin(now)
 			g.tellOverload(now, state)
 		}
 	}
+}
+
+// thin has the kernel drop new calls on public UDP sockets while they are so
+// many that to refuse them would take the processors from those that are let in.
+func (g *Gateway) thin(now time.Time) {
+	l, o := g.deps.Datagrams, &g.overload
+	if l == nil || o.thinFailed || !g.stack.PublicUDP() {
+		return
+	}
+	s := l.State()
+	share := o.reading.Look(now, s.Admitted[ratelimit.LoadNew]+s.Shed[ratelimit.LoadNew], s.Rate)
+	again := share < 1 && now.Sub(o.seedAt) > seedHolds
+	if share == o.read && !again {
+		return
+	}
+	if again || o.read == 1 {
+		o.seed32, o.seedAt = rand.Uint32(), now
+	}
+	if err := g.stack.Thin(share, g.shortUser(), o.seed32); err != nil {
+		o.thinFailed = true
+		g.log.Warn("no socket filter against too many calls: all of them are read to be refused", "error", err)
+		return
+	}
+	o.read = share
+}
+
+// seedHolds is how long the same calls are dropped: longer than a caller repeats
+// himself (RFC 3261 timer B), so that who dials again may have more luck.
+const seedHolds = 40 * time.Second
+
+// shortest is from how many octets on a user is not taken for an emergency
+// number or an extension, where these are no longer.
+const shortest = 8
+
+// shortUser is how long a user may be that is always let in.
+func (g *Gateway) shortUser() int {
+	n := max(shortest, g.plan("").EmergencyLength())
+	for i := range g.cfg.Peers {
+		n = max(n, g.plan(g.cfg.Peers[i].Name).EmergencyLength())
+	}
+	return n
 }
 
 // signals are the gateway's own and those of the process, the worse of each,

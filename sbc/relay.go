@@ -232,7 +232,7 @@ func (p *relay) send(t route, f *sipx.Flow) {
 		hs = append(hs, caller...)
 	}
 	callID, tag := p.names()
-	to.dialog = sipx.Dialog{CallID: callID, LocalTag: tag, Local: fromAddr, Remote: toAddr, LocalSeq: r.CSeq() - 1, Target: uri, Contact: f.ContactURI("rampart")}
+	to.dialog = sipx.Dialog{CallID: callID, LocalTag: tag, Local: fromAddr, Remote: toAddr, LocalSeq: r.CSeq() - 1, Target: uri, Contact: f.ContactURI(sipx.ContactUser)}
 	o := to.dialog.Request(r.Method(), 0, append(besides(r, to.side), hs...), b)
 	o.MaxForwards = r.MaxForwards() - 1
 	if p.sub != nil {
@@ -379,7 +379,7 @@ func (p *relay) respond(code int, res *sipx.Response) {
 	}
 	if p.sub != nil {
 		if code < 300 {
-			hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + p.r.Flow.ContactURI("rampart") + ">"})
+			hs = append(hs, sipx.HeaderField{Name: "Contact", Value: "<" + p.r.Flow.ContactURI(sipx.ContactUser) + ">"})
 			p.sub.accepted(res)
 		} else {
 			g.subs.end(p.sub)

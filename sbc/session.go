@@ -129,7 +129,7 @@ func newSession(g *Gateway, key attemptKey, a *call.Attempt, grp *group, tx *sip
 	s.firstSeq = r.CSeq()
 	s.caller = r.Flow
 	l.connect = g.reconnect(l)
-	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
+	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI(sipx.ContactUser))
 	s.sessionUUID = g.mapped("session", grp.id)
 	s.post(input{Event: b2bua.Event{Kind: b2bua.Invite, Routes: len(routes), Bare: offer == nil}, req: r, tx: tx})
 	return s

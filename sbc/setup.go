@@ -85,7 +85,7 @@ func (s *session) retry(r *sipx.Request, tx *sipx.ServerTx, id identity) {
 	s.g.calls.comes(s, s.caller)
 	s.offer = offer
 	seq := l.dialog.RemoteSeq
-	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI("rampart"))
+	l.dialog = r.Accept(tx.ToTag(), r.Flow.ContactURI(sipx.ContactUser))
 	l.dialog.RemoteSeq = seq
 	s.told = false
 	s.g.calls.index(s, b2bua.A, l.side, l.dialog.Key())
@@ -192,7 +192,7 @@ func (s *session) inviteOn(t route, f *sipx.Flow) {
 	}
 	b.dialog.Local, b.dialog.Remote, b.dialog.RemoteTag = from, to, ""
 	b.dialog.Target, b.dialog.Routes = uri, nil
-	b.dialog.Contact = f.ContactURI("rampart")
+	b.dialog.Contact = f.ContactURI(sipx.ContactUser)
 	s.pass.SIPCallIDTo = callID
 	for _, h := range s.g.raised(tidyReasons(r.Carry(b.side))) {
 		if h.Name != "Content-Type" && h.Name != "Content-Disposition" && h.Name != "Expires" && h.Name != "Privacy" {

@@ -41,7 +41,7 @@ func (u *subscription) begun(p *relay) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	x := &u.ends[subscriber]
-	x.dialog = p.r.Accept(p.tx.ToTag(), p.r.Flow.ContactURI("rampart"))
+	x.dialog = p.r.Accept(p.tx.ToTag(), p.r.Flow.ContactURI(sipx.ContactUser))
 	u.asked = asked(p.r)
 	u.g.subs.index(u, subscriber, p.a.Side, &x.dialog)
 }

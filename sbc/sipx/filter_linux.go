@@ -145,15 +145,16 @@ func (p *filter) shape(largest int) {
 }
 
 // shapeFilter is the program of every public socket.
-func shapeFilter(largest int) ([]unix.SockFilter, error) {
+func shapeFilter(largest int, t thinning) ([]unix.SockFilter, error) {
 	p := filter{jumps: map[int]label{}}
+	p.thin(t)
 	p.shape(largest)
 	return p.end()
 }
 
 // siegeFilter lets in what known sends, and a random one in n of the rest. Of
 // both it drops what shape does. IPv6 is looked at by /64.
-func siegeFilter(largest int, known []netip.Prefix, n uint32) ([]unix.SockFilter, error) {
+func siegeFilter(largest int, known []netip.Prefix, n uint32, t thinning) ([]unix.SockFilter, error) {
 	p := filter{jumps: map[int]label{}}
 	k := knownSpans(known)
 	inside, outside, four, six, drop := p.label(), p.label(), p.label(), p.label(), p.label()
@@ -189,6 +190,7 @@ func siegeFilter(largest int, known []netip.Prefix, n uint32) ([]unix.SockFilter
 	p.place(drop)
 	p.do(unix.BPF_RET|unix.BPF_K, 0)
 	p.place(inside)
+	p.thin(t)
 	p.shape(largest)
 	return p.end()
 }
@@ -221,20 +223,12 @@ func (p *filter) halve(spans []span, at int, hit func(i int) label, miss label) 
 
 // shape puts the filter of every public socket in front of it.
 func (s *udpSocket) shape(largest int) error {
-	ins, err := shapeFilter(largest)
-	if err != nil {
-		return err
-	}
-	return s.filter(ins)
+	return s.front.set(s, func(t thinning) ([]unix.SockFilter, error) { return shapeFilter(largest, t) })
 }
 
 // siege lets in what known sends, and one in n of the rest.
 func (s *udpSocket) siege(largest int, known []netip.Prefix, n uint32) error {
-	ins, err := siegeFilter(largest, known, n)
-	if err != nil {
-		return err
-	}
-	return s.filter(ins)
+	return s.front.set(s, func(t thinning) ([]unix.SockFilter, error) { return siegeFilter(largest, known, n, t) })
 }
 
 // filter puts a program in front of the socket, in place of the one there.
@@ -253,6 +247,7 @@ func (s *udpSocket) filter(ins []unix.SockFilter) error {
 
 // unfilter takes it away.
 func (s *udpSocket) unfilter() error {
+	s.front.forget()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {

@@ -29,6 +29,8 @@ type udpSocket struct {
 		at    time.Time
 	}
 
+	front front // the filter
+
 	mu     sync.RWMutex // held to send; the descriptor is not closed meanwhile
 	fd     int
 	v6     bool
@@ -42,7 +44,7 @@ func newUDPSocket(c *net.UDPConn) (*udpSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &udpSocket{conn: c, wait: rc}
+	s := &udpSocket{conn: c, wait: rc, front: front{now: allIn}}
 	s.got.init()
 	var domain int
 	var failed error

@@ -1,0 +1,57 @@
+package ratelimit
+
+import "time"
+
+// Reading says how much of the new calls of an overload is worth to be read. To
+// refuse a call takes a few hundredths of what a call takes, with all that is
+// done to receive the INVITE, the answer and its ACK: when ten times as many
+// come as can be done, a quarter of the processors would be gone for that. So
+// of more than a few times of what is let in the rest is dropped unread, by
+// whoever can do it more cheaply; callers repeat what has no answer.
+//
+// It has one caller, who looks about ten times a second.
+type Reading struct {
+	share float64 // of what comes; 1: all
+	rate  float64 // that calls are let in at, averaged
+	at    time.Time
+	seen  uint64
+}
+
+const (
+	// worthReading is how many times of what is let in is read: to refuse three
+	// of four takes less than a tenth of what the fourth takes.
+	worthReading = 4
+	leastRead    = 200     // calls a second that are always read
+	leastPart    = 1. / 64 // of what comes
+	readEvery    = time.Second / 2
+	readMore     = 1.25 // at most, from one look to the next: what was dropped comes again
+	readChange   = 1.15 // less is not worth a change
+)
+
+// NewReading makes one.
+func NewReading() *Reading { return &Reading{share: 1} }
+
+// Look takes how many new calls have been read, ever, and the rate at which they
+// are let in, 0 for all of them, and returns what share should be read.
+func (r *Reading) Look(now time.Time, seen uint64, rate float64) (share float64) {
+	dt := now.Sub(r.at)
+	if dt >= 0 && dt < readEvery && rate > 0 {
+		return r.share
+	}
+	n := float64(seen - r.seen)
+	first := r.rate == 0
+	r.at, r.seen = now, seen
+	if rate <= 0 || dt <= 0 || dt > 10*readEvery || n < 0 {
+		r.share, r.rate = 1, 0
+		return 1
+	}
+	if r.rate += (rate - r.rate) * 0.2; first {
+		r.rate = rate
+	}
+	come := max(1, n/dt.Seconds()/r.share)
+	want := min(1, max(leastPart, max(leastRead, worthReading*r.rate)/come), readMore*r.share)
+	if want == 1 || want > r.share*readChange || want < r.share/readChange {
+		r.share = want
+	}
+	return r.share
+}

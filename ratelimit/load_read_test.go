@@ -1,0 +1,67 @@
+package ratelimit_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// TestReading: of so many calls that to refuse them would take too much only a
+// part is read, about four times of what is let in; of fewer all of them are,
+// and once it is over.
+func TestReading(t *testing.T) {
+	t.Parallel()
+	r, now, seen := ratelimit.NewReading(), start, 0.0
+	run := func(d time.Duration, come, rate float64) (share float64) {
+		for end := now.Add(d); now.Before(end); now = now.Add(100 * time.Millisecond) {
+			seen += come * share01(share) * 0.1
+			share = r.Look(now, uint64(seen), rate)
+		}
+		return share
+	}
+	for _, c := range []struct {
+		come, rate float64
+		most       float64
+		least      float64
+	}{
+		{1000, 0, 1, 1},           // nobody is refused
+		{1000, 500, 1, 1},         // twice
+		{2000, 600, 1, 1},         // not worth it
+		{10_000, 500, 0.24, 0.16}, // twenty times
+		{1_000_000, 500, 1. / 64, 1. / 64},
+		{10_000, 500, 0.24, 0.16},
+		{150, 2, 1, 1}, // to read so few costs nothing
+		{10_000, 500, 0.24, 0.16},
+		{10_000, 0, 1, 1}, // it is over
+	} {
+		if got := run(20*time.Second, c.come, c.rate); got > c.most || got < c.least {
+			t.Errorf("of %v calls a second of which %v are let in the share %v is read, want %v to %v", c.come, c.rate, got, c.least, c.most)
+		}
+	}
+}
+
+func share01(s float64) float64 {
+	if s == 0 {
+		return 1
+	}
+	return s
+}
+
+// TestReadingClock: a clock that jumps, or nobody who looked for long, opens.
+func TestReadingClock(t *testing.T) {
+	t.Parallel()
+	r, now, seen := ratelimit.NewReading(), start, uint64(0)
+	for range 20 {
+		now, seen = now.Add(time.Second/2), seen+5000
+		r.Look(now, seen, 100)
+	}
+	if got := r.Look(now.Add(time.Second/2), seen+100, 100); got >= 1 {
+		t.Fatalf("all are read: %v", got)
+	}
+	for _, d := range []time.Duration{-time.Hour, time.Hour} {
+		if got := r.Look(now.Add(d), seen+5000, 100); got != 1 {
+			t.Errorf("after %s: %v", d, got)
+		}
+	}
+}
