@@ -80,6 +80,23 @@ func (b *bindings) knows(who aor, a netip.Addr) bool {
 	return slices.ContainsFunc(b.byAoR[who], func(p *binding) bool { return p.source == a })
 }
 
+// registeredAt is one of those who have registered with a PBX, false when none is
+// found among the first that are looked at.
+func (b *bindings) registeredAt(pbx string) (who aor, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for _, p := range b.byToken {
+		if p.account == pbx {
+			return p.aor, true
+		}
+		if n++; n == 64 {
+			break
+		}
+	}
+	return aor{}, false
+}
+
 // from reports whether a registered phone has that address.
 func (b *bindings) from(a netip.Addr) bool {
 	b.sourceMu.RLock()

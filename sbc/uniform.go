@@ -189,11 +189,15 @@ func (q *registration) finish(code int, hs []sipx.HeaderField, credentials strin
 // PBX makes for somebody else.
 func (q *registration) disguise(p *PBX, credentials string) {
 	who, ok := q.g.decoys.of(p.Name)
-	if !ok || who == q.aor {
-		q.g.decoys.forget(p.Name, q.aor)
+	if !ok {
+		who, ok = q.g.bindings.registeredAt(p.Name)
+	}
+	if !ok {
 		q.challenge(p, credentials)
 		return
 	}
+	// It may be the very user whose password was wrong: without credentials he is
+	// challenged as ever, and is not lost as a decoy by being guessed at.
 	o := &sipx.Out{Method: "REGISTER", URI: "sip:" + who.domain, MaxForwards: 70}
 	self := nameAddr("", "sip:"+escapeUser(who.user)+"@"+who.domain)
 	for _, h := range [][2]string{{"From", self + ";tag=" + newID()[:16]}, {"To", self}, {"Call-ID", newID()}, {"CSeq", "1 REGISTER"}} {

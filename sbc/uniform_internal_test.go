@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -125,5 +126,24 @@ func TestWhatTells(t *testing.T) {
 		if tells(code) != want {
 			t.Errorf("tells(%d) = %v", code, !want)
 		}
+	}
+}
+
+// Where nobody is noted whom the PBX challenges, one who is registered will do.
+func TestRegisteredAt(t *testing.T) {
+	var b bindings
+	b.init(1000)
+	if who, ok := b.registeredAt("main"); ok {
+		t.Errorf("nobody is registered, and it is %s", who)
+	}
+	at := time.Now()
+	for i := range 200 {
+		b.put(binding{token: strconv.Itoa(i), aor: aor{strconv.Itoa(i), "example.test"}, account: "main", expires: at.Add(time.Hour), asked: at})
+	}
+	if who, ok := b.registeredAt("main"); !ok || who.domain != "example.test" {
+		t.Errorf("%s, %v", who, ok)
+	}
+	if who, ok := b.registeredAt("other"); ok {
+		t.Errorf("of another PBX: %s", who)
 	}
 }

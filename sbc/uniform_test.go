@@ -129,6 +129,25 @@ func TestStrangersLearnNothing(t *testing.T) {
 	}
 }
 
+// Whose name the PBX is asked in does not get lost by wrong passwords for him:
+// the next to look for users would see challenges of ours beside the PBX's.
+func TestGuessingTellsNothing(t *testing.T) {
+	w := newRawWorld(t)
+	b := &guarded{w: w, unknown: 404, wrong: 403}
+	w.b.auto.Store(b.answer)
+	if res := w.try("1001", "right"); res.Code != 200 {
+		t.Fatalf("the right password: %d", res.Code)
+	}
+	want := shape(w.try("1001", ""))
+	for i := range 3 {
+		for _, try := range [][2]string{{"1001", "badcafe"}, {"4711", ""}, {"4711", "badcafe"}, {"1001", ""}} {
+			if got := shape(w.try(try[0], try[1])); got != want {
+				t.Errorf("round %d, %q: the answer is\n%s\nbefore it was\n%s", i, try, got, want)
+			}
+		}
+	}
+}
+
 // codes of the REGISTERs that had credentials.
 func codes(r *reports) (out []int) {
 	r.mu.Lock()
