@@ -323,6 +323,8 @@ type CallView struct {
 	Suites                                           []string  // per leg of every pass; "RTP" without SRTP
 	Passes                                           int
 	CallIDs                                          []string // SIP Call-IDs of the legs of every pass
+
+	ends [2]end // of its first pass
 }
 
 // Calls lists the live calls, oldest first.

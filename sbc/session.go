@@ -435,13 +435,13 @@ func (s *session) sendAnswer(l *leg, o *sipx.Out, answers int, notify func(sipx.
 
 // show publishes what the admin sees.
 func (s *session) show() {
-	old, state := s.view.Load(), s.state.Phase.String()
-	if old != nil && old.State == state && len(old.Suites) > 0 {
+	old, state, ends := s.view.Load(), s.state.Phase.String(), s.bothEnds()
+	if old != nil && old.State == state && len(old.Suites) > 0 && old.ends == ends {
 		return
 	}
 	v := &CallView{ID: s.group.id, Account: s.a.Account, User: s.a.User, Peer: s.a.Peer, State: state,
 		From: s.a.From.User, To: s.a.To.User, Source: s.a.Source.Addr.String(), Direction: s.a.Direction,
-		Since: s.a.At, Answered: s.pass.answer, Passes: 1, CallIDs: []string{s.a.SIPCallID}}
+		Since: s.a.At, Answered: s.pass.answer, Passes: 1, CallIDs: []string{s.a.SIPCallID}, ends: ends}
 	if s.pass.SIPCallIDTo != "" {
 		v.CallIDs = append(v.CallIDs, s.pass.SIPCallIDTo)
 	}

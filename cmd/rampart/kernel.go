@@ -128,8 +128,9 @@ func (g *gateway) keepKernel(ctx context.Context) {
 // syncKernel hands over the state.
 func (g *gateway) syncKernel(now time.Time) {
 	k := &g.kernel
-	s := kernel.State{Emergency: k.on}
-	s.Known, s.Networks = g.sbc.Known()
+	who := g.sbc.Known()
+	s := kernel.State{Emergency: k.on, Known: kernel.Known{Addrs: who.Addrs, Networks: who.Networks},
+		Connected: kernel.Known{Addrs: who.ConnectedAddrs, Networks: who.ConnectedNetworks}}
 	g.bans.Addresses(now, func(p netip.Prefix, until time.Time) { s.Bans = append(s.Bans, kernel.Ban{Net: p, Until: until}) })
 	for _, e := range k.engines {
 		err := e.Sync(s, now)
@@ -140,10 +141,12 @@ func (g *gateway) syncKernel(now time.Time) {
 	}
 }
 
-// kernelDrops counts what was dropped for its rate, here and in the kernel.
+// kernelDrops counts what was dropped for its rate or as junk: here, before the
+// sockets (by their filters, in a siege too, and where a buffer was full), and by
+// the engines.
 func (g *gateway) kernelDrops() uint64 {
 	n, strangers := g.gate.Dropped()
-	n += strangers + g.sbc.Signalling().Junk.Load()
+	n += strangers + g.sbc.Signalling().Junk.Load() + g.sbc.KernelDrops(call.Public)
 	for _, c := range g.kernelView().Dropped {
 		if c.Cause != kernel.Banned {
 			n += c.Count

@@ -5,9 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -98,21 +100,18 @@ func TestKernelNotThere(t *testing.T) {
 	}
 }
 
-// PBXs are among the known, so nothing in the kernel can shut them out.
+// PBXs are among the known, so nothing in the kernel can shut them out. Peers
+// that may use plaintext are; of others only the connections.
 func TestKernelKnowsThePBX(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, 59, `peers:
   - {name: carrier, identify: {ip: [198.51.100.0/24]}, uri: "sip:198.51.100.7;transport=tls"}
-`)
-	eventually(t, "the PBX and the peer are known", func() bool {
-		addrs, nets := s.g.sbc.Known()
-		return len(nets) == 1 && nets[0].String() == "198.51.100.0/24" && func() bool {
-			for _, a := range addrs {
-				if a.String() == "127.91.59.3" {
-					return true
-				}
-			}
-			return false
-		}()
+  - {name: plain, identify: {ip: [203.0.113.0/24]}, allow_plaintext: true, uri: "sip:203.0.113.7;transport=udp"}
+`, `["127.91.59.1:5061"]`, `["127.91.59.1:5061"], udp: ["127.91.59.1:5060"]`)
+	eventually(t, "the PBX and the peers are known", func() bool {
+		k := s.g.sbc.Known()
+		return slices.Contains(k.Addrs, netip.MustParseAddr("127.91.59.3")) && slices.Contains(k.Addrs, netip.MustParseAddr("203.0.113.7")) &&
+			slices.Contains(k.ConnectedAddrs, netip.MustParseAddr("198.51.100.7")) && !slices.Contains(k.Addrs, netip.MustParseAddr("198.51.100.7")) &&
+			slices.Equal(k.Networks, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}) && slices.Equal(k.ConnectedNetworks, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")})
 	})
 }

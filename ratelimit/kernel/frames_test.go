@@ -78,7 +78,7 @@ func TestFrames(t *testing.T) {
 	x := loaded(t, []Port{{"udp", netip.MustParseAddrPort("192.0.2.1:5060")}, {"udp", netip.MustParseAddrPort("[2001:db8::1]:5060")}, {"tls", netip.MustParseAddrPort("192.0.2.1:5061")}})
 	now := time.Now()
 	if err := x.Sync(State{Bans: []Ban{{netip.MustParsePrefix("198.51.100.0/24"), now.Add(time.Hour)}, {netip.MustParsePrefix("2001:db8:5::/48"), now.Add(time.Hour)}},
-		Known: []netip.Addr{netip.MustParseAddr("198.51.100.7")}}, now); err != nil {
+		Known: Known{Addrs: []netip.Addr{netip.MustParseAddr("198.51.100.7")}}}, now); err != nil {
 		t.Fatal(err)
 	}
 	hop := func() ext { return ext{0, make([]byte, 8)} }
@@ -156,7 +156,7 @@ func TestSourcesAreCapped(t *testing.T) {
 	}
 	known := netip.MustParseAddr("198.51.100.7")
 	now := time.Now()
-	if err := x.Sync(State{Emergency: true, Known: []netip.Addr{known}}, now); err != nil {
+	if err := x.Sync(State{Emergency: true, Known: Known{Addrs: []netip.Addr{known}}}, now); err != nil {
 		t.Fatal(err)
 	}
 	f := frame{from: "0.0.0.0", to: "192.0.2.1", proto: 17, port: 5060, payload: "INVITE"}

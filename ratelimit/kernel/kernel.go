@@ -21,6 +21,7 @@ package kernel
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -55,10 +56,18 @@ type Count struct {
 
 // State is what the kernel has to hold.
 type State struct {
-	Known     []netip.Addr   // addresses that are never dropped: PBXs, peers, registered phones, calls
-	Networks  []netip.Prefix // of peers, likewise
+	Known     Known // never dropped: PBXs, peers that may use datagrams, calls by datagrams
+	Connected Known // never dropped over TCP and TLS; their datagrams are a stranger's, as anybody can write them
 	Bans      []Ban
 	Emergency bool // strangers have a budget each
+
+	partial bool // not all of the known have room: nothing is dropped
+}
+
+// Known are addresses and networks that are known.
+type Known struct {
+	Addrs    []netip.Addr
+	Networks []netip.Prefix
 }
 
 // Ban shuts out an address or network.
@@ -86,11 +95,11 @@ type Budget struct {
 const burst = 4
 
 // Caps of what the kernel holds. What is over them is left to the gateway's own
-// gate; of bans those that last longest are held, of the known the lowest
-// addresses, and no bans at all while not all of the known have room: nobody
-// who is known is ever dropped for lack of room.
+// gate; of bans those that last longest are held. While not all of the known
+// have room nothing is dropped, and Sync says so ([ErrFull]): nobody who is known
+// is ever dropped for lack of room.
 const (
-	MaxKnown    = 131_072
+	MaxKnown    = 131_072 // addresses, both kinds of known together
 	MaxNetworks = 4096
 	MaxBans     = 131_072 // as many as the gateway's table holds
 	MaxSources  = 65_536  // strangers with a budget in use; the kernel forgets the oldest
@@ -99,26 +108,23 @@ const (
 // ErrPrivileges says that the process may not change the kernel's tables.
 var ErrPrivileges = errors.New("no privileges: CAP_NET_ADMIN is needed, and CAP_BPF for XDP")
 
+// ErrFull says that there are more known than the kernel has room for.
+var ErrFull = fmt.Errorf("more than %d known addresses or %d networks: nothing is dropped in the kernel", MaxKnown, MaxNetworks)
+
 // fit makes a state canonical and no larger than the caps: addresses folded,
-// networks masked, each once.
+// networks masked, each once. Who is known altogether is not among the connected.
 func fit(s State, now time.Time) State {
-	out := State{Emergency: s.Emergency}
-	for _, a := range s.Known {
-		if a.IsValid() {
-			out.Known = append(out.Known, a.Unmap().WithZone(""))
-		}
-	}
-	slices.SortFunc(out.Known, netip.Addr.Compare)
-	out.Known = slices.Compact(out.Known)
-	for _, p := range s.Networks {
-		if p = fold(p); p.IsValid() {
-			out.Networks = append(out.Networks, p)
-		}
-	}
-	slices.SortFunc(out.Networks, comparePrefix)
-	out.Networks = slices.Compact(out.Networks)
-	if len(out.Known) > MaxKnown || len(out.Networks) > MaxNetworks {
-		return State{Known: out.Known[:min(len(out.Known), MaxKnown)], Networks: out.Networks[:min(len(out.Networks), MaxNetworks)]}
+	out := State{Known: s.Known.canonical(), Connected: s.Connected.canonical(), Emergency: s.Emergency}
+	out.Connected.Addrs = slices.DeleteFunc(out.Connected.Addrs, func(a netip.Addr) bool {
+		_, both := slices.BinarySearchFunc(out.Known.Addrs, a, netip.Addr.Compare)
+		return both
+	})
+	out.Connected.Networks = slices.DeleteFunc(out.Connected.Networks, func(p netip.Prefix) bool {
+		_, both := slices.BinarySearchFunc(out.Known.Networks, p, comparePrefix)
+		return both
+	})
+	if len(out.Known.Addrs)+len(out.Connected.Addrs) > MaxKnown || len(out.Known.Networks)+len(out.Connected.Networks) > MaxNetworks {
+		return State{partial: true}
 	}
 	for _, b := range s.Bans {
 		if b.Net = fold(b.Net); b.Net.IsValid() && now.Before(b.Until) {
@@ -127,6 +133,24 @@ func fit(s State, now time.Time) State {
 	}
 	slices.SortFunc(out.Bans, func(x, y Ban) int { return cmp.Or(y.Until.Compare(x.Until), comparePrefix(x.Net, y.Net)) })
 	out.Bans = out.Bans[:min(len(out.Bans), MaxBans)]
+	return out
+}
+
+func (k Known) canonical() (out Known) {
+	for _, a := range k.Addrs {
+		if a.IsValid() {
+			out.Addrs = append(out.Addrs, a.Unmap().WithZone(""))
+		}
+	}
+	slices.SortFunc(out.Addrs, netip.Addr.Compare)
+	out.Addrs = slices.Compact(out.Addrs)
+	for _, p := range k.Networks {
+		if p = fold(p); p.IsValid() {
+			out.Networks = append(out.Networks, p)
+		}
+	}
+	slices.SortFunc(out.Networks, comparePrefix)
+	out.Networks = slices.Compact(out.Networks)
 	return out
 }
 

@@ -118,7 +118,7 @@ func TestBans(t *testing.T) {
 func TestKnownAreNeverDropped(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		s := kernel.State{Emergency: true, Bans: []kernel.Ban{ban("10.78.0.0/24", time.Hour), ban("fd78:0:0:7::/64", time.Hour)},
-			Known: []netip.Addr{netip.MustParseAddr("10.78.0.5"), netip.MustParseAddr("fd78:0:0:7::5")}, Networks: []netip.Prefix{netip.MustParsePrefix("10.78.0.128/25"), netip.MustParsePrefix("10.78.0.130/32"), netip.MustParsePrefix("fd78:0:0:7:1::/80")}}
+			Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5"), netip.MustParseAddr("fd78:0:0:7::5")}, Networks: []netip.Prefix{netip.MustParsePrefix("10.78.0.128/25"), netip.MustParsePrefix("10.78.0.130/32"), netip.MustParsePrefix("fd78:0:0:7:1::/80")}}}
 		b.sync(s)
 		for _, from := range []string{"10.78.0.6", "fd78:0:0:7::6"} {
 			b.dropped(from, kernel.Banned)
@@ -134,7 +134,7 @@ func TestKnownAreNeverDropped(t *testing.T) {
 		b.send("10.78.0.5", 5060, 1, "\r\n\r\n")
 		read(t, b.c, "\r\n\r\n")
 		// Who is known no longer is banned again.
-		s.Known = nil
+		s.Known.Addrs = nil
 		b.sync(s)
 		b.dropped("10.78.0.5", kernel.Banned)
 		b.arrives("10.78.0.200")
@@ -163,7 +163,7 @@ func TestEmergencyBudgets(t *testing.T) {
 		if got := read(t, b.c, "LAST"); len(got) != 200 {
 			t.Fatalf("%d of 200 while there is no emergency", len(got))
 		}
-		b.sync(kernel.State{Emergency: true, Known: []netip.Addr{netip.MustParseAddr("10.78.0.5")}})
+		b.sync(kernel.State{Emergency: true, Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}})
 		begun := time.Now()
 		b.send("10.78.1.1", 5060, 500, "INVITE 1")
 		for i := range 5 { // one source: the lower half of its address is its own choice
@@ -205,38 +205,9 @@ func (b bench) arrivesAmong(from string) []string {
 // while; connections that are up are not touched.
 func TestEmergencyConnections(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		var l net.Listener
-		var err error
-		b.in(b.host, func() { l, err = net.Listen("tcp", "[::]:5061") })
-		if err != nil {
-			t.Fatal(err)
-		}
+		l := b.echo(5061)
 		defer l.Close()
-		go func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				go func() {
-					buf := make([]byte, 100)
-					for {
-						n, err := c.Read(buf)
-						if err != nil {
-							return
-						}
-						c.Write(buf[:n])
-					}
-				}()
-			}
-		}()
-		dial := func(from string) (c net.Conn, err error) {
-			b.in(b.outside, func() {
-				d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 300 * time.Millisecond}
-				c, err = d.Dial("tcp", here4+":5061")
-			})
-			return c, err
-		}
+		dial := func(from string) (net.Conn, error) { return b.dial(from, 5061, 300*time.Millisecond) }
 		up, err := dial("10.78.1.1")
 		if err != nil {
 			t.Fatal(err)
@@ -261,4 +232,107 @@ func TestEmergencyConnections(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Who is known by connections alone is never dropped over TCP, and is a stranger
+// to datagrams. A wider network that is known altogether is not narrowed by it.
+func TestKnownByConnections(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		l := b.echo(5061)
+		defer l.Close()
+		addrs := func(as ...string) (out []netip.Addr) {
+			for _, a := range as {
+				out = append(out, netip.MustParseAddr(a))
+			}
+			return out
+		}
+		nets := func(ps ...string) (out []netip.Prefix) {
+			for _, p := range ps {
+				out = append(out, netip.MustParsePrefix(p))
+			}
+			return out
+		}
+		b.sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.0/24", time.Hour), ban("10.78.1.0/24", time.Hour)},
+			Known:     kernel.Known{Networks: nets("10.78.0.64/26"), Addrs: addrs("10.78.0.7")},
+			Connected: kernel.Known{Networks: nets("10.78.0.96/27", "10.78.1.0/25"), Addrs: addrs("10.78.0.5", "10.78.0.7")}})
+		for _, from := range []string{"10.78.0.5", "10.78.1.9"} {
+			b.dropped(from, kernel.Banned)
+			c, err := b.dial(from, 5061, 20*time.Second)
+			if err != nil {
+				t.Fatalf("a connection from %s: %v", from, err)
+			}
+			c.Close()
+		}
+		for _, from := range []string{"10.78.0.7", "10.78.0.65", "10.78.0.97"} {
+			b.arrives(from)
+			c, err := b.dial(from, 5061, 20*time.Second)
+			if err != nil {
+				t.Fatalf("a connection from %s: %v", from, err)
+			}
+			c.Close()
+		}
+		if c, err := b.dial("10.78.0.8", 5061, 300*time.Millisecond); err == nil {
+			c.Close()
+			t.Error("a connection of the banned")
+		}
+	})
+}
+
+// A ban is about the gateway's ports alone, also where the one who looks after
+// the host is in the network that was banned.
+func TestBannedNetworkReachesOtherServices(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		ssh := b.echo(22)
+		defer ssh.Close()
+		b.sync(kernel.State{Emergency: true, Bans: []kernel.Ban{ban("10.78.0.0/24", time.Hour)}})
+		b.dropped("10.78.0.9", kernel.Banned)
+		for range 20 {
+			c, err := b.dial("10.78.0.9", 22, 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+	})
+}
+
+// echo listens on the gateway's host and sends back what comes.
+func (w *wire) echo(port int) net.Listener {
+	w.t.Helper()
+	var l net.Listener
+	var err error
+	w.in(w.host, func() { l, err = net.Listen("tcp", fmt.Sprintf("[::]:%d", port)) })
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				buf := make([]byte, 100)
+				for {
+					n, err := c.Read(buf)
+					if err != nil {
+						return
+					}
+					c.Write(buf[:n])
+				}
+			}()
+		}
+	}()
+	return l
+}
+
+// dial connects from an address outside.
+func (w *wire) dial(from string, port int, patience time.Duration) (c net.Conn, err error) {
+	w.t.Helper()
+	w.in(w.outside, func() {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
+		c, err = d.Dial("tcp", net.JoinHostPort(here4, fmt.Sprint(port)))
+	})
+	return c, err
 }

@@ -21,6 +21,7 @@ import (
 //	judge:
 //	    not to this host ─────────────── return
 //	    known4, known6, peers4, peers6 ─ return
+//	    TCP of connected4 … trunks6 ──── return
 //	    ban4, ban4_24, ban6_64, ban6_48  drop
 //	    emergency
 //	emergency: empty, or
@@ -171,6 +172,13 @@ func (t *Table) Stats() (out []Count, err error) {
 	return out, nil
 }
 
+// knowns are the sets of those who are known, and of those who are known by
+// their connections alone.
+var knowns = []struct {
+	addrs, networks string
+	tcp             bool
+}{{"known", "peers", false}, {"connected", "trunks", true}}
+
 // wide are the sets of bans: one for each length that a ban can have, so that
 // all are plain hash tables.
 var wide = []struct {
@@ -190,8 +198,10 @@ func (t *Table) rules(ports []Port) error {
 		if v6 {
 			kind, n = nftables.TypeIP6Addr, "6"
 		}
-		set(nftables.Set{Name: "known" + n, KeyType: kind, Size: MaxKnown})
-		set(nftables.Set{Name: "peers" + n, KeyType: kind, Interval: true})
+		for _, k := range knowns {
+			set(nftables.Set{Name: k.addrs + n, KeyType: kind, Size: MaxKnown})
+			set(nftables.Set{Name: k.networks + n, KeyType: kind, Interval: true})
+		}
 		set(nftables.Set{Name: "rate" + n, KeyType: kind, Dynamic: true, HasTimeout: true, Timeout: time.Minute, Size: MaxSources})
 		set(nftables.Set{Name: "conns" + n, KeyType: kind, Dynamic: true, HasTimeout: true, Timeout: time.Minute, Size: MaxSources})
 	}
@@ -231,9 +241,14 @@ func (t *Table) rules(ports []Port) error {
 	}
 	rule(judge, &expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native(unix.RTN_LOCAL)}, &expr.Verdict{Kind: expr.VerdictReturn})
-	for _, s := range []string{"known4", "peers4", "known6", "peers6"} {
-		v6 := s[len(s)-1] == '6'
-		rule(judge, join(source(v6, 128), []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: s}, &expr.Verdict{Kind: expr.VerdictReturn}})...)
+	for _, k := range knowns {
+		for _, s := range []string{k.addrs + "4", k.networks + "4", k.addrs + "6", k.networks + "6"} {
+			of := source(s[len(s)-1] == '6', 128)
+			if k.tcp {
+				of = join(protocol(unix.IPPROTO_TCP), of)
+			}
+			rule(judge, join(of, []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: s}, &expr.Verdict{Kind: expr.VerdictReturn}})...)
+		}
 	}
 	for _, w := range wide {
 		rule(judge, join(source(w.v6, w.bits), []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: w.name}}, drop(Banned))...)

@@ -154,7 +154,7 @@ func TestHeldByAnother(t *testing.T) {
 // A full table of bans goes into the kernel, more than it holds does not.
 func TestManyBans(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
-		s := kernel.State{Known: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}
+		s := kernel.State{Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}}
 		end := time.Now().Add(time.Hour)
 		for i := range 20_000 {
 			s.Bans = append(s.Bans, kernel.Ban{Net: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i>>16), byte(i >> 8), byte(i)}), 32), Until: end})

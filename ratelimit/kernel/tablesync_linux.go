@@ -57,12 +57,18 @@ func (t *Table) Sync(s State, now time.Time) error {
 		return fmt.Errorf("nftables: %w", err)
 	}
 	t.begun, t.broken = s.Emergency, false
+	if s.partial {
+		return fmt.Errorf("nftables: %w", ErrFull)
+	}
 	return nil
 }
 
 // filled are the sets that Sync fills, in the order in which it does.
 func (t *Table) filled() []string {
-	out := []string{"known4", "known6", "peers4", "peers6"}
+	var out []string
+	for _, k := range knowns {
+		out = append(out, k.addrs+"4", k.addrs+"6", k.networks+"4", k.networks+"6")
+	}
 	for _, w := range wide {
 		out = append(out, w.name)
 	}
@@ -78,11 +84,13 @@ func (t *Table) want(s State) map[string]map[element]time.Time {
 		}
 		out[name][e] = until
 	}
-	for _, a := range s.Known {
-		put("known"+version(a), element{addr: a}, time.Time{})
-	}
-	for _, p := range disjoint(s.Networks) {
-		put("peers"+version(p.Addr()), element{p.Addr(), behind(p)}, time.Time{})
+	for i, k := range []Known{s.Known, s.Connected} {
+		for _, a := range k.Addrs {
+			put(knowns[i].addrs+version(a), element{addr: a}, time.Time{})
+		}
+		for _, p := range disjoint(k.Networks) {
+			put(knowns[i].networks+version(p.Addr()), element{p.Addr(), behind(p)}, time.Time{})
+		}
 	}
 	for _, b := range s.Bans {
 		for _, w := range wide {

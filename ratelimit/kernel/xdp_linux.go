@@ -48,7 +48,10 @@ type (
 		Proto, Zero uint8
 		Number      [2]byte
 	}
-	settings struct{ Every, Burst [2]uint64 }
+	settings struct {
+		Every, Burst [2]uint64
+		Whole        uint64
+	}
 )
 
 // Modes in which a program can run.

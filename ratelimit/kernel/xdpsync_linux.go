@@ -3,6 +3,7 @@ package kernel
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -17,10 +18,14 @@ func (x *XDP) Sync(s State, now time.Time) error {
 		}
 	}
 	x.broken = true
-	if err := x.sync(fit(s, now), now); err != nil {
+	s = fit(s, now)
+	if err := x.sync(s, now); err != nil {
 		return fmt.Errorf("xdp: %w", err)
 	}
 	x.broken = false
+	if s.partial {
+		return fmt.Errorf("xdp: %w", ErrFull)
+	}
 	return nil
 }
 
@@ -31,19 +36,36 @@ func (x *XDP) sync(s State, now time.Time) error {
 		}
 	}
 	known, peers, banned := map[[16]byte]uint8{}, map[network]uint8{}, map[network]time.Time{}
-	for _, a := range s.Known {
-		known[a.As16()] = 1
+	for _, a := range s.Connected.Addrs {
+		known[a.As16()] = byTCP
 	}
-	for _, p := range s.Networks {
-		peers[networkOf(p)] = 1
+	for _, a := range s.Known.Addrs {
+		known[a.As16()] = byTCP | byUDP
+	}
+	// A trie answers with the longest match only, so a network says what those
+	// say too that it lies in.
+	for _, p := range s.Connected.Networks {
+		peers[networkOf(p)] = byTCP
+		if slices.ContainsFunc(s.Known.Networks, func(w netip.Prefix) bool { return w.Bits() < p.Bits() && w.Contains(p.Addr()) }) {
+			peers[networkOf(p)] = byTCP | byUDP
+		}
+	}
+	for _, p := range s.Known.Networks {
+		peers[networkOf(p)] = byTCP | byUDP
+	}
+	set := x.settings(s)
+	if s.partial {
+		if err := x.coll.Maps["settings"].Put(uint32(0), set); err != nil {
+			return fmt.Errorf("settings: %w", err)
+		}
 	}
 	for _, b := range s.Bans {
 		banned[networkOf(b.Net)] = b.Until
 	}
-	if err := bring(x.coll.Maps["known"], x.known, known, func([16]byte) uint8 { return 1 }); err != nil {
+	if err := bring(x.coll.Maps["known"], x.known, known, func(k [16]byte) uint8 { return known[k] }); err != nil {
 		return fmt.Errorf("the known: %w", err)
 	}
-	if err := bring(x.coll.Maps["peers"], x.peers, peers, func(network) uint8 { return 1 }); err != nil {
+	if err := bring(x.coll.Maps["peers"], x.peers, peers, func(k network) uint8 { return peers[k] }); err != nil {
 		return fmt.Errorf("peers: %w", err)
 	}
 	clock, err := monotonic()
@@ -54,20 +76,29 @@ func (x *XDP) sync(s State, now time.Time) error {
 	if err := bring(x.coll.Maps["banned"], x.banned, banned, until); err != nil {
 		return fmt.Errorf("bans: %w", err)
 	}
-	set := settings{}
-	if s.Emergency {
-		for i, rate := range []int{x.budget.Packets, x.budget.Connections} {
-			if rate > 0 {
-				set.Every[i] = uint64(time.Second) / uint64(rate)
-				set.Burst[i] = burst * uint64(time.Second)
-			}
-		}
-	}
 	if err := x.coll.Maps["settings"].Put(uint32(0), set); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
 	x.known, x.peers, x.banned = known, peers, banned
 	return nil
+}
+
+// By what an address is known: bits of the values of known and peers.
+const byUDP, byTCP = 1, 2
+
+// settings of the program. Until all of the known are there it drops nothing.
+func (x *XDP) settings(s State) (set settings) {
+	if s.partial {
+		return set
+	}
+	set.Whole = 1
+	for i, rate := range []int{x.budget.Packets, x.budget.Connections} {
+		if s.Emergency && rate > 0 {
+			set.Every[i] = uint64(time.Second) / uint64(rate)
+			set.Burst[i] = burst * uint64(time.Second)
+		}
+	}
+	return set
 }
 
 // empty takes out what is held, known last.

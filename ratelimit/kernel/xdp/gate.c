@@ -57,6 +57,7 @@ struct source {
 struct settings {
 	u64 every[2]; /* ns that one packet, one connection uses up; 0: no budget */
 	u64 burst[2]; /* ns that may be used up in advance */
+	u64 whole;    /* all of the known are in the maps; else nothing is dropped */
 };
 
 struct {
@@ -82,7 +83,7 @@ struct {
 	UINT(max_entries, 131072);
 	UINT(map_flags, NO_PREALLOC);
 	TYPE(key, struct addr);
-	TYPE(value, u8);
+	TYPE(value, u8); /* by what it is known */
 } known SEC(".maps");
 struct {
 	UINT(type, LPM_TRIE);
@@ -114,6 +115,7 @@ struct {
 } counts SEC(".maps");
 
 enum { TCP = 6, UDP = 17 };
+enum { BY_UDP = 1, BY_TCP = 2 }; /* bits of the values of known and peers */
 #define BE16(x) ((u16)__builtin_bswap16(x))
 
 INLINE int verdict(u32 cause)
@@ -161,10 +163,15 @@ INLINE int judge(struct addr *from, struct addr *to, u8 proto, u8 *l4, u8 *end)
 	if (!map_lookup(&here, to)) /* only passing through */
 		return PASS;
 
-	if (map_lookup(&known, from))
+	if (!set->whole)
+		return PASS;
+
+	u8 by = proto == UDP ? BY_UDP : BY_TCP, *k = map_lookup(&known, from);
+	if (k && *k & by)
 		return verdict(KNOWN);
 	struct network n = {.bits = 128, .addr = *from};
-	if (map_lookup(&peers, &n))
+	k = map_lookup(&peers, &n);
+	if (k && *k & by)
 		return verdict(KNOWN);
 	u64 *until = map_lookup(&banned, &n);
 	if (until && ktime() < *until)
