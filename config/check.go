@@ -492,7 +492,6 @@ func (k *checker) limits() {
 		{"connections_per_source", int64(l.SourceConns), 1, million, "1 to 1000000"},
 		{"source_packets", int64(l.SourcePackets), 1, million, "1/s to 1000000/s"},
 		{"stranger_packets", int64(l.StrangerPackets), 1, 10 * million, "1/s to 10000000/s"},
-		{"peer_packets", int64(l.PeerPackets), 100, 10 * million, "100/s to 10000000/s"},
 		{"phone_packets", int64(l.PhonePackets), 100, 10 * million, "100/s to 10000000/s"},
 		{"source_connects", int64(l.SourceConnects), 1, million, "1/s to 1000000/s"},
 		{"stranger_handshakes", int64(l.StrangerShakes), 1, million, "1/s to 1000000/s"},
@@ -513,6 +512,7 @@ func (k *checker) limits() {
 	} {
 		k.between("limits."+f.key, f.v, f.lo, f.hi, f.text)
 	}
+	k.peerPackets()
 	k.between("drain_timeout", int64(k.c.Drain), 0, 24*3600e9, "0s to 1d")
 	p := k.c.Media.Ports
 	if room := (int(p.Max) - int(p.Min) + 1) / 2; k.at.Has("limits.calls") && l.Calls > room && room > 0 {

@@ -269,7 +269,7 @@ type Limits struct {
 	SourceConns     int           `yaml:"connections_per_source"`
 	SourcePackets   Rate          `yaml:"source_packets"`   // datagrams and accepts of one unknown address
 	StrangerPackets Rate          `yaml:"stranger_packets"` // of all unknown addresses together
-	PeerPackets     Rate          `yaml:"peer_packets"`     // datagrams from the network of one peer
+	PeerPackets     Rate          `yaml:"peer_packets"`     // datagrams from the network of one peer; 0: see PeerBudget
 	PhonePackets    Rate          `yaml:"phone_packets"`    // from one address where phones registered
 	SourceConnects  Rate          `yaml:"source_connects"`  // connections of one unknown address
 	StrangerShakes  Rate          `yaml:"stranger_handshakes"`

@@ -39,7 +39,6 @@ func Defaults(p Profile) Config {
 			SourceConns:     500, // an office behind one NAT address comes back at once after a power cut, beside what is left of its old connections
 			SourcePackets:   200, // each phone is a connection and two messages until one of them is known
 			StrangerPackets: 2000,
-			PeerPackets:     20_000,
 			PhonePackets:    5000,
 			SourceConnects:  20,
 			StrangerShakes:  250,

@@ -105,7 +105,7 @@ func TestMinimal(t *testing.T) {
 		CDR:    []Sink{{File: "/etc/rampart/rampart-state/cdr.jsonl"}},
 		Admin:  Admin{Listen: Optional{ap("127.0.0.1:8080")}},
 		Limits: Limits{Calls: 1000, Registrations: 5000, Subscriptions: 20000, UserSubs: 200, Transactions: 50000, Connections: 5000, SourceConns: 500,
-			SourcePackets: 200, StrangerPackets: 2000, PeerPackets: 20000, PhonePackets: 5000, SourceConnects: 20, StrangerShakes: 250,
+			SourcePackets: 200, StrangerPackets: 2000, PhonePackets: 5000, SourceConnects: 20, StrangerShakes: 250,
 			Handshakes: 1000, SourceShakes: 300, UDPBuffer: 4 << 20, SocketFilter: true, Message: 65536, Header: 8192, Headers: 128,
 			Handshake: 5 * time.Second, Idle: 30 * time.Second, Read: 10 * time.Second, Setup: 3 * time.Minute, Retry: 30 * time.Second, Failover: 2 * time.Second, Session: 90 * time.Second},
 		Registrations:  Registrations{Rate: 200},

@@ -22,7 +22,7 @@ type GateConfig struct {
 	StrangerBurst   int     // at once from all strangers together: two seconds' worth
 
 	PhonePackets float64 // a second from one address that phones registered from: 5000
-	PeerPackets  float64 // a second from the network of one peer: 20000
+	PeerPackets  float64 // a second from the network of one peer: 4000
 
 	SourceConnects     float64 // connections a second from one address: 20
 	ConnectBurst       int     // at once from one address: 300, an office after a power cut
@@ -48,7 +48,7 @@ func (c *GateConfig) defaults() {
 	set(&c.StrangerPackets, 5000)
 	seti(&c.StrangerBurst, max(100, int(2*c.StrangerPackets)))
 	set(&c.PhonePackets, 5000)
-	set(&c.PeerPackets, 20_000)
+	set(&c.PeerPackets, 4000)
 	set(&c.SourceConnects, 20)
 	seti(&c.ConnectBurst, 300)
 	set(&c.StrangerHandshakes, 250)
@@ -74,6 +74,7 @@ type Gate struct {
 	seed maphash.Seed
 
 	datagrams, streams budgets
+	peers              atomic.Pointer[map[netip.Addr]allowance] // never changed, only replaced
 	connect            budget
 	handshakes         *rate.Limiter
 
@@ -90,21 +91,30 @@ func newBudgets(c GateConfig) budgets {
 	return budgets{
 		source:  newBudget(c.Sources, c.SourcePackets, c.SourceBurst),
 		network: newBudget(c.Sources/4, c.NetworkPackets, max(c.SourceBurst, int(4*c.NetworkPackets))),
-		phone:   newBudget(knownKeys, c.PhonePackets, max(100, int(4*c.PhonePackets))),
-		peer:    newBudget(knownKeys, c.PeerPackets, max(100, int(2*c.PeerPackets))),
+		peer:    budget{newTable(knownKeys), peerAllowance(c.PeerPackets)},
 		total:   rate.NewLimiter(rate.Limit(c.StrangerPackets), c.StrangerBurst),
 	}
 }
 
 // budget is the same budget for each of many keys.
 type budget struct {
-	of    *table
-	every int64
-	burst int64
+	of *table
+	allowance
 }
 
+// allowance is what one key has: a unit each so many ns, and so many at once.
+type allowance struct{ every, burst int64 }
+
 func newBudget(keys int, perSecond float64, burst int) budget {
-	return budget{newTable(keys), max(1, int64(float64(time.Second)/perSecond)), int64(burst)}
+	return budget{newTable(keys), newAllowance(perSecond, burst)}
+}
+
+func newAllowance(perSecond float64, burst int) allowance {
+	return allowance{max(1, int64(float64(time.Second)/perSecond)), int64(burst)}
+}
+
+func peerAllowance(perSecond float64) allowance {
+	return newAllowance(perSecond, max(100, int(2*perSecond)))
 }
 
 // knownKeys is how many peers' networks, and how many addresses of registered
@@ -114,25 +124,41 @@ const knownKeys = 32_768
 // NewGate makes a gate.
 func NewGate(c GateConfig) *Gate {
 	c.defaults()
-	return &Gate{seed: maphash.MakeSeed(),
+	g := &Gate{seed: maphash.MakeSeed(),
 		datagrams:  newBudgets(c),
 		streams:    newBudgets(c),
 		connect:    newBudget(c.Sources, c.SourceConnects, c.ConnectBurst),
 		handshakes: rate.NewLimiter(rate.Limit(c.StrangerHandshakes), max(10, int(c.StrangerHandshakes))),
 	}
+	g.streams.phone = newBudget(knownKeys, c.PhonePackets, max(100, int(4*c.PhonePackets)))
+	g.SetPeers(nil)
+	return g
+}
+
+// SetPeers says which peers have another budget than PeerPackets, a second, by
+// the address that Allow is given for them, in place of what it said before.
+func (g *Gate) SetPeers(perSecond map[netip.Addr]float64) {
+	peers := make(map[netip.Addr]allowance, len(perSecond))
+	for a, n := range perSecond {
+		if n > 0 {
+			peers[a] = peerAllowance(n)
+		}
+	}
+	g.peers.Store(&peers)
 }
 
 // Allow reports whether to read a datagram of that size. who is what is known
-// of the address: a Stranger, a Phone (a registration came from it) or a
-// Carrier, whose addr is that of its network in the configuration. The budget
-// of the one address is asked before the shared ones, so a single loud stranger
-// does not use up what others share.
+// of the address: a Stranger or a Carrier, whose addr is that of its network in
+// the configuration. A Phone's address is a stranger's here. The budget of the
+// one address is asked before the shared ones, so a single loud stranger does
+// not use up what others share.
 func (g *Gate) Allow(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
 	return g.count(g.allow(&g.datagrams, addr, now, units(bytes), who))
 }
 
 // AllowStream is Allow for a message of that size that came over a connection,
-// and with 0 for the connection itself.
+// and with 0 for the connection itself. A Phone is an address that a
+// registration came from.
 func (g *Gate) AllowStream(addr netip.Addr, now time.Time, bytes int, who call.Kind) bool {
 	return g.count(g.allow(&g.streams, addr, now, units(bytes), who))
 }
@@ -141,12 +167,16 @@ func units(bytes int) int64 { return int64(1 + max(0, bytes-1)/1024) }
 
 func (g *Gate) allow(b *budgets, addr netip.Addr, now time.Time, units int64, who call.Kind) GateCause {
 	at := now.UnixNano()
-	switch who {
-	case call.Stranger:
-	case call.Phone:
+	switch {
+	case who == call.Stranger, who == call.Phone && b.phone.of == nil:
+	case who == call.Phone:
 		return g.take(&b.phone, addr, at, units, OverPhone)
 	default:
-		return g.take(&b.peer, addr, at, units, OverPeer)
+		peer := b.peer
+		if own, ok := (*g.peers.Load())[addr]; ok {
+			peer.allowance = own
+		}
+		return g.take(&peer, addr, at, units, OverPeer)
 	}
 	if c := g.take(&b.source, network(addr, sourceIP), at, units, OverSource); c != Passed {
 		return c

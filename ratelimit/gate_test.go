@@ -43,7 +43,7 @@ func TestGate(t *testing.T) {
 	if passed != 13 {
 		t.Errorf("%d strangers passed, want the 13 that were left", passed)
 	}
-	for range 600 {
+	for range 100 {
 		if !g.Allow(one, start, 1<<16, call.Carrier) {
 			t.Fatal("a peer was stopped at the gate")
 		}
@@ -51,7 +51,7 @@ func TestGate(t *testing.T) {
 	if !g.Allow(one, start.Add(time.Second), 100, call.Stranger) {
 		t.Error("nothing came back after a second")
 	}
-	if p, s := g.Count(ratelimit.Passed), g.Count(ratelimit.OverStrangers); p != 20+1+1+13+600+1 || s != 1000-13 {
+	if p, s := g.Count(ratelimit.Passed), g.Count(ratelimit.OverStrangers); p != 20+1+1+13+100+1 || s != 1000-13 {
 		t.Errorf("%d passed, %d were over the shared budget", p, s)
 	} else if source, strangers := g.Dropped(); source != g.Count(ratelimit.OverSource) || strangers != s {
 		t.Errorf("dropped %d and %d", source, strangers)
@@ -71,10 +71,12 @@ func TestGateDefaultsSuitAnOffice(t *testing.T) {
 }
 
 func TestGateAlloc(t *testing.T) {
+	own := netip.MustParseAddr("198.51.100.1")
 	g := ratelimit.NewGate(ratelimit.GateConfig{Sources: 1024})
+	g.SetPeers(map[netip.Addr]float64{own: 100})
 	for _, addr := range []netip.Addr{netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("192.0.2.1")} {
 		for _, who := range []call.Kind{call.Stranger, call.Phone, call.Carrier} {
-			if n := testing.AllocsPerRun(1000, func() { g.Allow(addr, start, 500, who); g.Connect(addr, start, who) }); n != 0 {
+			if n := testing.AllocsPerRun(1000, func() { g.Allow(addr, start, 500, who); g.Connect(addr, start, who); g.Allow(own, start, 500, who) }); n != 0 {
 				t.Errorf("%s: %v allocations", who, n)
 			}
 		}
@@ -88,7 +90,7 @@ func TestGateKnownBudgets(t *testing.T) {
 	a, b, phone := netip.MustParseAddr("2001:db8::10"), netip.MustParseAddr("2001:db8::20"), netip.MustParseAddr("192.0.2.9")
 	passed := func(from netip.Addr, who call.Kind) (n int) {
 		for range 5000 {
-			if g.Allow(from, start, 500, who) {
+			if g.AllowStream(from, start, 500, who) {
 				n++
 			}
 		}
@@ -100,17 +102,73 @@ func TestGateKnownBudgets(t *testing.T) {
 	if n := passed(phone, call.Phone); n != 200 {
 		t.Errorf("%d of a phone's address passed, want its burst of 200", n)
 	}
-	if !g.Allow(b, start, 500, call.Carrier) {
+	if !g.AllowStream(b, start, 500, call.Carrier) {
 		t.Error("a peer of the same /64 pays for the forged one")
 	}
-	if !g.Allow(a, start, 500, call.Stranger) || !g.Allow(netip.MustParseAddr("192.0.2.10"), start, 500, call.Phone) {
+	if !g.AllowStream(a, start, 500, call.Stranger) || !g.AllowStream(netip.MustParseAddr("192.0.2.10"), start, 500, call.Phone) {
 		t.Error("others pay for the forged peer")
 	}
 	if g.Count(ratelimit.OverPeer) != 4800 || g.Count(ratelimit.OverPhone) != 4800 {
 		t.Errorf("%d and %d counted", g.Count(ratelimit.OverPeer), g.Count(ratelimit.OverPhone))
 	}
-	if !g.Allow(a, start.Add(time.Second), 500, call.Carrier) {
+	if !g.AllowStream(a, start.Add(time.Second), 500, call.Carrier) {
 		t.Error("nothing came back after a second")
+	}
+}
+
+// TestGatePeersOwn: each peer has the budget that was given for it, of
+// datagrams and of streams; one without has that of all others.
+func TestGatePeersOwn(t *testing.T) {
+	small, large, other := netip.MustParseAddr("198.51.100.0"), netip.MustParseAddr("2001:db8::"), netip.MustParseAddr("192.0.2.1")
+	g := ratelimit.NewGate(ratelimit.GateConfig{PeerPackets: 200})
+	g.SetPeers(map[netip.Addr]float64{small: 50, large: 1000, other: 0})
+	for _, allow := range []func(netip.Addr, time.Time, int, call.Kind) bool{g.Allow, g.AllowStream} {
+		for a, want := range map[netip.Addr]int{small: 100, large: 2000, other: 400} {
+			n := 0
+			for range 5000 {
+				if allow(a, start, 500, call.Carrier) {
+					n++
+				}
+			}
+			if n != want {
+				t.Errorf("%s: %d passed, want %d", a, n, want)
+			}
+		}
+	}
+	g.SetPeers(map[netip.Addr]float64{small: 250})
+	for a, want := range map[netip.Addr]int{small: 250, large: 200} {
+		n := 0
+		for g.Allow(a, start.Add(time.Second), 500, call.Carrier) {
+			n++
+		}
+		if n != want {
+			t.Errorf("%s: %d passed in the next second, want %d by the new budgets", a, n, want)
+		}
+	}
+	n := 0
+	for range 1000 { // a stranger at that address is one
+		if g.Allow(large, start, 500, call.Stranger) {
+			n++
+		}
+	}
+	if n != 800 {
+		t.Errorf("%d of a stranger at a peer's address passed, want 800", n)
+	}
+}
+
+// TestGatePhoneDatagrams: anybody can write a phone's address into his
+// datagrams, so there it is a stranger's.
+func TestGatePhoneDatagrams(t *testing.T) {
+	g := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 5, SourceBurst: 20, PhonePackets: 50})
+	phone := netip.MustParseAddr("192.0.2.9")
+	n := 0
+	for range 1000 {
+		if g.Allow(phone, start, 500, call.Phone) {
+			n++
+		}
+	}
+	if n != 20 || g.Count(ratelimit.OverSource) != 980 || !g.AllowStream(phone, start, 500, call.Phone) {
+		t.Errorf("%d passed, want 20 (%d over)", n, g.Count(ratelimit.OverSource))
 	}
 }
 
@@ -207,7 +265,10 @@ func TestGateMillionsOfSources(t *testing.T) {
 	g := ratelimit.NewGate(ratelimit.GateConfig{PhonePackets: 1, PeerPackets: 1})
 	peer, phone := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	spend := func(a netip.Addr, who call.Kind) (n int) {
-		for g.Allow(a, start, 100, who) {
+		for g.AllowStream(a, start, 100, who) {
+			n++
+		}
+		for g.Allow(a, start, 100, who) && who == call.Carrier {
 			n++
 		}
 		return n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -221,7 +222,11 @@ var openings = []relaxation{
 	raised("connections_per_source", floodRisk, func(l config.Limits) float64 { return float64(l.SourceConns) }),
 	raised("source_packets", floodRisk, func(l config.Limits) float64 { return float64(l.SourcePackets) }),
 	raised("stranger_packets", floodRisk, func(l config.Limits) float64 { return float64(l.StrangerPackets) }),
-	raised("peer_packets", floodRisk, func(l config.Limits) float64 { return float64(l.PeerPackets) }),
+	{"limits.peer_packets", func(c *config.Config) []string {
+		is, most := float64(c.Limits.PeerPackets), float64(config.PacketsPerProcessor*runtime.GOMAXPROCS(0))
+		plain := slices.ContainsFunc(c.Peers, func(p config.Peer) bool { return p.AllowPlaintext })
+		return one(plain && is > most, "limits.peer_packets is %.0f/s, and the processors of this host can work off about %.0f/s", is, most)
+	}, "who writes a peer's address into his datagrams keeps the processors busy", "leave it out for what follows from the peers' cps"},
 	raised("phone_packets", floodRisk, func(l config.Limits) float64 { return float64(l.PhonePackets) }),
 	raised("source_connects", floodRisk, func(l config.Limits) float64 { return float64(l.SourceConnects) }),
 	raised("stranger_handshakes", floodRisk, func(l config.Limits) float64 { return float64(l.StrangerShakes) }),

@@ -169,6 +169,8 @@ func TestDoctorRelaxations(t *testing.T) {
 		{"limits: {connections: 50000, stranger_packets: 10000/s, idle_timeout: 1h}\n", "limits.connections is 10 times; stranger_packets is 5 times; idle_timeout is 120 times"},
 		{"authentication: {file: users.digest, algorithms: [MD5]}\n", "with MD5 alone"},
 		{"overload: {shed: true, delay: 1s}\n", "overload.delay is"},
+		{"limits: {peer_packets: 1000000/s}\nlisten: {tls: [\"127.92.1.1:5061\"], udp: [\"127.92.1.1:5080\"]}\n" + peer + ", allow_plaintext: true}]\n", "peer_packets is 1000000/s, and the processors"},
+		{"limits: {peer_packets: 4000/s}\n", ""},
 		{"limits: {connections: 50, idle_timeout: 10s}\n", ""},
 	} {
 		file, dir := patient(t, 100+n, c.more)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"net/netip"
 	"runtime"
+	"slices"
 
 	"github.com/rampart-sbc/rampart/admin"
 	"github.com/rampart-sbc/rampart/call"
@@ -11,10 +13,36 @@ import (
 )
 
 // newGate makes the gate of the configured budgets.
-func newGate(l config.Limits) *ratelimit.Gate {
-	return ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(l.SourcePackets), StrangerPackets: float64(l.StrangerPackets),
-		PeerPackets: float64(l.PeerPackets), PhonePackets: float64(l.PhonePackets), SourceConnects: float64(l.SourceConnects),
+func newGate(c *config.Config) *ratelimit.Gate {
+	l, processors := c.Limits, runtime.GOMAXPROCS(0)
+	g := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: float64(l.SourcePackets), StrangerPackets: float64(l.StrangerPackets),
+		PeerPackets: l.PeerBudget(0, processors), PhonePackets: float64(l.PhonePackets), SourceConnects: float64(l.SourceConnects),
 		StrangerHandshakes: float64(l.StrangerShakes)})
+	g.SetPeers(peerBudgets(c, processors))
+	return g
+}
+
+// peerBudgets are those of the networks that peers list, by the address that
+// the gateway gives the gate for them. A network in which several peers are has
+// what they have together, as the gate cannot tell whose a datagram is.
+func peerBudgets(c *config.Config, processors int) map[netip.Addr]float64 {
+	if c.Limits.PeerPackets > 0 {
+		return nil // each network has the same
+	}
+	out := map[netip.Addr]float64{}
+	for _, p := range c.Peers {
+		for _, n := range p.Identify.IP {
+			sum := 0.0
+			for _, q := range c.Peers {
+				if slices.ContainsFunc(q.Identify.IP, n.Overlaps) {
+					sum += c.Limits.PeerBudget(q.Limits.CPS, processors)
+				}
+			}
+			key := n.Masked().Addr()
+			out[key] = max(out[key], sum)
+		}
+	}
+	return out
 }
 
 // newSiege makes what shuts strangers out while they flood.

@@ -110,7 +110,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	if err != nil {
 		return nil, err
 	}
-	gate := newGate(cfg.Limits)
+	gate := newGate(cfg)
 	g.gate = gate
 	first := judges(g.counts, rules)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -323,6 +324,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	g.policies.cfg, g.policies.now = cfg, now
 	g.rep.recall.keep(now.set) // before it decides anything
 	g.sbc.SetPolicy(judges(counts, now.set))
+	g.gate.SetPeers(peerBudgets(cfg, runtime.GOMAXPROCS(0)))
 	m := *g.rep.meta.Load()
 	m.PolicyRevision, m.NumberData = now.set.Revision(), now.set.Plan().Data().Version()
 	g.rep.meta.Store(&m)
