@@ -75,7 +75,7 @@ var keys = []Key{
 	{"limits", "failures", "Failed attempts, with `over` or `leak`; with `distinct`, over so many different values.", nil},
 	{"limits", "leak", "Instead of `over`: how many failures are forgotten in a time, `6/h`.", nil},
 	{"limits", "distinct", "Different values, with `of` and `over`.", nil},
-	{"limits", "unanswered", "With `distinct`: only requests whose challenge nobody answered within five seconds are counted.", nil},
+	{"limits", "unanswered", "With `distinct`: only requests whose challenge nobody answers are counted: after five seconds, or at once on a connection that has let ten go by.", nil},
 	{"limits", "of", "What has to be different.", distinctNames},
 	{"limits", "over", "The time in which failures or different values are counted.", nil},
 

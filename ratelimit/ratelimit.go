@@ -235,7 +235,7 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 		}
 		switch {
 		case l.Failures > 0 || l.Unanswered:
-			n, over, wait := e.guessed(l, key, a, now)
+			n, over, wait := e.guessed(l, key, a, now, known)
 			told.add(l, n, over)
 			if over {
 				refuse(l, l.counts(), int(n), wait)

@@ -30,8 +30,11 @@ func engine(t testing.TB, caps ratelimit.Caps, limits ...ratelimit.Limit) *ratel
 }
 
 func request(method, addr string, after time.Duration) *call.Attempt {
-	return &call.Attempt{At: start.Add(after), Method: method, Account: "main",
-		Source: call.Source{Addr: netip.AddrPortFrom(netip.MustParseAddr(addr), 5060), Transport: "udp"}}
+	from, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		from = netip.AddrPortFrom(netip.MustParseAddr(addr), 5060)
+	}
+	return &call.Attempt{At: start.Add(after), Method: method, Account: "main", Source: call.Source{Addr: from, Transport: "udp"}}
 }
 
 func TestRatePerSource(t *testing.T) {

@@ -13,8 +13,9 @@ import (
 // kept as sightings with their time, in sets of their own: a request is judged
 // by what came of those before it.
 
-// answerTime is what a phone has to answer a challenge. Phones answer at once;
-// tools that only look which users there are never do.
+// answerTime is what a phone has to answer a challenge, unless its connection is
+// quiet (see quietAfter). Phones answer at once; tools that only look which
+// users there are never do.
 const answerTime = int64(5 * time.Second)
 
 // maxTries of one key are kept; older ones give way.
@@ -110,11 +111,9 @@ func (s *sets) take(key, value uint64) {
 }
 
 // guessed compares a request with what came of those before it.
-func (e *Engine) guessed(l *limit, key uint64, a *call.Attempt, now int64) (n int64, over bool, wait time.Duration) {
-	if l.Unanswered && (a.AuthUser != "" || a.Source.Answered) {
-		if v, ok := l.value(e.seed, a); ok {
-			e.tries.take(key, v)
-		}
+func (e *Engine) guessed(l *limit, key uint64, a *call.Attempt, now int64, known bool) (n int64, over bool, wait time.Duration) {
+	if l.Unanswered {
+		e.heard(l, key, a, now, known)
 	}
 	return e.peek(l, key, now)
 }
@@ -192,8 +191,12 @@ func (e *Engine) tried(l *limit, key uint64, a *call.Attempt, now int64, challen
 	case !ok:
 	case l.Unanswered && challenged:
 		e.tries.note(key, v, now+answerTime, now, int64(l.Over), l.keep(), true, known)
+		e.tries.note(e.line(key, a), v, now+patience, now, int64(l.Over), l.lineKeep(), true, known)
 	case l.Unanswered || !failed && !challenged:
 		e.tries.take(key, v) // it was answered, or the user is himself
+		if l.Unanswered {
+			e.tries.take(e.line(key, a), v)
+		}
 	case failed:
 		e.tries.note(key, v, now, now, int64(l.Over), l.keep(), false, known)
 	}

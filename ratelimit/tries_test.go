@@ -1,6 +1,7 @@
 package ratelimit_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -166,16 +167,69 @@ func TestUnansweredChallenges(t *testing.T) {
 	g.n = 1000
 	g.want(g.asks("192.0.2.1", "late", 10*time.Second), "", "later")
 
-	for i := range 20 {
-		g.want(g.asks("192.0.2.2", fmt.Sprint(i), time.Duration(i)*time.Second), "", "a scanner")
+	for i := range 20 { // on a connection each
+		g.want(g.asks("192.0.2.2:"+fmt.Sprint(2000+i), fmt.Sprint(i), time.Duration(i)*time.Second), "", "a scanner")
 	}
-	g.want(g.asks("192.0.2.2", "x", 20*time.Second), "", "the last may yet be answered")
-	g.want(g.asks("192.0.2.2", "y", 25*time.Second), "l/unanswered", "none was")
-	g.want(g.asks("192.0.2.2", "y", 4*time.Minute), "", "much later")
+	g.want(g.asks("192.0.2.2:3000", "x", 20*time.Second), "", "the last may yet be answered")
+	g.want(g.asks("192.0.2.2:3001", "y", 25*time.Second), "l/unanswered", "none was")
+	g.want(g.asks("192.0.2.2:3002", "y", 4*time.Minute), "", "much later")
 	for range 100 { // one phone that never answers is one user
 		g.want(g.asks("192.0.2.3", "1", 0), "", "one user")
 	}
 	g.want(g.asks("192.0.2.3", "1", 30*time.Second), "", "one user")
+}
+
+// A scanner that asks for one user after the other on one connection is found
+// out by the twentieth, however fast it is.
+func TestQuietConnection(t *testing.T) {
+	for name, pace := range map[string]time.Duration{"at once": 10 * time.Millisecond, "slowly": 6 * time.Second} {
+		g := guesser{t: t, e: engine(t, ratelimit.Caps{}, unanswered)}
+		for i := range 25 {
+			want := map[bool]string{true: "l/unanswered"}[i >= 19]
+			g.want(g.asks("192.0.2.1:5061", fmt.Sprint(i), time.Duration(i)*pace), want, fmt.Sprint(name, ", request ", i+1))
+		}
+	}
+}
+
+// Who answers is not quiet: neither phones with many lines, nor a PBX that
+// registers all of its users in one go, over one connection.
+func TestConnectionThatAnswers(t *testing.T) {
+	g := guesser{t: t, e: engine(t, ratelimit.Caps{}, unanswered)}
+	from := func(i int) string { return fmt.Sprint("192.0.2.1:", 2000+i) }
+	for n := range 6 * 200 { // phones with six lines, all in the same second
+		line, i := n/200, n%200
+		g.want(g.asks(from(i), fmt.Sprint(i, "-", line), time.Duration(line)*100*time.Millisecond), "", "six lines ask")
+	}
+	for n := range 6 * 200 {
+		line, i := n/200, n%200
+		g.n = n + 1
+		g.want(g.answers(from(i), fmt.Sprint(i, "-", line), time.Second, 200), "", "six lines answer")
+	}
+	g.n = 6 * 200
+	first := g.n
+	for i := range 40 {
+		g.want(g.asks("192.0.2.2:5061", fmt.Sprint(i), time.Duration(i)*time.Millisecond), "", "a PBX asks")
+	}
+	for i := range 40 {
+		g.n = first + i + 1
+		g.want(g.answers("192.0.2.2:5061", fmt.Sprint(i), time.Second+time.Duration(i)*time.Millisecond, 200), "", "a PBX answers")
+	}
+	g.n = 9999
+	g.want(g.asks("192.0.2.2:5061", "another", 2*time.Second), "", "later")
+
+	// One user of a scanner's own that answers each time does not help it.
+	over := 0
+	for i := range 30 {
+		at := time.Duration(i) * time.Second
+		if g.asks("192.0.2.3:5061", fmt.Sprint(i), at) != "" {
+			over = cmp.Or(over, i+1)
+		}
+		g.asks("192.0.2.3:5061", "mine", at)
+		g.answers("192.0.2.3:5061", "mine", at, 200)
+	}
+	if over != 20 {
+		t.Errorf("found out at its request %d", over)
+	}
 }
 
 // Many sources that try one user each a little: told about the user, and asked

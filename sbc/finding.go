@@ -1,6 +1,8 @@
 package sbc
 
 import (
+	"cmp"
+	"container/list"
 	"sync"
 	"time"
 
@@ -27,10 +29,12 @@ type findingKey struct {
 type findings struct {
 	most int // 0: maxFindings
 	mu   sync.Mutex
-	by   map[findingKey]*finding
+	by   map[findingKey]*list.Element
+	told list.List // of *finding, the one that was told longest ago first
 }
 
 type finding struct {
+	key   findingKey
 	told  time.Time
 	count int // since then
 }
@@ -39,47 +43,25 @@ type finding struct {
 func (f *findings) note(k findingKey, now time.Time) (n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	x := f.by[k]
-	switch {
-	case x == nil:
-		if f.by == nil {
-			f.by = map[findingKey]*finding{}
+	if e := f.by[k]; e != nil {
+		x := e.Value.(*finding)
+		if now.Sub(x.told) < findingEvery {
+			x.count++
+			return 0
 		}
-		most := f.most
-		if most == 0 {
-			most = maxFindings
-		}
-		if len(f.by) >= most {
-			f.room(now)
-		}
-		f.by[k] = &finding{told: now}
-		return 1
-	case now.Sub(x.told) < findingEvery:
-		x.count++
-		return 0
+		n = x.count + 1
+		x.told, x.count = now, 0
+		f.told.MoveToBack(e)
+		return n
 	}
-	n = x.count + 1
-	x.told, x.count = now, 0
-	return n
-}
-
-// room forgets all that may be told anew, at least the one told longest ago.
-func (f *findings) room(now time.Time) {
-	var oldest findingKey
-	var at time.Time
-	was := len(f.by)
-	for k, x := range f.by {
-		if now.Sub(x.told) >= findingEvery {
-			delete(f.by, k)
-			continue
-		}
-		if at.IsZero() || x.told.Before(at) {
-			oldest, at = k, x.told
-		}
+	if f.by == nil {
+		f.by = map[findingKey]*list.Element{}
 	}
-	if len(f.by) == was {
-		delete(f.by, oldest)
+	if len(f.by) >= cmp.Or(f.most, maxFindings) {
+		delete(f.by, f.told.Remove(f.told.Front()).(*finding).key)
 	}
+	f.by[k] = f.told.PushBack(&finding{key: k, told: now})
+	return 1
 }
 
 // found tells the event stream what a decision, or one that is only told, found

@@ -26,12 +26,15 @@ func TestFindingsAreBounded(t *testing.T) {
 	f := findings{most: 8}
 	t0 := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 	for i := range 1000 {
-		f.note(findingKey{"r", call.Subject{Kind: "source", Value: fmt.Sprint(i)}}, t0.Add(time.Duration(i)*time.Millisecond))
-		if len(f.by) > 8 {
-			t.Fatalf("%d are kept", len(f.by))
+		f.note(findingKey{"r", call.Subject{Kind: "source", Value: fmt.Sprint(i)}}, t0.Add(time.Duration(i)*time.Minute))
+		f.note(findingKey{"r", call.Subject{Kind: "source", Value: "0"}}, t0.Add(time.Duration(i)*time.Minute)) // told again each time
+		if len(f.by) > 8 || f.told.Len() != len(f.by) {
+			t.Fatalf("%d and %d are kept", len(f.by), f.told.Len())
 		}
 	}
-	if got := f.note(findingKey{"r", call.Subject{Kind: "source", Value: "999"}}, t0.Add(time.Second)); got != 0 {
-		t.Error("the newest was forgotten")
+	for _, who := range []string{"999", "0"} {
+		if got := f.note(findingKey{"r", call.Subject{Kind: "source", Value: who}}, t0.Add(999*time.Minute)); got != 0 {
+			t.Errorf("%s, told last, was forgotten", who)
+		}
 	}
 }

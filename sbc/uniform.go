@@ -175,14 +175,18 @@ func (q *registration) respond(code int, hs []sipx.HeaderField) {
 // next step of the clock.
 func (q *registration) finish(code int, hs []sipx.HeaderField, credentials string) {
 	hs = withoutContent(hs)
-	q.g.registered(q.r, q.a, code, credentials)
 	if !q.held || code < 300 {
+		q.g.registered(q.r, q.a, code, credentials)
 		q.respond(code, hs)
 		return
 	}
 	now := time.Now()
 	q.g.even.took(now.Sub(q.sent))
-	time.AfterFunc(q.g.even.wait(now.Sub(q.r.At)), func() { q.respond(code, hs) })
+	wait := q.g.even.wait(now.Sub(q.r.At))
+	then := *q.a
+	then.At = now.Add(wait) // a challenge that has not left was not left unanswered
+	q.g.registered(q.r, &then, code, credentials)
+	time.AfterFunc(wait, func() { q.respond(code, hs) })
 }
 
 // disguise answers a stranger that the PBX refused: with a challenge that the
