@@ -61,7 +61,7 @@ func Defaults(p Profile) Config {
 		Authentication: Authentication{Algorithms: []string{"SHA-256", "MD5"}},
 		Kernel:         Kernel{Nftables: SwitchOff, XDP: XDP{Mode: XDPAuto}, Emergency: 2000, Packets: 20, Connections: 10},
 		Drain:          2 * time.Minute,
-		Overload:       Overload{Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
+		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}
 	if p == CallCentre {
 		// Hundreds of agents, diallers that ring many numbers at a time,

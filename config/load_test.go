@@ -113,7 +113,7 @@ func TestMinimal(t *testing.T) {
 		Numbers:        Numbers{Forward: AsDialled, Carriers: Canonical},
 		Kernel:         Kernel{Nftables: SwitchOff, XDP: XDP{Mode: XDPAuto}, Emergency: 2000, Packets: 20, Connections: 10},
 		Drain:          2 * time.Minute,
-		Overload:       Overload{Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
+		Overload:       Overload{Shed: true, Delay: 20 * time.Millisecond, CPU: 0.9, Memory: 0.9, Files: 0.9, Calls: 0.95, Transactions: 0.95, PBX: 0.5},
 	}
 	if got := c.Problem("pbx", "x").String(); got != "/etc/rampart/rampart.yaml:2:6: x" {
 		t.Error(got)

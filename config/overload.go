@@ -17,6 +17,9 @@ type Overload struct {
 
 func (k *checker) overload() {
 	o := k.c.Overload
+	if !o.Shed {
+		k.warning("overload.shed", "leave it on", "overload.shed: with too much to do, everything becomes slow for everybody instead of little being refused")
+	}
 	k.between("overload.delay", int64(o.Delay), 1e6, 1e9, "1ms to 1s")
 	for _, f := range []struct {
 		key string

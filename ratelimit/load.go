@@ -79,6 +79,8 @@ type Load struct {
 	count [2][loadClasses]atomic.Uint64
 
 	mu      sync.Mutex
+	patient bool      // somebody only has to wait, and not for long
+	spare   regulator // for unknown phones, while that is so
 	inner   regulator // for all
 	outer   regulator // besides, for strangers and unknown phones: earlier
 	fair    shares
@@ -151,6 +153,10 @@ func (l *Load) take(c LoadClass, cost float64, who uint64, now time.Time) bool {
 	defer l.mu.Unlock()
 	l.inner.fill(now)
 	l.outer.fill(now)
+	if l.patient && (c == LoadRefresh || c == LoadUnknown && l.spared(cost, now)) {
+		l.inner.owe(cost)
+		return true
+	}
 	leave := reserve[c]
 	if c == LoadNew {
 		l.fair.wants(who, cost)
@@ -170,6 +176,26 @@ func (l *Load) take(c LoadClass, cost float64, who uint64, now time.Time) bool {
 	if c <= LoadUnknown {
 		l.outer.spend(cost)
 	}
+	return true
+}
+
+// spareConns are the connections of unknown phones a second that are let in
+// whatever else there is to do, and spareBurst is how many at once: a house whose
+// power comes back. A handshake costs a millisecond or two.
+const (
+	spareConns = 40
+	spareBurst = 400
+)
+
+func (l *Load) spared(cost float64, now time.Time) bool {
+	b := &l.spare
+	if dt := now.Sub(b.at).Seconds(); dt > 0 {
+		b.saved = min(spareBurst*CostConn/CostCall, b.saved+dt*spareConns*CostConn/CostCall)
+	}
+	if b.at = now; b.saved < cost {
+		return false
+	}
+	b.saved -= cost
 	return true
 }
 
@@ -198,6 +224,7 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 	shedLow := l.refusals(LoadStranger, now) + l.refusals(LoadUnknown, now)
 	shedHigh := l.refusals(LoadNew, now) + l.refusals(LoadOnward, now) + l.refusals(LoadRefresh, now)
 	p := l.cfg.pressure(s)
+	l.patient = p.full <= 1 && p.wait*float64(l.cfg.Delay) < float64(patience)
 	l.inner.tick(now, dt, p.wait, p.full, flow, shedHigh > 0 || shedLow > 0)
 	l.outer.tick(now, dt, 2*p.wait, p.soon, low, shedLow > 0)
 	l.fair.tick(now, l.inner.rate-above/dt)
@@ -209,6 +236,10 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 		}
 	}
 }
+
+// patience is how long registrations may have to wait: they have no caller who
+// hears nothing, and if they are sent away they come again as a storm.
+const patience = 2 * time.Second
 
 // levelHolds is how long a level stands after the last request of its class
 // was refused.

@@ -68,6 +68,13 @@ func (r *regulator) spend(cost float64) {
 	}
 }
 
+// owe takes what may not be there; who comes next waits until it is.
+func (r *regulator) owe(cost float64) {
+	if r.rate > 0 {
+		r.saved = max(r.saved-cost, -r.depth())
+	}
+}
+
 // tick moves the rate by what was measured for dt seconds, in which let was let
 // in, and some were refused or not. wait and full are pressures: of a queue,
 // and of what there is only so much of.

@@ -33,9 +33,9 @@ type overload struct {
 	// What follows is measuring's own.
 	pbxGood, pbxBad float64
 	reading         *ratelimit.Reading
-	read            float64 // share of new calls by datagram that is let in
-	thinFailed      bool
-	seed32          uint32 // of which ones
+	read            float64   // share of new calls by datagram that is let in
+	thinNot         time.Time // before then: it could not be done
+	seed32          uint32    // of which ones
 	seedAt          time.Time
 	told            int // level of the last alert
 	toldAt          time.Time
@@ -158,7 +158,7 @@ func (g *Gateway) loadClass(q *request, id identity, now time.Time) ratelimit.Lo
 	if q.method != "REGISTER" || q.flow.Side == call.Inside {
 		return ratelimit.LoadStranger
 	}
-	if g.loadBusy() && g.registersAgain(q) {
+	if g.loadBusy() && (q.flow.Begins() || g.registersAgain(q)) {
 		return ratelimit.LoadRefresh
 	}
 	return ratelimit.LoadUnknown
@@ -274,7 +274,7 @@ func (g *Gateway) measuring() {
 // many that to refuse them would take the processors from those that are let in.
 func (g *Gateway) thin(now time.Time) {
 	l, o := g.deps.Datagrams, &g.overload
-	if l == nil || o.thinFailed || !g.stack.PublicUDP() {
+	if l == nil || now.Before(o.thinNot) || !g.stack.PublicUDP() {
 		return
 	}
 	s := l.State()
@@ -287,12 +287,15 @@ func (g *Gateway) thin(now time.Time) {
 		o.seed32, o.seedAt = rand.Uint32(), now
 	}
 	if err := g.stack.Thin(share, g.shortUser(), o.seed32); err != nil {
-		o.thinFailed = true
+		o.thinNot, o.read, o.reading = now.Add(thinAgain), 1, ratelimit.NewReading()
 		g.log.Warn("no socket filter against too many calls: all of them are read to be refused", "error", err)
 		return
 	}
 	o.read = share
 }
+
+// thinAgain is when it is tried again after it failed.
+const thinAgain = time.Minute
 
 // seedHolds is how long the same calls are dropped: longer than a caller repeats
 // himself (RFC 3261 timer B), so that who dials again may have more luck.

@@ -202,6 +202,9 @@ var openings = []relaxation{
 		return one(slices.ContainsFunc(c.Events, func(s config.Sink) bool { return s.MaxSize == 0 }), "a file of events has no bound")
 	}, "who makes many attempts fills the disk", "leave it out for 1GiB"},
 
+	{"overload.shed", func(c *config.Config) []string {
+		return one(!c.Overload.Shed, "overload.shed is off: nothing is refused because there is too much to do")
+	}, "under a flood everything becomes slow for everybody, calls that are up included", "leave it on"},
 	later("delay", func(o config.Overload) float64 { return float64(o.Delay) }),
 	later("cpu", func(o config.Overload) float64 { return o.CPU }),
 	later("memory", func(o config.Overload) float64 { return o.Memory }),
@@ -246,8 +249,7 @@ var openings = []relaxation{
 // without them: names, addresses, places of files, how people dial, and what can
 // only be stricter than the default.
 var harmless = strings.Fields(`
-	overload.shed
-kernel.nftables kernel.xdp.interface kernel.xdp.mode kernel.emergency kernel.source_packets kernel.source_connections
+	kernel.nftables kernel.xdp.interface kernel.xdp.mode kernel.emergency kernel.source_packets kernel.source_connections
 	domain node profile drain_timeout state signalling.dscp dns.servers
 	listen.tls listen.wss inside.wss
 	media.public media.public.bind media.public.advertise media.inside media.inside.bind media.inside.advertise

@@ -4,6 +4,7 @@ package sipx
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -355,7 +356,11 @@ func TestThinFilter(t *testing.T) {
 // no room for both.
 func TestThinBesieged(t *testing.T) {
 	s, _ := filtered(t, "127.0.0.1")
-	if err := s.thin(thinning{pass: 1 << 30, short: 12, seed: 7}); err != nil {
+	few := thinning{pass: 1 << 30, short: 12, seed: 7}
+	if err := s.thin(few); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a socket without a filter is thinned: %v", err)
+	}
+	if err := errors.Join(s.shape(8192), s.thin(few)); err != nil {
 		t.Fatal(err)
 	}
 	n := 0

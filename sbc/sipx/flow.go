@@ -39,6 +39,7 @@ type Flow struct {
 	idle      time.Duration // a stranger's connection lives so long from since on
 	since     atomic.Pointer[time.Time]
 	held      atomic.Int32 // calls of a stranger that were admitted
+	begun     atomic.Int32 // see Begins
 
 	mu      sync.Mutex
 	waiting map[*ClientTx]struct{} // of a stream: our requests without a final response
@@ -50,6 +51,16 @@ var ErrFlowClosed = errors.New("connection closed")
 // ErrFlowStuck is returned when a peer does not read and its queue is full;
 // the connection is closed.
 var ErrFlowStuck = errors.New("send queue full: the other side does not read")
+
+// begins is how many requests a new connection takes to make itself known: one
+// that is challenged, and the answer.
+const begins = 2
+
+// Begins counts the requests of an accepted connection, and reports whether it
+// is one of the first: the handshake before them has cost more than they do.
+func (f *Flow) Begins() bool {
+	return f.Reliable() && !f.Outbound && f.begun.Load() < begins && f.begun.Add(1) <= begins
+}
 
 // Reliable reports whether the transport delivers (RFC 3261 §17).
 func (f *Flow) Reliable() bool { return f.Transport != "udp" }

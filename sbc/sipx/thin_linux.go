@@ -38,20 +38,26 @@ func (f *front) forget() {
 	f.write = nil
 }
 
-// thin changes the share of new calls that is let in. Without a filter all are.
+// thin changes the share of new calls that is let in. Without a filter it cannot.
 func (s *udpSocket) thin(t thinning) error {
 	f := &s.front
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.now = t
 	if f.write == nil {
-		return nil
+		f.now = allIn
+		if t == allIn {
+			return nil
+		}
+		return errors.ErrUnsupported
 	}
 	ins, err := f.write(t)
-	if err != nil {
-		return err
+	if err == nil {
+		err = s.filter(ins)
 	}
-	return s.filter(ins)
+	if err == nil {
+		f.now = t
+	}
+	return err
 }
 
 // thin writes what drops a part of new calls, the same ones when they come again. Only an INVITE for a long

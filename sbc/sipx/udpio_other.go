@@ -44,6 +44,6 @@ func (s *udpSocket) close() error                          { return s.conn.Close
 
 func (s *udpSocket) shape(int) error                         { return errors.ErrUnsupported }
 func (s *udpSocket) siege(int, []netip.Prefix, uint32) error { return errors.ErrUnsupported }
-func (s *udpSocket) thin(thinning) error                     { return nil }
+func (s *udpSocket) thin(thinning) error                     { return errors.ErrUnsupported }
 func (s *udpSocket) unfilter() error                         { return nil }
 func (s *udpSocket) enlarge(octets int) (int, error)         { return octets, s.conn.SetReadBuffer(octets) }
