@@ -224,7 +224,7 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 	shedLow := l.refusals(LoadStranger, now) + l.refusals(LoadUnknown, now)
 	shedHigh := l.refusals(LoadNew, now) + l.refusals(LoadOnward, now) + l.refusals(LoadRefresh, now)
 	p := l.cfg.pressure(s)
-	l.patient = p.full <= 1 && p.wait*float64(l.cfg.Delay) < float64(patience)
+	l.patient = p.full <= 1 && p.wait*float64(l.cfg.Delay) < float64(loadPatience)
 	l.inner.tick(now, dt, p.wait, p.full, flow, shedHigh > 0 || shedLow > 0)
 	l.outer.tick(now, dt, 2*p.wait, p.soon, low, shedLow > 0)
 	l.fair.tick(now, l.inner.rate-above/dt)
@@ -237,9 +237,9 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 	}
 }
 
-// patience is how long registrations may have to wait: they have no caller who
+// loadPatience is how long registrations may have to wait: they have no caller who
 // hears nothing, and if they are sent away they come again as a storm.
-const patience = 2 * time.Second
+const loadPatience = 2 * time.Second
 
 // levelHolds is how long a level stands after the last request of its class
 // was refused.
