@@ -40,6 +40,7 @@ type Key struct {
 	Peer         string       `json:"peer,omitempty"`
 	Account      string       `json:"account,omitempty"`
 	RegisterUser string       `json:"register_user,omitempty"`
+	Domain       string       `json:"domain,omitempty"` // of RegisterUser, where the gateway serves more than one
 }
 
 // Shape says which parts a key has, as bits.
@@ -128,6 +129,9 @@ func KeyOf(a *Attempt, s Shape) (k Key, ok bool) {
 	if !ok {
 		return Key{}, false
 	}
+	if k.RegisterUser != "" {
+		k.Domain = a.RegisterDomain
+	}
 	return k, true
 }
 
@@ -193,6 +197,7 @@ func (k Key) String() string {
 	add("peer", k.Peer)
 	add("account", k.Account)
 	add("register.user", k.RegisterUser)
+	add("domain", k.Domain)
 	return b.String()
 }
 

@@ -13,6 +13,7 @@ package call
 
 import (
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -198,9 +199,23 @@ type Attempt struct {
 	// sets it; what is told of the attempt names it.
 	Policy string
 
-	RegisterUser string // REGISTER: user of To
-	AuthUser     string // username of Authorization, if any
-	Expires      int    // REGISTER: seconds asked for; 0 unregisters, -1 not given
+	RegisterUser   string // REGISTER: user of To
+	RegisterDomain string // REGISTER: domain of To, where the gateway serves more than one
+	AuthUser       string // username of Authorization, if any
+	Expires        int    // REGISTER: seconds asked for; 0 unregisters, -1 not given
+}
+
+// Guessed is the user whose password a REGISTER shows, where it is for another:
+// who guesses may write anybody into To. Empty: there is no other.
+func (a *Attempt) Guessed() string {
+	if a.Method != "REGISTER" {
+		return ""
+	}
+	name, _, _ := strings.Cut(a.AuthUser, "@")
+	if name == a.RegisterUser {
+		return ""
+	}
+	return name
 }
 
 // Stranger reports whether nothing identifies the sender.

@@ -162,7 +162,7 @@ func (c *codec) attempt(a *call.Attempt) {
 	c.addr(&s.Addr)
 	c.addr(&s.Local)
 	for _, t := range [...]*string{&s.Transport, &s.TLSVersion, &s.TLSCipher, &s.TLSSubject, &s.Country, &a.Peer, &a.Account, &a.User,
-		&a.Diversion, &a.ID, &a.SIPCallID, &a.UserAgent, &a.Media.Profile, &a.Policy, &a.RegisterUser, &a.AuthUser} {
+		&a.Diversion, &a.ID, &a.SIPCallID, &a.UserAgent, &a.Media.Profile, &a.Policy, &a.RegisterUser, &a.RegisterDomain, &a.AuthUser} {
 		c.text(t)
 	}
 	uri := a.RequestURI
@@ -269,7 +269,7 @@ func (c *codec) effect(e *call.Effect) {
 	if !c.read && e.Key.Source.IsValid() {
 		source = e.Key.Source.String()
 	}
-	for _, t := range [...]*string{&source, &e.Key.User, &e.Key.Peer, &e.Key.Account, &e.Key.RegisterUser, &e.Rule, &e.Reason} {
+	for _, t := range [...]*string{&source, &e.Key.User, &e.Key.Peer, &e.Key.Account, &e.Key.RegisterUser, &e.Key.Domain, &e.Rule, &e.Reason} {
 		c.text(t)
 	}
 	if c.read && source != "" {

@@ -49,8 +49,10 @@ func (e *Engine) Banned(a *call.Attempt, rule string) {
 		if l.ID != rule || l.Failures == 0 {
 			continue
 		}
-		if key, ok := l.key(e.seed, a); ok {
-			e.failures.forget(key, now)
+		for _, as := range []string{"", a.Guessed()} {
+			if key, ok := l.key(e.seed, a, as); ok {
+				e.failures.forget(key, now)
+			}
 		}
 	}
 }

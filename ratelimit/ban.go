@@ -177,8 +177,28 @@ func (b *Bans) find(act call.Act, a *call.Attempt) *ban {
 		if !ok {
 			continue
 		}
-		if e := b.by[banKey{act, k}]; e != nil && a.At.Before(e.Until) && !spared(act, k, a) {
+		if e := b.about(act, k, a); e != nil && a.At.Before(e.Until) && !spared(act, k, a) {
 			return e
+		}
+	}
+	return nil
+}
+
+// about is the entry of a key. Where it names a user that somebody registers, it
+// may be of the user in every domain, or of the one whose password he shows.
+func (b *Bans) about(act call.Act, k call.Key, a *call.Attempt) *ban {
+	e := b.by[banKey{act, k}]
+	if e != nil || k.RegisterUser == "" {
+		return e
+	}
+	for _, name := range [...]string{k.RegisterUser, a.Guessed()} {
+		if k.RegisterUser = name; name == "" {
+			continue
+		}
+		for _, k.Domain = range [...]string{a.RegisterDomain, ""} {
+			if e := b.by[banKey{act, k}]; e != nil && a.At.Before(e.Until) {
+				return e
+			}
 		}
 	}
 	return nil

@@ -16,7 +16,7 @@ func (e *Engine) Counter(id string, a *call.Attempt) (n int64, ok bool) {
 		if l.ID != id || !l.about(a) {
 			continue
 		}
-		key, has := l.key(e.seed, a)
+		key, has := l.key(e.seed, a, "")
 		if !has {
 			return 0, true
 		}

@@ -47,6 +47,9 @@ func (l *limit) value(seed maphash.Seed, a *call.Attempt) (value uint64, ok bool
 		ok = writeSome(&h, a.User)
 	case "register.user":
 		ok = writeSome(&h, a.RegisterUser)
+		if a.RegisterDomain != "" {
+			writeText(&h, a.RegisterDomain)
+		}
 	case "source.ip":
 		b := network(a.Source.Addr.Addr(), sourceIP).As16()
 		h.Write(b[:])

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"hash/maphash"
@@ -222,8 +223,9 @@ type limit struct {
 
 // key hashes what a request is counted by. Parts are written with their
 // length, so that no two keys look alike. ok is false when the request has no
-// such key.
-func (l *limit) key(seed maphash.Seed, a *call.Attempt) (key uint64, ok bool) {
+// such key. It is about the user that a registration is for, or about as, where
+// that is another.
+func (l *limit) key(seed maphash.Seed, a *call.Attempt, as string) (key uint64, ok bool) {
 	var h maphash.Hash
 	h.SetSeed(seed)
 	var buf [8]byte
@@ -246,6 +248,12 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt) (key uint64, ok bool) {
 				continue
 			}
 			writeText(&h, v)
+			continue
+		case registerUser:
+			writeText(&h, cmp.Or(as, a.RegisterUser))
+			if a.RegisterDomain != "" {
+				writeText(&h, a.RegisterDomain)
+			}
 			continue
 		}
 		v := p.text(a)

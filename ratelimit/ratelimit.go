@@ -208,7 +208,7 @@ func (e *Engine) JudgeRoute(a *call.Attempt, name string) call.Decision {
 func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes) (d call.Decision) {
 	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
 	free, asked, counted := false, false, false
-	refuse := func(l *limit, name string, value any, wait time.Duration) {
+	refuse := func(l *limit, a *call.Attempt, name string, value any, wait time.Duration) {
 		got := l.decide(a, name, value, wait)
 		d.Trace = append(d.Trace, l.ID)
 		if l.Shadow {
@@ -229,7 +229,7 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 		if !l.Shadow && d.Verdict >= l.strictest() || d.Verdict > call.Abstain && l.order > 1 {
 			continue // it could not make it stricter, or would take from others
 		}
-		key, ok := l.key(e.seed, a)
+		key, ok := l.key(e.seed, a, "")
 		if !ok {
 			continue
 		}
@@ -238,7 +238,11 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 			n, over, wait := e.guessed(l, key, a, now, known)
 			told.add(l, n, over)
 			if over {
-				refuse(l, l.counts(), int(n), wait)
+				refuse(l, a, l.counts(), int(n), wait)
+			} else if n, wait := e.guessedAs(l, a, now, told); n > 0 {
+				of := *a
+				of.RegisterUser = a.Guessed()
+				refuse(l, &of, l.counts(), int(n), wait)
 			}
 		case l.Rate > 0:
 			if !asked {
@@ -254,7 +258,7 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 				told.add(l, e.used(l, key, a, now), !ok)
 			}
 			if !ok {
-				refuse(l, "wait_ms", time.Duration(wait).Milliseconds(), time.Duration(wait))
+				refuse(l, a, "wait_ms", time.Duration(wait).Milliseconds(), time.Duration(wait))
 			}
 		case l.Distinct > 0:
 			if route || a.Pass > 1 && !slices.Contains(l.parts, peer) {
@@ -264,14 +268,14 @@ func (e *Engine) judge(a *call.Attempt, limits []*limit, route bool, told *notes
 				n, ok, wait := e.values.add(key, value, now, int64(l.Over), l.Distinct, known)
 				told.add(l, int64(n), !ok)
 				if !ok {
-					refuse(l, l.Of+".different", n, wait)
+					refuse(l, a, l.Of+".different", n, wait)
 				}
 			}
 		case a.ID != "":
 			n, ok := e.calls.fits(l, key, a.ID)
 			told.add(l, int64(n), !ok)
 			if !ok {
-				refuse(l, "calls", n, 0)
+				refuse(l, a, "calls", n, 0)
 			}
 		}
 	}
@@ -297,7 +301,7 @@ func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decis
 		if l.order != 3 || route && !(len(l.parts) == 1 && l.parts[0] == peer) || !l.Match(a) {
 			continue
 		}
-		if key, ok := l.key(e.seed, a); ok {
+		if key, ok := l.key(e.seed, a, ""); ok {
 			want = append(want, slotOf{l, key})
 		}
 	}
@@ -353,7 +357,7 @@ func (e *Engine) LeaveRoute(callID, name string) {
 	var keys []uint64
 	for _, l := range e.limits {
 		if l.order == 3 && len(l.parts) == 1 && l.parts[0] == peer {
-			if key, ok := l.key(e.seed, a); ok {
+			if key, ok := l.key(e.seed, a, ""); ok {
 				keys = append(keys, key)
 			}
 		}

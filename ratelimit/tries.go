@@ -118,6 +118,25 @@ func (e *Engine) guessed(l *limit, key uint64, a *call.Attempt, now int64, known
 	return e.peek(l, key, now)
 }
 
+// guessedAs is guessed for the user whose password the request shows, where it is
+// for another; n is 0 unless that is too much.
+func (e *Engine) guessedAs(l *limit, a *call.Attempt, now int64, told *notes) (n int64, wait time.Duration) {
+	as := a.Guessed()
+	if as == "" || !slices.Contains(l.parts, registerUser) {
+		return 0, 0
+	}
+	key, ok := l.key(e.seed, a, as)
+	if !ok {
+		return 0, 0
+	}
+	n, over, wait := e.peek(l, key, now)
+	if !over {
+		return 0, 0
+	}
+	told.add(l, n, true)
+	return n, wait
+}
+
 // peek tells how far such a limit is used for a key: failures, or different
 // values where nothing else counts.
 func (e *Engine) peek(l *limit, key uint64, now int64) (n int64, over bool, wait time.Duration) {
@@ -160,28 +179,39 @@ func (e *Engine) Outcome(a *call.Attempt, code int) {
 		if l.Failures == 0 && !l.Unanswered || !l.Match(a) {
 			continue
 		}
-		key, ok := l.key(e.seed, a)
-		if !ok {
-			continue
-		}
-		switch {
-		case l.Unanswered || l.Distinct > 0:
-			e.tried(l, key, a, now, challenged, failed, known)
-		case challenged:
-		case failed && l.Leak > 0:
-			e.failures.take(key, now, l.every, int64(l.Failures), 1, known)
-		case failed:
-			e.failures.add(key, now, int64(l.Over), known)
-			added = added || !l.namesUser()
-		case l.namesUser():
-			e.failures.forget(key, now)
-		case before && l.Leak == 0:
-			e.failures.less(key, now)
+		added = e.ended(l, a, "", now, end{challenged, failed, before, known}) || added
+		if as := a.Guessed(); as != "" && slices.Contains(l.parts, registerUser) {
+			e.ended(l, a, as, now, end{challenged, failed, before, known})
 		}
 	}
 	if added {
 		e.retries.add(e.failedBefore(a), now, retryTime, known)
 	}
+}
+
+// end is what came of an attempt.
+type end struct{ challenged, failed, before, known bool }
+
+// ended notes it for one limit and the user that the attempt was for, or as.
+// added: a failure was counted that is not of a user.
+func (e *Engine) ended(l *limit, a *call.Attempt, as string, now int64, x end) (added bool) {
+	key, ok := l.key(e.seed, a, as)
+	switch {
+	case !ok:
+	case l.Unanswered || l.Distinct > 0:
+		e.tried(l, key, a, now, x.challenged, x.failed, x.known)
+	case x.challenged:
+	case x.failed && l.Leak > 0:
+		e.failures.take(key, now, l.every, int64(l.Failures), 1, x.known)
+	case x.failed:
+		e.failures.add(key, now, int64(l.Over), x.known)
+		return !l.namesUser()
+	case l.namesUser():
+		e.failures.forget(key, now)
+	case x.before && l.Leak == 0:
+		e.failures.less(key, now)
+	}
+	return false
 }
 
 // tried notes what came of an attempt for limits that want different values.

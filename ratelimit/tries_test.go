@@ -344,3 +344,115 @@ func TestGuessesAlloc(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Who writes one user after the other into To and guesses the password of one is
+// counted for that one; the others are not.
+func TestGuessedUserIsCounted(t *testing.T) {
+	per := ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: 5 * time.Minute, Act: call.ActBan}
+	bans := ratelimit.NewBans(ratelimit.BanCaps{})
+	for _, l := range []ratelimit.Limit{per, slow, sources} {
+		e := engine(t, ratelimit.Caps{}, l)
+		try := func(ip, to, as string, i int) (*call.Attempt, call.Decision) {
+			a := request("REGISTER", ip, time.Duration(i)*time.Second)
+			a.RegisterUser, a.AuthUser, a.SIPCallID, a.Source.Transport = to, as, fmt.Sprint(i), "tls"
+			return a, e.Judge(a)
+		}
+		over := -1
+		for i := range 60 {
+			ip := "192.0.2.1"
+			if l.ID == sources.ID {
+				ip = fmt.Sprint("192.0.2.", i)
+			}
+			a, d := try(ip, fmt.Sprint("to", i), "victim@example.test", i)
+			if d.Rule == "" {
+				e.Outcome(a, 403)
+				continue
+			}
+			if over < 0 {
+				over = i
+				for _, x := range bans.Enact(a, d.Effects, nil) {
+					if x.Key.RegisterUser != "victim" {
+						t.Errorf("banned is %s", x.Key)
+					}
+				}
+			}
+		}
+		if over != l.Failures {
+			t.Errorf("%s: refused from try %d on", l.ID, over)
+		}
+		if _, d := try("192.0.2.1", "to3", "to3", 60); d.Rule != "" {
+			t.Errorf("%s: another user is refused: %s", l.ID, d.Reason)
+		}
+		if _, d := try("192.0.2.200", "victim", "victim", 60); (d.Rule != "") != (l.ID == sources.ID) {
+			t.Errorf("%s: the user himself, from elsewhere: %q", l.ID, d.Rule)
+		}
+	}
+	if n, _ := bans.Count(start.Add(time.Minute)); n != 1 {
+		t.Fatalf("%d bans", n)
+	}
+	a := request("REGISTER", "192.0.2.1", time.Minute)
+	a.RegisterUser, a.AuthUser, a.Source.Transport = "to99", "victim", "tls"
+	if d := bans.Judge(a); d.Rule != ratelimit.RuleBanned {
+		t.Error("the ban of a user is passed by another To")
+	}
+	if a.AuthUser = "to99"; bans.Judge(a).Rule != "" {
+		t.Error("the ban of a user is of others too")
+	}
+}
+
+// A phone whose name for the PBX is not its extension is one user: a success
+// forgets what it failed under both.
+func TestNameOfThePhoneIsNotItsExtension(t *testing.T) {
+	per := ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: time.Hour, Verdict: call.Reject, Status: 403}
+	e := engine(t, ratelimit.Caps{}, per)
+	for i := range 100 {
+		a := request("REGISTER", "192.0.2.1", time.Duration(i)*time.Second)
+		a.RegisterUser, a.AuthUser, a.SIPCallID = "1001", "a8f3k", fmt.Sprint(i)
+		if d := e.Judge(a); d.Rule != "" {
+			t.Fatalf("try %d is refused: %s", i, d.Reason)
+		}
+		e.Outcome(a, map[bool]int{true: 200, false: 403}[i%10 == 9])
+	}
+}
+
+// Where several domains are served, users of one name are as many as there are
+// domains.
+func TestUsersAreCountedByTheirDomain(t *testing.T) {
+	per := ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: 5 * time.Minute, Act: call.ActBan}
+	many := ratelimit.Limit{ID: "l/many", Match: only("REGISTER"), Key: []string{"source.net"}, Failures: 20, Distinct: 2, Of: "register.user", Over: 5 * time.Minute, Verdict: call.Drop}
+	e, bans := engine(t, ratelimit.Caps{}, per, many), ratelimit.NewBans(ratelimit.BanCaps{})
+	of := func(domain string) *call.Attempt {
+		a := request("REGISTER", "192.0.2.1", 0)
+		a.Source.Transport = "tls"
+		a.RegisterUser, a.AuthUser, a.RegisterDomain = "alice", "alice", domain
+		return a
+	}
+	for range 10 {
+		e.Outcome(of("a.test"), 403)
+	}
+	d := e.Judge(of("a.test"))
+	if d.Rule != "l/user" {
+		t.Fatalf("%+v", d)
+	}
+	if d := e.Judge(of("b.test")); d.Rule != "" {
+		t.Errorf("the other domain's user is refused: %s", d.Reason)
+	}
+	if x := bans.Enact(of("a.test"), d.Effects, nil); len(x) != 1 || x[0].Key.Domain != "a.test" || x[0].Key.String() != "source.ip=192.0.2.1 register.user=alice domain=a.test" {
+		t.Fatalf("%+v", x)
+	}
+	if bans.Judge(of("a.test")).Rule == "" || bans.Judge(of("b.test")).Rule != "" {
+		t.Error("the ban is of the wrong user")
+	}
+	for range 10 {
+		e.Outcome(of("b.test"), 403)
+	}
+	if e.Judge(of("b.test")).Rule == "" {
+		t.Error("failures of two users are taken for those of one")
+	}
+	// By hand, without a domain, every user of that name is banned.
+	k, _ := call.KeyOf(of(""), call.ShapeIP|call.ShapeRegisterUser)
+	bans.Add(call.Ban{Act: call.ActBan, Key: k, Since: start, Manual: true}, time.Hour)
+	if bans.Judge(of("b.test")).Rule == "" {
+		t.Error("a ban of the user in every domain")
+	}
+}

@@ -24,6 +24,9 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 	}
 	to := aorOf(r.To().URI)
 	a.RegisterUser = to.user // one user has one count of failures, however it is escaped
+	if len(g.cfg.Domains) > 1 && g.ours(to.domain) {
+		a.RegisterDomain = strings.ToLower(to.domain)
+	}
 	deny := func(code int, rule, reason string, action call.Action, sev call.Severity) {
 		d := call.Decision{Verdict: call.Reject, Status: code, Rule: rule, Reason: reason, Action: action, Severity: sev,
 			Subject: call.Subject{Kind: "source", Value: a.Source.Addr.Addr().String()}}

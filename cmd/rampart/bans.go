@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/admin"
@@ -161,6 +162,7 @@ type banRequest struct {
 	Peer         string `json:"peer,omitempty"`
 	Account      string `json:"account,omitempty"`
 	RegisterUser string `json:"register_user,omitempty"`
+	Domain       string `json:"domain,omitempty"`
 	For          string `json:"for,omitempty"`
 	Why          string `json:"why,omitempty"`
 }
@@ -182,12 +184,12 @@ func (q *banRequest) read() (act call.Act, k call.Key, err error) {
 	default:
 		return 0, k, admin.BadRequest("kind is ban or hold")
 	}
-	for _, t := range []string{q.User, q.Peer, q.Account, q.RegisterUser, q.Why} {
+	for _, t := range []string{q.User, q.Peer, q.Account, q.RegisterUser, q.Domain, q.Why} {
 		if len(t) > maxBanText {
 			return 0, k, admin.BadRequest("longer than " + strconv.Itoa(maxBanText) + " bytes: " + t[:20] + "…")
 		}
 	}
-	k = call.Key{User: q.User, Peer: q.Peer, Account: q.Account, RegisterUser: q.RegisterUser}
+	k = call.Key{User: q.User, Peer: q.Peer, Account: q.Account, RegisterUser: q.RegisterUser, Domain: strings.ToLower(q.Domain)}
 	if q.Source != "" {
 		if k.Source, err = readSource(q.Source); err != nil {
 			return 0, k, admin.BadRequest(err.Error())
@@ -196,6 +198,8 @@ func (q *banRequest) read() (act call.Act, k call.Key, err error) {
 	switch s := k.Shape(); {
 	case s == 0:
 		return 0, k, admin.BadRequest("say who: source (an address), user, account or register_user")
+	case k.Domain != "" && k.RegisterUser == "":
+		return 0, k, admin.BadRequest("domain goes with register_user")
 	case act == call.ActBan && (s&call.ShapePeer != 0 || s == call.ShapeAccount):
 		return 0, k, admin.BadRequest("peers and PBXs are never banned; take them out of the configuration")
 	case act == call.ActHold && s != call.ShapeUser && s != call.ShapePeer && s != call.ShapeAccount:
@@ -218,7 +222,7 @@ func readSource(text string) (netip.Prefix, error) {
 
 // banOperations are what the API offers about bans.
 func (g *gateway) banOperations() []admin.Operation {
-	const body = `"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"kind": {"type": "string", "enum": ["ban", "hold"]}, "source": {"type": "string", "description": "An address or network"}, "user": {"type": "string"}, "peer": {"type": "string"}, "account": {"type": "string"}, "register_user": {"type": "string"}, "for": {"type": "string", "description": "How long, such as 1h or 7d"}, "why": {"type": "string"}}}}}}`
+	const body = `"requestBody": {"content": {"application/json": {"schema": {"type": "object", "properties": {"kind": {"type": "string", "enum": ["ban", "hold"]}, "source": {"type": "string", "description": "An address or network"}, "user": {"type": "string"}, "peer": {"type": "string"}, "account": {"type": "string"}, "register_user": {"type": "string"}, "domain": {"type": "string", "description": "Of register_user, where the gateway serves more than one; without it all of them are meant"}, "for": {"type": "string", "description": "How long, such as 1h or 7d"}, "why": {"type": "string"}}}}}}`
 	return []admin.Operation{
 		{Method: "GET", Path: "/api/v1/bans", Doc: `{"summary": "Bans and holds in force, those that end first at the head", "parameters": [{"name": "offset", "in": "query", "schema": {"type": "integer"}}, {"name": "limit", "in": "query", "schema": {"type": "integer"}}], "responses": {"200": {"description": "Whom each is about, who asked for it and why, since when and until when"}}}`,
 			Serve: func(r *http.Request) (any, error) { return g.listBans(r, time.Now()) }},

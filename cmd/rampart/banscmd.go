@@ -18,13 +18,14 @@ type banSubject struct {
 	Source       string `arg:"" optional:"" name:"ip" help:"Address or network."`
 	User         string `help:"User."`
 	RegisterUser string `name:"register-user" help:"User that registrations are for; with an address it bans the pair."`
+	Domain       string `help:"Domain of --register-user, where there are several."`
 	Account      string `help:"Name of a PBX entry, for a hold."`
 	Peer         string `help:"Name of a peer, for a hold."`
 	Hold         bool   `help:"A hold of costly calls instead of a ban."`
 }
 
 func (s banSubject) request() banRequest {
-	q := banRequest{Source: s.Source, User: s.User, RegisterUser: s.RegisterUser, Account: s.Account, Peer: s.Peer}
+	q := banRequest{Source: s.Source, User: s.User, RegisterUser: s.RegisterUser, Domain: s.Domain, Account: s.Account, Peer: s.Peer}
 	if s.Hold {
 		q.Kind = "hold"
 	}
