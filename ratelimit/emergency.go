@@ -1,6 +1,9 @@
 package ratelimit
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Emergency decides when strangers get budgets in the kernel: when the gate has
 // had to drop much for a while, until next to nothing was dropped for longer.
@@ -8,6 +11,9 @@ import "time"
 // about. It is not safe for concurrent use.
 type Emergency struct {
 	Begin float64 // drops a second that begin one; 0: never
+	// After is how long the drops have to be over Begin, Quiet how long under a
+	// quarter of it; 0: two seconds and 30.
+	After, Quiet time.Duration
 
 	on    bool
 	at    time.Time // of the last look
@@ -15,7 +21,6 @@ type Emergency struct {
 	since time.Time // for how long it has been as the other state wants; zero: it is not
 }
 
-// How long the drops have to be over Begin, and how long under a quarter of it.
 const (
 	emergencyAfter = 2 * time.Second
 	emergencyQuiet = 30 * time.Second
@@ -39,9 +44,9 @@ func (e *Emergency) Look(now time.Time, dropped uint64) (on bool) {
 	rate := float64(dropped-e.count) / passed.Seconds()
 	before := e.at
 	e.at, e.count = now, dropped
-	other, last := rate >= e.Begin, emergencyAfter
+	other, last := rate >= e.Begin, cmp.Or(e.After, emergencyAfter)
 	if e.on {
-		other, last = rate < e.Begin/4, emergencyQuiet
+		other, last = rate < e.Begin/4, cmp.Or(e.Quiet, emergencyQuiet)
 	}
 	switch {
 	case !other:

@@ -12,6 +12,9 @@ import (
 
 // TestMain lets this program be the gateway of a sandbox too.
 func TestMain(m *testing.M) {
+	if file := os.Getenv(netGatewayEnv); file != "" {
+		os.Exit(netGateway(file))
+	}
 	if os.Getenv(sandboxEnv) != "" {
 		os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr))
 	}

@@ -86,6 +86,7 @@ func inspect(path string, host config.Host, now time.Time) strictyaml.Problems {
 	}
 	in.certificates()
 	in.databases()
+	in.privileges()
 	plan, err := cfg.Plan()
 	if err != nil {
 		plan = nil // reported by config, with its place

@@ -20,7 +20,7 @@ type doctorCmd struct {
 
 // Help is shown under the flags.
 func (doctorCmd) Help() string {
-	return "Looks at this host with the eyes of the gateway: ports, certificates, whether the PBX answers OPTIONS, names, buffers, clock, file limits, disks, modes of files, " +
+	return "Looks at this host with the eyes of the gateway: ports, certificates, whether the PBX answers OPTIONS, names, buffers, what the kernel is to drop, clock, file limits, disks, modes of files, " +
 		"weak passwords. Then lists every setting that is less safe than its default, with its risk. Changes nothing and may run beside the gateway. " +
 		"Ends with 1 when something is broken; warnings and relaxations leave it at 0.\n\nExample:\n  rampart doctor -c /etc/rampart/rampart.yaml"
 }
@@ -75,6 +75,7 @@ var areas = []struct {
 	{"pbx", (*examination).pbxs},
 	{"names", (*examination).names},
 	{"buffers", (*examination).buffers},
+	{"kernel", (*examination).kernel},
 	{"clock", (*examination).clock},
 	{"limits", (*examination).fileLimits},
 	{"disk", (*examination).disk},

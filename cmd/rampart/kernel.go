@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,51 +24,96 @@ import (
 type kernelDrop struct {
 	mu        sync.Mutex // engines are closed once nobody reads them
 	engines   []kernel.Engine
+	later     []kernelEngine // could not be set up; tried again
+	tried     time.Time
 	emergency ratelimit.Emergency
 	on        bool // there is an emergency
 	failing   map[string]bool
 }
 
+// kernelEngine is one that the configuration asks for.
+type kernelEngine struct {
+	name string
+	xdp  bool
+	auto bool // nobody minds if there are no privileges
+	open func() (kernel.Engine, error)
+}
+
+// kernelEngines are all that the configuration asks for.
+func (g *gateway) kernelEngines() (out []kernelEngine) {
+	c := g.cfg.Kernel
+	ports, budget := kernelPorts(g), kernel.Budget{Packets: max(1, int(c.Packets)), Connections: max(1, int(c.Connections))}
+	if c.Nftables != config.SwitchOff {
+		out = append(out, kernelEngine{"nftables", false, c.Nftables == config.SwitchAuto,
+			func() (kernel.Engine, error) { return kernel.OpenTable("rampart", ports, budget) }})
+	}
+	if c.XDP.Interface != "" {
+		out = append(out, kernelEngine{"xdp " + c.XDP.Interface, true, false,
+			func() (kernel.Engine, error) {
+				return kernel.OpenXDP(c.XDP.Interface, string(c.XDP.Mode), ports, budget)
+			}})
+	}
+	return out
+}
+
 // openKernel sets up what the configuration asks for. What cannot be set up is
 // told in one line, and the gateway runs on: its own gate does the same work.
 func (g *gateway) openKernel() {
-	c := g.cfg.Kernel
+	k, c := &g.kernel, g.cfg.Kernel
 	if !c.On() {
 		return
 	}
-	ports, budget := kernelPorts(g), kernel.Budget{Packets: max(1, int(c.Packets)), Connections: max(1, int(c.Connections))}
-	g.kernel.emergency.Begin, g.kernel.failing = float64(c.Emergency), map[string]bool{}
-	var inForce []string
-	add := func(e kernel.Engine, where string, err error, quiet bool) {
+	k.emergency.Begin, k.failing, k.tried = float64(c.Emergency), map[string]bool{}, time.Now()
+	var inForce, barred []string
+	var why error
+	quiet := true
+	for _, x := range g.kernelEngines() {
+		e, err := x.open()
 		switch {
 		case err == nil:
-			g.kernel.engines = append(g.kernel.engines, e)
-			inForce = append(inForce, e.Name()+" "+where)
-		case quiet && errors.Is(err, kernel.ErrPrivileges):
-			g.log.Info("packets of banned addresses are dropped by the gateway itself, not by the kernel", "why", err)
+			k.engines = append(k.engines, e)
+			inForce = append(inForce, e.Name()+" "+e.Describe())
+		case errors.Is(err, kernel.ErrPrivileges): // they do not come while it runs
+			barred, why, quiet = append(barred, x.name), err, quiet && x.auto
 		default:
-			g.log.Error("not set up in the kernel; the gateway drops packets itself", "error", err)
+			k.later = append(k.later, x)
+			g.log.Error("not set up in the kernel; the gateway drops packets itself, and tries again from time to time", "error", err)
 		}
 	}
-	if c.Nftables != config.SwitchOff {
-		t, err := kernel.OpenTable("rampart", ports, budget)
-		where := ""
-		if err == nil {
-			where = t.Describe()
+	if len(barred) > 0 {
+		level := slog.LevelError
+		if quiet {
+			level = slog.LevelInfo
 		}
-		add(t, where, err, c.Nftables == config.SwitchAuto)
-	}
-	if c.XDP.Interface != "" {
-		x, err := kernel.OpenXDP(c.XDP.Interface, string(c.XDP.Mode), ports, budget)
-		where := ""
-		if err == nil {
-			where = x.Describe()
-		}
-		add(x, where, err, false)
+		g.log.Log(context.Background(), level, "not set up in the kernel for want of privileges; the gateway drops packets itself", "what", strings.Join(barred, ", "), "why", why)
 	}
 	if len(inForce) > 0 {
-		g.log.Info("packets of banned addresses are dropped by the kernel", "by", strings.Join(inForce, ", "), "ports", len(ports), "emergency", c.Emergency.String())
+		g.log.Info("packets of banned addresses are dropped by the kernel", "by", strings.Join(inForce, ", "), "emergency", c.Emergency.String())
 	}
+}
+
+// kernelAgain is how long after a failure the next try comes: an interface may
+// come up later, and somebody else's program may go.
+const kernelAgain = 5 * time.Second
+
+// openLater tries again what could not be set up, and speaks of success alone.
+func (g *gateway) openLater(now time.Time) {
+	k := &g.kernel
+	if len(k.later) == 0 || now.Sub(k.tried) < kernelAgain {
+		return
+	}
+	k.tried = now
+	k.later = slices.DeleteFunc(k.later, func(x kernelEngine) bool {
+		e, err := x.open()
+		if err != nil {
+			return false
+		}
+		k.mu.Lock()
+		k.engines = append(k.engines, e)
+		k.mu.Unlock()
+		g.log.Info("packets of banned addresses are dropped by the kernel now", "by", e.Name()+" "+e.Describe())
+		return true
+	})
 }
 
 // kernelPorts are the public ports for SIP. The inside is not judged.
@@ -93,7 +139,7 @@ const (
 // keepKernel runs until ctx ends, and takes everything out of the kernel then.
 func (g *gateway) keepKernel(ctx context.Context) {
 	k := &g.kernel
-	if len(k.engines) == 0 {
+	if len(k.engines)+len(k.later) == 0 {
 		return
 	}
 	defer k.close()
@@ -111,6 +157,7 @@ func (g *gateway) keepKernel(ctx context.Context) {
 				g.emergencyChanged(now, on)
 			}
 		}
+		g.openLater(now)
 		changes := g.bans.Changes()
 		if since := now.Sub(synced); since >= 10*took && (changes != seen && since >= kernelSoon || since >= kernelLater) {
 			g.syncKernel(now)
@@ -134,8 +181,11 @@ func (g *gateway) syncKernel(now time.Time) {
 	g.bans.Addresses(now, func(p netip.Prefix, until time.Time) { s.Bans = append(s.Bans, kernel.Ban{Net: p, Until: until}) })
 	for _, e := range k.engines {
 		err := e.Sync(s, now)
-		if err != nil && !k.failing[e.Name()] { // once, not each second
-			g.log.Error("the kernel does not take what it has to drop; the gateway drops it itself", "error", err)
+		switch failed := k.failing[e.Name()]; { // each is told once, not each second
+		case err != nil && !failed:
+			g.log.Error("the kernel does not drop what it has to; the gateway drops it itself", "error", err)
+		case err == nil && failed:
+			g.log.Info("the kernel drops again what it has to", "by", e.Name()+" "+e.Describe())
 		}
 		k.failing[e.Name()] = err != nil
 	}

@@ -115,3 +115,33 @@ func TestKernelKnowsThePBX(t *testing.T) {
 			slices.Equal(k.Networks, []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}) && slices.Equal(k.ConnectedNetworks, []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")})
 	})
 }
+
+// The doctor says nothing against a kernel that is asked for nothing, and finds an
+// interface that is not there, or that nobody reaches the gateway by.
+func TestDoctorKernel(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Fatal("what root may is looked at as root")
+	}
+	for _, c := range []struct {
+		more string
+		want []string
+	}{
+		{"", []string{"ok the kernel is not asked to drop anything"}},
+		{"kernel: {nftables: auto}\n", []string{"ok this shell has the capabilities to drop packets in the kernel"}},
+		{"kernel: {xdp: {interface: no-such0}}\n", []string{"ok this shell has the capabilities", "warning kernel.xdp.interface: no-such0: "}},
+		{"kernel: {xdp: {interface: lo}}\n", []string{"ok this shell has the capabilities", "warning kernel.xdp.interface: lo has none of the addresses"}},
+		{"kernel: {xdp: {interface: lo}}\nlisten: {tls: [\"127.0.0.1:15861\"]}\n", []string{"ok this shell has the capabilities", "ok lo is up and has addresses"}},
+	} {
+		file, _ := patient(t, 47, c.more)
+		got := lookAt(t, file, "/proc", "kernel")
+		if len(got) != len(c.want) {
+			t.Errorf("%q: %+v", c.more, got)
+			continue
+		}
+		for i, s := range got {
+			if text := string(s.Level) + " " + s.Message; !strings.HasPrefix(text, c.want[i]) {
+				t.Errorf("%q: %q, want %q", c.more, text, c.want[i])
+			}
+		}
+	}
+}

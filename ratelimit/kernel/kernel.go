@@ -31,8 +31,11 @@ import (
 type Engine interface {
 	// Name is nftables or xdp.
 	Name() string
+	// Describe tells people where it is.
+	Describe() string
 	// Sync makes the kernel hold what is in force. After an error it may hold
-	// parts of it; the next Sync tries all of it again.
+	// parts of it; the next Sync tries all of it again. A program that lost its
+	// interface is an error of one Sync, and the next ones attach it anew.
 	Sync(s State, now time.Time) error
 	// Stats counts what was dropped since the engine was opened, by cause.
 	Stats() ([]Count, error)
@@ -105,8 +108,9 @@ const (
 	MaxSources  = 65_536  // strangers with a budget in use; the kernel forgets the oldest
 )
 
-// ErrPrivileges says that the process may not change the kernel's tables.
-var ErrPrivileges = errors.New("no privileges: CAP_NET_ADMIN is needed, and CAP_BPF for XDP")
+// ErrPrivileges says that the process may not change the kernel's tables. What
+// it lacks stands behind.
+var ErrPrivileges = errors.New("privileges are missing")
 
 // ErrFull says that there are more known than the kernel has room for.
 var ErrFull = fmt.Errorf("more than %d known addresses or %d networks: nothing is dropped in the kernel", MaxKnown, MaxNetworks)

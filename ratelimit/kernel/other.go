@@ -11,3 +11,6 @@ func OpenTable(string, []Port, Budget) (Engine, error) { return nil, errSystem }
 
 // OpenXDP loads the program: on Linux only.
 func OpenXDP(string, string, []Port, Budget) (Engine, error) { return nil, errSystem }
+
+// Lacking names the capabilities that a process lacks: on Linux only.
+func Lacking(int, bool) ([]string, error) { return nil, errSystem }

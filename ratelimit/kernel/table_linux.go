@@ -71,7 +71,7 @@ func OpenTable(name string, ports []Port, b Budget) (*Table, error) {
 	}
 	if err != nil {
 		t.conn.CloseLasting()
-		return nil, told(fmt.Errorf("nftables: %w", err))
+		return nil, fmt.Errorf("nftables: %w", told(err, false))
 	}
 	return t, nil
 }
@@ -99,13 +99,8 @@ func (t *Table) free(name string) (string, error) {
 	}
 }
 
-// told says what is missing when it is privileges.
-func told(err error) error {
-	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-		return fmt.Errorf("%w (%w)", ErrPrivileges, err)
-	}
-	return err
-}
+// denied: the kernel refused for want of privileges.
+func denied(err error) bool { return errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) }
 
 const ownerFlag = 0x2 // NFT_TABLE_F_OWNER, since Linux 5.12
 

@@ -151,12 +151,12 @@ func TestHeldByAnother(t *testing.T) {
 	select {}
 }
 
-// A full table of bans goes into the kernel, more than it holds does not.
+// Half a table of bans comes at once, and goes at once.
 func TestManyBans(t *testing.T) {
 	each(t, func(t *testing.T, b bench) {
 		s := kernel.State{Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}}
 		end := time.Now().Add(time.Hour)
-		for i := range 20_000 {
+		for i := range 65_536 {
 			s.Bans = append(s.Bans, kernel.Ban{Net: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(100 + i>>16), byte(i >> 8), byte(i)}), 32), Until: end})
 		}
 		s.Bans = append(s.Bans, ban("10.78.0.0/24", time.Hour))
@@ -168,26 +168,52 @@ func TestManyBans(t *testing.T) {
 	})
 }
 
-// After somebody has emptied the table, as far as the kernel lets them, the
-// next Sync that fails is followed by one that begins anew.
+// Nobody else removes the table or empties it, also not with the whole firewall.
 func TestTableIsOurs(t *testing.T) {
 	w := newWire(t)
-	table := w.table()
-	var err error
-	w.in(w.host, func() {
-		var c *nftables.Conn
-		if c, err = nftables.New(); err == nil {
-			c.DelTable(&nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet})
-			err = c.Flush()
+	b := bench{wire: w, c: w.listen(5060), e: w.table()}
+	b.sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.5/32", time.Hour)}})
+	other := func(do func(*nftables.Conn)) (err error) {
+		w.in(w.host, func() {
+			var c *nftables.Conn
+			if c, err = nftables.New(); err == nil {
+				do(c)
+				err = c.Flush()
+			}
+		})
+		return err
+	}
+	table := &nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}
+	for what, do := range map[string]func(*nftables.Conn){
+		"removed the table": func(c *nftables.Conn) { c.DelTable(table) },
+		"emptied the table": func(c *nftables.Conn) { c.FlushTable(table) },
+		"emptied a set":     func(c *nftables.Conn) { c.FlushSet(&nftables.Set{Table: table, Name: "ban4"}) },
+	} {
+		if other(do) == nil {
+			t.Errorf("somebody else %s", what)
 		}
+	}
+	if err := other(func(c *nftables.Conn) { c.FlushRuleset() }); err != nil {
+		t.Fatalf("flush ruleset: %v", err)
+	}
+	b.dropped("10.78.0.5", kernel.Banned)
+	b.sync(kernel.State{})
+	b.arrives("10.78.0.5")
+}
+
+// A ban that is followed by the ban's end, of an address that became a peer's, in
+// one step and in the other order: known comes first.
+func TestBannedBecomesKnown(t *testing.T) {
+	each(t, func(t *testing.T, b bench) {
+		bans := []kernel.Ban{ban("10.78.0.5/32", time.Hour), ban("fd78:0:0:7::/64", time.Hour)}
+		b.sync(kernel.State{Bans: bans})
+		b.dropped("10.78.0.5", kernel.Banned)
+		b.dropped("fd78:0:0:7::5", kernel.Banned)
+		b.sync(kernel.State{Bans: bans, Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5"), netip.MustParseAddr("fd78:0:0:7::5")}}})
+		b.arrives("10.78.0.5")
+		b.arrives("fd78:0:0:7::5")
+		b.dropped("fd78:0:0:7::6", kernel.Banned)
 	})
-	if err == nil {
-		t.Error("somebody else removed the table")
-	}
-	w.in(w.host, func() { err = table.Sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.5/32", time.Hour)}}, time.Now()) })
-	if err != nil {
-		t.Error(err)
-	}
 }
 
 // The bytecode is what the source gives. The file record says by which

@@ -26,8 +26,10 @@ var bytecode []byte
 type XDP struct {
 	coll   *ebpf.Collection
 	link   link.Link
-	mode   string
+	mode   string // in which it runs
+	asked  string // in which it may
 	where  string
+	off    bool // it was found to be attached no more
 	any    bool
 	budget Budget
 
@@ -72,7 +74,7 @@ func OpenXDP(iface, mode string, ports []Port, b Budget) (*XDP, error) {
 	if err != nil {
 		return nil, fmt.Errorf("xdp: %w", err)
 	}
-	x.where = iface
+	x.where, x.asked = iface, mode
 	if err := x.attach(i.Index, mode); err != nil {
 		x.coll.Close()
 		return nil, fmt.Errorf("xdp: interface %s: %w", iface, err)
@@ -90,7 +92,7 @@ func load(ports []Port, b Budget) (*XDP, error) {
 	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY})
 	x := &XDP{budget: b}
 	if x.coll, err = ebpf.NewCollection(spec); err != nil {
-		return nil, told(fmt.Errorf("program: %w", err))
+		return nil, fmt.Errorf("program: %w", told(err, true))
 	}
 	x.forget()
 	for _, p := range ports {
@@ -168,10 +170,9 @@ func (x *XDP) attach(index int, mode string) (err error) {
 		if m == Generic {
 			flags = link.XDPGenericMode
 		}
-		var now error
-		x.link, now = link.AttachXDP(link.XDPOptions{Program: x.coll.Programs["gate"], Interface: index, Flags: flags})
+		l, now := link.AttachXDP(link.XDPOptions{Program: x.coll.Programs["gate"], Interface: index, Flags: flags})
 		if now == nil {
-			x.mode = m
+			x.link, x.mode = l, m
 			return nil
 		}
 		if errors.Is(now, unix.EBUSY) || errors.Is(now, unix.EEXIST) {
@@ -179,7 +180,41 @@ func (x *XDP) attach(index int, mode string) (err error) {
 		}
 		err = errors.Join(err, fmt.Errorf("%s mode: %w", m, now))
 	}
-	return told(err)
+	return told(err, true)
+}
+
+// attached: the kernel ends a link with its interface, and others may end it.
+func (x *XDP) attached() (bool, error) {
+	info, err := x.link.Info()
+	if err != nil {
+		return false, fmt.Errorf("link: %w", err)
+	}
+	i := info.XDP()
+	return i != nil && i.Ifindex != 0, nil
+}
+
+// hold sees to it that the program is on the interface. A Sync that finds that
+// it is not any more says so; the ones after it attach it anew.
+func (x *XDP) hold() error {
+	if !x.off {
+		on, err := x.attached()
+		if err != nil || on {
+			return err
+		}
+		x.off = true
+		return fmt.Errorf("interface %s: the program is not on it any more: the interface was removed, or somebody detached it", x.where)
+	}
+	i, err := net.InterfaceByName(x.where)
+	if err != nil {
+		return fmt.Errorf("interface %s: %w", x.where, err)
+	}
+	old := x.link
+	if err := x.attach(i.Index, x.asked); err != nil {
+		return fmt.Errorf("interface %s: %w", x.where, err)
+	}
+	x.off = false
+	old.Close() // it holds nothing
+	return nil
 }
 
 // Name implements Engine.

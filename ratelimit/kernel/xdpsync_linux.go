@@ -17,6 +17,11 @@ func (x *XDP) Sync(s State, now time.Time) error {
 			return fmt.Errorf("xdp: %w", err)
 		}
 	}
+	if x.link != nil {
+		if err := x.hold(); err != nil {
+			return fmt.Errorf("xdp: %w", err)
+		}
+	}
 	x.broken = true
 	s = fit(s, now)
 	if err := x.sync(s, now); err != nil {
