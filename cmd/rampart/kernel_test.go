@@ -35,8 +35,8 @@ func TestKernelDropsBanned(t *testing.T) {
 		}
 	}
 	to := s.g.sbc.Addrs(0, "tls")[0].String()
-	connects := func(from string) bool {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 200 * time.Millisecond}
+	connects := func(from string, patience time.Duration) bool {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: patience}
 		c, err := d.Dial("tcp", to)
 		if err != nil {
 			return false
@@ -44,17 +44,18 @@ func TestKernelDropsBanned(t *testing.T) {
 		c.Close()
 		return true
 	}
-	if !connects("127.91.57.66") {
+	const long, short = 20 * time.Second, 200 * time.Millisecond
+	if !connects("127.91.57.66", long) {
 		t.Fatal("no connection before the ban")
 	}
 	command("bans", "add", "127.91.57.66")
 	// While the kernel does not know yet, the gateway accepts and closes.
-	eventually(t, "the kernel drops it", func() bool { return !connects("127.91.57.66") && s.kernelDropped("banned") > 0 })
-	if !connects("127.91.57.67") {
+	eventually(t, "the kernel drops it", func() bool { return !connects("127.91.57.66", short) && s.kernelDropped("banned") > 0 })
+	if !connects("127.91.57.67", long) {
 		t.Error("another address gets no connection")
 	}
 	command("bans", "remove", "127.91.57.66")
-	eventually(t, "it connects again", func() bool { return connects("127.91.57.66") })
+	eventually(t, "it connects again", func() bool { return connects("127.91.57.66", short) })
 
 	s.g.close(time.Second)
 	if len(s.g.kernel.engines) != 0 {
