@@ -86,8 +86,11 @@ func (g *gauges) release(id string, keys []uint64) {
 	}
 }
 
-func (g *gauges) count() int {
+func (g *gauges) count() (calls, places int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return len(g.calls)
+	for _, n := range g.used {
+		places += n
+	}
+	return len(g.calls), places
 }

@@ -372,13 +372,15 @@ type Stats struct {
 	RateKeys, FailureKeys int // live ones
 	Capacity              int // keys each of the two has room for
 	Calls                 int // that are counted
+	Places                int // of keys, under limits of calls at a time
 	Values                int // that are counted by being different, failed ones too
 }
 
 // Stats walks the tables; ask at most a few times a minute.
 func (e *Engine) Stats(now time.Time) Stats {
+	calls, places := e.calls.count()
 	return Stats{RateKeys: e.rates.live(now.UnixNano()), FailureKeys: e.failures.live(now.UnixNano()),
-		Capacity: e.rates.cap(), Calls: e.calls.count(), Values: e.values.count() + e.tries.count()}
+		Capacity: e.rates.cap(), Calls: calls, Places: places, Values: e.values.count() + e.tries.count()}
 }
 
 // shared holds the budgets that many use together: few, named in the

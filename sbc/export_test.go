@@ -42,6 +42,9 @@ func (g *Gateway) Tables() map[string]int {
 	return out
 }
 
+// Connections is how much is counted of accepted connections.
+func (g *Gateway) Connections() int { return g.stack.Counted() }
+
 // ReferTo is how a Refer-To reads at a phone of sip.example.test, after the
 // gate that every message passes, and its Replaces.
 func ReferTo(v string) (out, rep string, ok bool) {

@@ -27,10 +27,18 @@ func (w *rawWorld) desk(user string) *rawPhone {
 
 func (w *rawWorld) plug(user string) *rawPhone {
 	w.t.Helper()
+	p, err := w.tryPlug(user)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return p
+}
+
+func (w *rawWorld) tryPlug(user string) (*rawPhone, error) {
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(publicNet + "1" + user[len(user)-2:])}}
 	c, err := cryptotls.DialWithDialer(&dialer, "tcp", w.tlsAddr.String(), &cryptotls.Config{RootCAs: w.roots, ServerName: domain})
 	if err != nil {
-		w.t.Fatal(err)
+		return nil, err
 	}
 	r := &raw{t: w.t, gw: w.tlsAddr, local: netip.MustParseAddrPort(c.LocalAddr().String()), kind: "TLS", more: make(chan struct{}, 1)}
 	r.out = func(b []byte) error { _, err := c.Write(b); return err }
@@ -54,7 +62,7 @@ func (w *rawWorld) plug(user string) *rawPhone {
 			}
 		}
 	}()
-	return &rawPhone{raw: r, user: user}
+	return &rawPhone{raw: r, user: user}, nil
 }
 
 func (p *rawPhone) register(w *rawWorld) {

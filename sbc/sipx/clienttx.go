@@ -24,7 +24,7 @@ var ErrTooBusy = errors.New("too many transactions")
 //
 //	INVITE:     Calling ──1xx──▶ Proceeding ──2xx──▶ Accepted ──64·T1──▶ Terminated
 //	               │ 300–699 (ACK sent)  │
-//	               └────────▶ Completed ─┴──32 s──▶ Terminated
+//	               └────────▶ Completed ─┴─64·T1─▶ Terminated
 //	non-INVITE: Trying/Proceeding ──final──▶ Terminated
 //
 // Completed is a [past], and so is Accepted once the owner has gone.
@@ -195,7 +195,7 @@ func (tx *ClientTx) receive(res *Response) {
 		case tx.invite:
 			ack := tx.ackFor(res)
 			tx.stack.send(tx.flow, ack)
-			tx.over(32*time.Second, past{again: ack, flow: tx.flow}) // Timer D
+			tx.over(64*tx.stack.cfg.T1, past{again: ack, flow: tx.flow}) // Timer D: 32 s where T1 is the default
 		default:
 			// Timer K would keep it for late repetitions; who knows none of
 			// their transactions drops them just as well.

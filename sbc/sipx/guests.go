@@ -227,3 +227,12 @@ func hostOf(a netip.Addr) netip.Addr {
 	}
 	return a
 }
+
+// Counted is how much is counted of accepted connections, in all tables: 0
+// where there is none.
+func (s *Stack) Counted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &s.guests
+	return g.accepted + g.leaving + len(g.hosts) + g.strangers.Len() + g.handshakes.Len() + len(s.conns)
+}
