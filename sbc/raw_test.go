@@ -35,6 +35,8 @@ type raw struct {
 	had   map[string]bool // requests that request gave, by method and branch
 	auto  atomic.Value    // func(*siptest.Message) bool: answers at once what it can
 	tap   atomic.Value    // func([]byte): is given every datagram as it came
+	// change alters what send sends.
+	change func(string) string
 }
 
 func newRaw(t *testing.T, addr string) *raw {
@@ -88,7 +90,11 @@ func (r *raw) saw() string { r.mu.Lock(); defer r.mu.Unlock(); return r.seen.Str
 
 func (r *raw) send(m *siptest.Message) {
 	r.t.Helper()
-	if err := r.out(m.Bytes()); err != nil {
+	b := m.Bytes()
+	if r.change != nil {
+		b = []byte(r.change(string(b)))
+	}
+	if err := r.out(b); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	cryptotls "crypto/tls"
 	"errors"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -107,10 +108,12 @@ func fence(user, from string) (b []byte, callID string) {
 	return m.Bytes(), id
 }
 
+var audio = regexp.MustCompile(`m=audio 40000 RTP/AVP([ 0-9]*)\r\n`)
+
 // onTLS makes a trick one of a phone: its transport, its domain, its key.
 func onTLS(c siptest.Trick, user, from, id string) []byte {
-	c.Text = strings.NewReplacer("{user}@{host}", "{user}@"+domain, "SIP/2.0/UDP {me}", "SIP/2.0/TLS {me}", "{gw}", domain,
-		"m=audio 40000 RTP/AVP 0\r\n", "m=audio 40000 RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+strings.Repeat("Abcd", 10)+"\r\n").Replace(c.Text)
+	c.Text = strings.NewReplacer("{user}@{host}", "{user}@"+domain, "SIP/2.0/UDP {me}", "SIP/2.0/TLS {me}", "{gw}", domain).Replace(c.Text)
+	c.Text = audio.ReplaceAllString(c.Text, "m=audio 40000 RTP/SAVP$1\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:"+strings.Repeat("Abcd", 10)+"\r\n")
 	return c.Bytes(map[string]string{"to": "+33123456789", "user": user, "host": from, "me": from + ":5066", "id": id})
 }
 

@@ -532,15 +532,8 @@ func (h *head) complete() (field, string) {
 	if !bytes.Equal(h.method, h.cseq) {
 		return fieldCSeq, "method differs from the request line"
 	}
-	// A request without Max-Forwards may pass (RFC 3261 §16.3), but one that
-	// begins something must show how often it has been passed on.
-	if h.seen[fieldMaxForwards] == 0 {
-		switch string(h.method) {
-		case "ACK", "CANCEL", "OPTIONS":
-		default:
-			return fieldMaxForwards, "missing"
-		}
-	}
+	// Max-Forwards may be missing (RFC 3261 §16.3): devices of RFC 2543 know none.
+	// Whoever reads the request then has all its hops.
 	switch string(h.method) {
 	case "INVITE", "SUBSCRIBE", "REFER", "UPDATE", "NOTIFY":
 		if h.contacts > 1 {

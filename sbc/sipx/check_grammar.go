@@ -248,11 +248,12 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 		display = true
 		i = skipLWS(b, q)
 	} else {
-		// Tokens before "<" are a display name; what is no token is a URI.
+		// Tokens before "<" are a display name; what is no token is a URI. Letters
+		// beyond ASCII want quotes there that not every device writes.
 		j := i
 		for {
 			k := j
-			for k < len(b) && charClass[b[k]]&classToken != 0 {
+			for k < len(b) && (charClass[b[k]]&classToken != 0 || b[k] >= 0x80) {
 				k++
 			}
 			if k == j {

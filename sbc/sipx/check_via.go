@@ -1,6 +1,11 @@
 package sipx
 
-import "bytes"
+import (
+	"bytes"
+	"strings"
+
+	"github.com/emiago/sipgo/sip"
+)
 
 // vias counts Via values; a comma inside a Via header counts as two headers.
 func (h *head) vias() int { return int(h.seen[fieldVia]) }
@@ -66,7 +71,8 @@ func viaValue(b []byte, i int) (end int, reason string) {
 		return 0, reason
 	}
 	if j := skipLWS(b, i); j != i {
-		if j < len(b) && b[j] == ':' || bytes.IndexByte(host, ':') >= 0 {
+		// Before a parameter it is harmless, and old telephones fold there.
+		if j < len(b) && b[j] == ':' || bytes.IndexByte(host, ':') >= 0 && j < len(b) && b[j] != ';' && b[j] != ',' {
 			return 0, "white space behind the address"
 		}
 		i = j
@@ -87,10 +93,19 @@ func viaValue(b []byte, i int) (end int, reason string) {
 		if has {
 			i = skipLWS(b, i+1)
 			v := i
-			for i < len(b) && charClass[b[i]]&classGeneric != 0 {
-				i++
+			if i < len(b) && b[i] == '"' {
+				// Gateways name their trunks so. In it nothing may look like the end of
+				// the value to who knows no quotes.
+				q, _, why := quoted(b, i)
+				if why != "" || bytes.ContainsAny(b[i:q], ",;=\\<> \t\r") {
+					return 0, "quoted value of a parameter"
+				}
+				i = q
+			} else {
+				for i < len(b) && charClass[b[i]]&classGeneric != 0 {
+					i++
+				}
 			}
-			// A quoted value is legal here, but nobody sends one.
 			if value = b[v:i]; len(value) == 0 {
 				return 0, "value of a parameter"
 			}
@@ -129,4 +144,51 @@ func viaValue(b []byte, i int) (end int, reason string) {
 		}
 	}
 	return i, ""
+}
+
+// readVias reads the parameters of Vias again where the parser met a quoted
+// value, which it takes for a name. [Check] lets nothing into the quotes that is
+// anything else between Vias or parameters, so they are cut at every comma and
+// semicolon. tidy is what the parser had.
+func readVias(m sip.Message, tidy []byte) {
+	odd := false
+	for _, h := range ordered(m) {
+		if v, ok := h.(*sip.ViaHeader); ok {
+			for i := range v.Params {
+				odd = odd || strings.IndexByte(v.Params[i].K, '"') >= 0
+			}
+		}
+	}
+	if !odd {
+		return
+	}
+	var vias []*sip.ViaHeader
+	for _, h := range ordered(m) {
+		if v, ok := h.(*sip.ViaHeader); ok {
+			vias = append(vias, v)
+		}
+	}
+	top := tidy[:bytes.Index(tidy, crlfcrlf)+2]
+	for pos := bytes.IndexByte(top, '\n') + 1; pos < len(top) && len(vias) > 0; {
+		name, value, next, why := headerAt(top, pos)
+		if why != "" {
+			return
+		}
+		pos = next
+		if fieldOf(name) != fieldVia {
+			continue
+		}
+		for one := range strings.SplitSeq(string(value), ",") {
+			if len(vias) == 0 {
+				return
+			}
+			parts := strings.Split(one, ";")
+			vias[0].Params = vias[0].Params[:0]
+			for _, p := range parts[1:] {
+				k, v, _ := strings.Cut(p, "=")
+				vias[0].Params = append(vias[0].Params, sip.HeaderKV{K: strings.Trim(k, " \t"), V: strings.Trim(v, " \t")})
+			}
+			vias = vias[1:]
+		}
+	}
 }

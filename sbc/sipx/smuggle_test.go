@@ -137,3 +137,23 @@ func FuzzSmuggle(f *testing.F) {
 		}
 	})
 }
+
+// TestOddButLegal: what real devices write is taken, as a datagram and on a
+// stream, and the parser reads it as it is meant.
+func TestOddButLegal(t *testing.T) {
+	for _, c := range siptest.Odd() {
+		msg := c.Bytes(trickValues)
+		n, bad := Check(msg, false, Limits{})
+		if bad != nil {
+			t.Errorf("%s: %v", c.Name, bad)
+			continue
+		}
+		if !mayBeSIP(msg) {
+			t.Errorf("%s: the first look drops it", c.Name)
+		}
+		if size, kind, framing := Frame(msg, Limits{}); (framing != nil || kind != FrameMessage || size != len(msg)) && c.Cut != "close" {
+			t.Errorf("%s: on a stream %d of %d: %v", c.Name, size, len(msg), framing)
+		}
+		t.Run(c.Name, func(t *testing.T) { agree(t, msg[:n]) })
+	}
+}

@@ -277,7 +277,11 @@ func (s *Stack) handle(f *Flow, b []byte) {
 		s.malformed(f, b, bad)
 		return
 	}
-	m, err := s.parser.ParseSIP(Tidy(b[:n]))
+	tidy := Tidy(b[:n])
+	m, err := s.parser.ParseSIP(tidy)
+	if err == nil {
+		readVias(m, tidy)
+	}
 	if err != nil {
 		// Check and the parser disagree: the stricter one wins.
 		s.malformed(f, b, &Malformed{Status: 400, Reason: "unparsable: " + err.Error(), Response: strings.HasPrefix(string(b[:min(4, len(b))]), "SIP/")})
