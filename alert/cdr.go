@@ -125,7 +125,7 @@ func (c *CDR) write(r call.Record, stranger bool) {
 	}
 	c.accepted++
 	forged := couldBeForged(&r)
-	if !stranger && !forged || r.Verdict == call.Allow || r.Answer != nil {
+	if !stranger && !forged || r.Verdict == call.Allow || r.Answer != nil || r.Coalesced > 0 {
 		c.send(rec)
 		return
 	}
@@ -278,7 +278,7 @@ func cleanRecord(r call.Record, node string, now time.Time) call.Record {
 		r.EndedBy = call.ByGateway
 	}
 	r.Code = status(r.Code)
-	r.RingMs, r.DurationMs, r.Coalesced = max(r.RingMs, 0), max(r.DurationMs, 0), 0
+	r.RingMs, r.DurationMs, r.Coalesced = max(r.RingMs, 0), max(r.DurationMs, 0), max(r.Coalesced, 0)
 	switch {
 	case r.Start == nil && r.End == nil:
 		r.Start, r.End = call.At(now), call.At(now)

@@ -113,7 +113,7 @@ type Record struct {
 	SourceGeo  string  `json:"source_country,omitempty"`
 	Passes     []Pass  `json:"passes"`
 	// Coalesced counts further attempts of the same stranger that this
-	// record stands for; 0 for everybody identified.
+	// record stands for, or of whomever when they were refused for overload.
 	Coalesced int `json:"coalesced,omitempty"`
 	// Diversion is who passed the call on, as in [Attempt]; a call that the
 	// gateway itself forwarded has the one who redirected it.

@@ -369,6 +369,7 @@ func (g *Gateway) Close() {
 	g.stack.Close()
 	g.calls.wait()
 	g.wg.Wait()
+	g.recordRefused(time.Now(), true)
 	g.unanswered(time.Now())
 	g.unproven(time.Now().Add(g.cfg.RetryTimeout + time.Second))
 }

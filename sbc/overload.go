@@ -21,12 +21,13 @@ import (
 // Nothing in a dialog is refused, no CANCEL, no call for help of who is
 // identified, no second request of an attempt that was let in. Strangers get
 // silence, the known 503 with Retry-After. Nobody is told of a single refusal:
-// they are counted, and there is one alert.
+// they are counted, there is one alert, and a CDR for each user and peer.
 //
 // Should the asking fail, the request is let in to be refused as usual, or
 // not: overload is no guard.
 type overload struct {
 	seed  maphash.Seed // of whose share it is
+	tally tally
 	pbxOK atomic.Uint32
 	pbxNo atomic.Uint32
 
@@ -103,8 +104,15 @@ func (g *Gateway) judgeLoad(q *request, id identity, now time.Time) sipx.Shed {
 	if g.loadBusy() && class >= ratelimit.LoadNew && g.spared(q, id, now) {
 		return sipx.Shed{What: sipx.ShedPass}
 	}
-	if g.roomFor(q.flow, class, cost, g.shareOf(q, id), now) {
+	who := g.shareOf(q, id)
+	if g.roomFor(q.flow, class, cost, who, now) {
 		return sipx.Shed{What: sipx.ShedPass}
+	}
+	if q.method == "INVITE" {
+		if id.kind == call.PBX { // who has no share
+			who = maphash.String(g.overload.seed, id.pbx.Name) | 1
+		}
+		g.overload.tally.refused(q, id, who, class <= ratelimit.LoadUnknown, now)
 	}
 	if class <= ratelimit.LoadUnknown {
 		return sipx.Shed{What: sipx.ShedSilent}
@@ -257,6 +265,7 @@ func (g *Gateway) measuring() {
 		case <-g.ctx.Done():
 			return
 		case now := <-tick.C:
+			g.recordRefused(now, false)
 			s, datagrams := g.signals(now)
 			g.deps.Load.Tick(now, s)
 			if g.deps.Datagrams != nil {

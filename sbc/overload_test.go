@@ -116,6 +116,35 @@ func TestOverload(t *testing.T) {
 		all := w.rep.system(call.Overload)
 		return len(all) >= 2 && all[0].Rule == "base/overload" && all[len(all)-1].Rule == "base/overload-over"
 	})
+	// Each refused call has a record, all of a peer one together.
+	st, _ := w.gw.Overload()
+	w.gw.Close()
+	known, unknown := 0, 0
+	for _, r := range w.rep.records {
+		switch {
+		case r.Rule != "base/overload":
+		case r.Peer == "raw" && r.Code == 503 && r.Verdict == call.Reject && r.ToE164 == "+33123456789" && r.Direction == call.Inbound:
+			known += r.Coalesced + 1
+		case r.Peer == "" && r.User == "" && r.Code == 0 && r.Verdict == call.Drop:
+			unknown += r.Coalesced + 1
+		default:
+			t.Errorf("%+v", r)
+		}
+	}
+	if uint64(known) != st.Shed[ratelimit.LoadNew] || uint64(unknown) != st.Shed[ratelimit.LoadStranger] {
+		t.Errorf("records of %d calls of the peer and %d of strangers; %v were refused", known, unknown, st.Shed)
+	}
+}
+
+// TestOverloadOver: nobody is refused after it.
+func TestOverloadOver(t *testing.T) {
+	t.Parallel()
+	var load strained
+	w := newRawWorld(t, load.option)
+	load.begin(w.world)
+	w.drain()
+	load.delay.Store(0)
+	eventually(t, "the end of the overload", func() bool { return !w.busy() })
 	again := w.a.invite("+33123456789")
 	w.b.expect("a call after it", func(m *siptest.Message) bool {
 		return m.Method == "INVITE" && w.a.take(func(m *siptest.Message) bool { return m.Code == 503 && m.Get("Call-ID") == again.Get("Call-ID") }) == nil
