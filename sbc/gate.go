@@ -66,9 +66,9 @@ func (g *Gateway) KnownSource(side call.Side, src netip.Addr) bool {
 	return side == call.Inside || who != call.Stranger
 }
 
-// shut: the address is banned. What is known never is.
+// shut: the address is banned. What is known never is, nor what is spared.
 func (g *Gateway) shut(src netip.Addr, who call.Kind, now time.Time) bool {
-	if who != call.Stranger || g.deps.Bans == nil || !g.deps.Bans.Shut(src, now) {
+	if who != call.Stranger || g.deps.Bans == nil || !g.deps.Bans.Shut(src, now) || g.spares(src, now) {
 		return false
 	}
 	g.refused("banned")

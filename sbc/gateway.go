@@ -200,6 +200,8 @@ type Gateway struct {
 	flood      flood
 	overload   overload
 	siege      siege
+	unshut     atomic.Pointer[spared]
+	sparing    sync.Mutex // who makes the list
 	carriers   carriers
 	plain      carriers // those of them that were identified without TLS
 	pacer      pacer
