@@ -292,6 +292,7 @@ type LoadState struct {
 	Level    int     // 0: all are let in; else 1 + the highest class of which some were refused
 	Rate     float64 // calls a second that are let in; 0: without limit
 	Share    float64 // of one user or peer; 0: without limit
+	Proven   float64 // calls a second that were let in lately without a wait
 	Pressure float64
 	Signals  LoadSignals
 	Limits   LoadConfig
@@ -303,7 +304,7 @@ type LoadState struct {
 func (l *Load) State() (s LoadState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s = LoadState{Level: l.level, Rate: l.inner.rate, Share: l.fair.share, Signals: l.signals, Limits: l.cfg}
+	s = LoadState{Level: l.level, Rate: l.inner.rate, Share: l.fair.share, Proven: l.inner.proven, Signals: l.signals, Limits: l.cfg}
 	p := l.cfg.pressure(l.signals)
 	s.Pressure = max(p.wait, p.full)
 	for c := range loadClasses {

@@ -38,7 +38,7 @@ const (
 	farMost    = 15              // units that count: a long queue is worked off, not answered by shutting the door
 	cutMost    = 0.5             // of the rate in one tick
 	growMost   = 0.2
-	growBeyond = 1.5  // times what was let in
+	growBeyond = 1.25 // times what was let in
 	burstTime  = 0.1  // seconds' worth that is saved up
 	burstMin   = 10   // calls
 	keepProven = 0.75 // of what was shown to be possible: the least for a wait

@@ -15,6 +15,7 @@ type Reading struct {
 	rate  float64 // that calls are let in at, averaged
 	at    time.Time
 	seen  uint64
+	looks int
 }
 
 const (
@@ -24,8 +25,12 @@ const (
 	leastRead    = 200     // calls a second that are always read
 	leastPart    = 1. / 64 // of what comes
 	readEvery    = time.Second / 2
-	readMore     = 1.25 // at most, from one look to the next: what was dropped comes again
-	readChange   = 1.15 // less is not worth a change
+	readAfter    = 4 // looks, until the rate is about where it will stay
+	// What was dropped comes again as soon as more is read, and may have waited
+	// for long then: more is read only when it is much more, and by steps.
+	readLess = 1.2
+	readMore = 1.5
+	readStep = 1.25
 )
 
 // NewReading makes one.
@@ -42,16 +47,22 @@ func (r *Reading) Look(now time.Time, seen uint64, rate float64) (share float64)
 	first := r.rate == 0
 	r.at, r.seen = now, seen
 	if rate <= 0 || dt <= 0 || dt > 10*readEvery || n < 0 {
-		r.share, r.rate = 1, 0
+		r.share, r.rate, r.looks = 1, 0, 0
 		return 1
 	}
 	if r.rate += (rate - r.rate) * 0.2; first {
 		r.rate = rate
 	}
+	if r.looks++; r.looks < readAfter {
+		return r.share
+	}
 	come := max(1, n/dt.Seconds()/r.share)
-	want := min(1, max(leastPart, max(leastRead, worthReading*r.rate)/come), readMore*r.share)
-	if want == 1 || want > r.share*readChange || want < r.share/readChange {
+	want := min(1, max(leastPart, max(leastRead, worthReading*r.rate)/come))
+	switch {
+	case want < r.share/readLess:
 		r.share = want
+	case want == 1 || want > r.share*readMore:
+		r.share = min(want, r.share*readStep)
 	}
 	return r.share
 }

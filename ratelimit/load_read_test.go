@@ -28,11 +28,11 @@ func TestReading(t *testing.T) {
 		{1000, 0, 1, 1},           // nobody is refused
 		{1000, 500, 1, 1},         // twice
 		{2000, 600, 1, 1},         // not worth it
-		{10_000, 500, 0.24, 0.16}, // twenty times
+		{10_000, 500, 0.25, 0.13}, // twenty times
 		{1_000_000, 500, 1. / 64, 1. / 64},
-		{10_000, 500, 0.24, 0.16},
+		{10_000, 500, 0.25, 0.13},
 		{150, 2, 1, 1}, // to read so few costs nothing
-		{10_000, 500, 0.24, 0.16},
+		{10_000, 500, 0.25, 0.13},
 		{10_000, 0, 1, 1}, // it is over
 	} {
 		if got := run(20*time.Second, c.come, c.rate); got > c.most || got < c.least {

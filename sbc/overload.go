@@ -287,7 +287,11 @@ func (g *Gateway) thin(now time.Time) {
 		return
 	}
 	s := l.State()
-	share := o.reading.Look(now, s.Admitted[ratelimit.LoadNew]+s.Shed[ratelimit.LoadNew], s.Rate)
+	rate := s.Rate
+	if rate > 0 {
+		rate = max(rate, s.Proven)
+	}
+	share := o.reading.Look(now, s.Admitted[ratelimit.LoadNew]+s.Shed[ratelimit.LoadNew], rate)
 	again := share < 1 && now.Sub(o.seedAt) > seedHolds
 	if share == o.read && !again {
 		return
