@@ -202,7 +202,10 @@ type Attempt struct {
 	RegisterUser   string // REGISTER: user of To
 	RegisterDomain string // REGISTER: domain of To, where the gateway serves more than one
 	AuthUser       string // username of Authorization, if any
-	Expires        int    // REGISTER: seconds asked for; 0 unregisters, -1 not given
+	// Returning: a REGISTER that names a device which has registered the user
+	// before. Others may know how it is named, so it proves nothing.
+	Returning bool
+	Expires   int // REGISTER: seconds asked for; 0 unregisters, -1 not given
 }
 
 // Guessed is the user whose password a REGISTER shows, where it is for another:

@@ -190,6 +190,7 @@ func (c *codec) attempt(a *call.Attempt) {
 	c.flag(&a.Transferred)
 	c.flag(&a.Help)
 	c.flag(&a.Forwarded)
+	c.flag(&a.Returning)
 	items(c, &a.ContentTypes, c.text)
 	items(c, &a.Headers, c.header)
 }

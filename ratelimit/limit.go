@@ -254,6 +254,7 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt, as string) (key uint64, 
 			if a.RegisterDomain != "" {
 				writeText(&h, a.RegisterDomain)
 			}
+			writeShown(&h, a, as)
 			continue
 		}
 		v := p.text(a)

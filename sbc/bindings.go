@@ -31,7 +31,8 @@ type binding struct {
 	// when it stands, the PBX granted it for longer.
 	cseq        uint32
 	print       [16]byte
-	leaving     bool // a REGISTER that lets it go is on its way, or the PBX refused it
+	phone       [16]byte // the Call-ID that it registers with
+	leaving     bool     // a REGISTER that lets it go is on its way, or the PBX refused it
 	interval    time.Duration
 	told        time.Time
 	half, until time.Time // of what the PBX granted
@@ -78,6 +79,35 @@ func (b *bindings) knows(who aor, a netip.Addr) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.ContainsFunc(b.byAoR[who], func(p *binding) bool { return p.source == a })
+}
+
+// returning reports whether a registration is of a device that has registered the
+// user: by its token, or by its Call-ID, which phones keep (RFC 3261 §10.2).
+func (b *bindings) returning(q *registration) bool {
+	var some [maxContacts]binding
+	of := b.devices(q.aor, some[:0])
+	if len(of) == 0 {
+		return false
+	}
+	phone, tokens := phoneOf(q.r), q.tokens()
+	return slices.ContainsFunc(of, func(p binding) bool { return p.phone == phone || slices.Contains(tokens, p.token) })
+}
+
+// phoneOf stands for the Call-ID that a phone registers with.
+func phoneOf(r *sipx.Request) (sum [16]byte) {
+	full := sha256.Sum256([]byte(r.CallID()))
+	copy(sum[:], full[:])
+	return sum
+}
+
+// devices appends the bindings of a user, those too that are out of date.
+func (b *bindings) devices(who aor, out []binding) []binding {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range b.byAoR[who] {
+		out = append(out, *p)
+	}
+	return out
 }
 
 // registeredAt is one of those who have registered with a PBX, false when none is

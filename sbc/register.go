@@ -72,6 +72,7 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		return
 	}
 	req := &registration{g: g, r: r, a: a, aor: to, contacts: contacts, star: star}
+	a.Returning = g.bindings.returning(req)
 	d := g.decide(a)
 	brief := d.Permits() && req.tooBrief()
 	if brief {
@@ -368,7 +369,7 @@ func (q *registration) accepted(res *sipx.Response, p *PBX) bool {
 		}
 		f.MarkKnown(true)
 		if !g.bindings.put(binding{token: tok, aor: q.aor, contact: u.String(), account: p.Name, flow: f, source: f.Remote.Addr(),
-			expires: expires, asked: q.r.At, userAgent: q.r.UserAgent(), cseq: q.r.CSeq(), print: q.print(c),
+			expires: expires, asked: q.r.At, userAgent: q.r.UserAgent(), cseq: q.r.CSeq(), print: q.print(c), phone: phoneOf(q.r),
 			interval: told, told: now.Add(told), half: now.Add(d / 2), until: now.Add(d)}) {
 			g.log.Warn("registration table full", "aor", q.aor.String())
 			full = true

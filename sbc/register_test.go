@@ -86,7 +86,8 @@ func TestEscapedRegisterUser(t *testing.T) {
 		c.deps.Guards = []sbc.Guard{counts}
 	})
 	p := w.phone("1001")
-	w.in(p)
+	w.in(p) // the one that a stranger may send …
+	w.in(p) // … and the one of a connection that has registered
 	for _, user := range []string{"1001", "%31001", "10%301", "%31%30%30%31"} {
 		aor := "<sip:" + user + "@" + domain + ">"
 		if res := <-w.ask(p, reg(p, set("To", aor), set("From", aor+";tag="+unique("f")))); res == nil || res.Code != 480 {

@@ -1,0 +1,50 @@
+package ratelimit
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"math"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// shown is how far a REGISTER shows that it is of the user it names. Each has
+// counts of its own, so that nobody is locked out by what others, behind the
+// same address perhaps, do in his name: a guesser uses up what guessers have.
+// Who has learned how a user's device is named uses up what those have who name
+// it, and the connection that the user has registered on is still left alone.
+type shown uint64
+
+const (
+	shownNothing    shown = iota
+	shownDevice           // it names a device that has registered the user
+	shownConnection       // its connection has registered the user
+)
+
+func shownBy(a *call.Attempt) shown {
+	switch {
+	case a.RegisterUser == "":
+		return shownNothing
+	case a.User == a.RegisterUser:
+		return shownConnection
+	case a.Returning:
+		return shownDevice
+	}
+	return shownNothing
+}
+
+// writeShown adds it to a key, as what no length of a text is. It is shown for
+// the user of To: where another one, as, is counted, he does not share it with
+// what To's user has.
+func writeShown(h *maphash.Hash, a *call.Attempt, as string) {
+	s := shownBy(a)
+	if s == shownNothing {
+		return
+	}
+	var buf [8]byte
+	binary.LittleEndian.PutUint64(buf[:], math.MaxUint64-uint64(s))
+	h.Write(buf[:])
+	if as != "" {
+		writeText(h, a.RegisterUser)
+	}
+}
