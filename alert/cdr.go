@@ -98,9 +98,11 @@ func NewCDR(o CDROptions, sinks ...Sink) *CDR {
 }
 
 // foldRecord keeps the first attempt and stretches it to the end of the last.
-func foldRecord(acc *record, more record) {
-	if more.r.End != nil && (acc.r.End == nil || more.r.End.After(acc.r.End.Time)) {
-		acc.r.End = more.r.End
+func foldRecord(acc *record, more record) { acc.stretch(more.r.End) }
+
+func (r *record) stretch(end *call.Time) {
+	if end != nil && (r.r.End == nil || end.After(r.r.End.Time)) {
+		r.r.End = end
 	}
 }
 
@@ -117,6 +119,11 @@ func (c *CDR) write(r call.Record, stranger bool) {
 		return
 	}
 	now := c.o.Now()
+	forged := couldBeForged(&r)
+	whole := !stranger && !forged || r.Verdict == call.Allow || r.Answer != nil || r.Coalesced > 0
+	if !whole && c.another(now, &r, forged) {
+		return
+	}
 	rec := record{cleanRecord(r, c.o.Node, now)}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,19 +131,52 @@ func (c *CDR) write(r call.Record, stranger bool) {
 		return
 	}
 	c.accepted++
-	forged := couldBeForged(&r)
-	if !stranger && !forged || r.Verdict == call.Allow || r.Answer != nil || r.Coalesced > 0 {
+	if whole {
 		c.send(rec)
 		return
 	}
-	if now.Sub(c.spentAt) >= c.o.Window || now.Before(c.spentAt) {
-		c.spentAt, c.spent, c.udp = now, 0, 0
-	}
+	c.turn(now)
 	if forged && c.udp < c.o.Datagrams {
 		c.udp++
 		c.send(rec)
 		return
 	}
+	c.fold(now, rec, forged)
+}
+
+// turn begins a new window where the last has ended. The lock is held.
+func (c *CDR) turn(now time.Time) {
+	if now.Sub(c.spentAt) >= c.o.Window || now.Before(c.spentAt) {
+		c.spentAt, c.spent, c.udp = now, 0, 0
+	}
+}
+
+// another folds an attempt into a record that waits already, as nothing but
+// its end is kept of it: in a flood nearly all, without being copied first.
+func (c *CDR) another(now time.Time, r *call.Record, forged bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.turn(now)
+	if c.closed || forged && c.udp < c.o.Datagrams {
+		return false
+	}
+	end := r.End
+	if end == nil {
+		end = call.At(now)
+	}
+	stretch := func(acc *record) { acc.stretch(end) }
+	k := sourceKey(r.Source)
+	if !c.table.more(k, stretch) && (c.table.room(k) || !c.table.more(netip.Addr{}, stretch)) {
+		return false
+	}
+	c.accepted++
+	c.folded++
+	return true
+}
+
+// fold sends the record, or gathers it with others of its source. The lock is
+// held.
+func (c *CDR) fold(now time.Time, rec record, forged bool) {
 	_, waiting := c.table.next()
 	got := full
 	if !forged && c.spent < c.o.Total {

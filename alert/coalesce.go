@@ -92,6 +92,25 @@ func (c *coalescer[K, V]) take(now time.Time, k K, v V, force bool, burst int) r
 	return pass
 }
 
+// more folds a value into those that a key has folded already: change is what
+// it does to them. It is false where nothing is folded.
+func (c *coalescer[K, V]) more(k K, change func(acc *V)) bool {
+	el, ok := c.keys[k]
+	if !ok {
+		return false
+	}
+	s := el.Value.(*slot[K, V])
+	if s.folded == 0 {
+		return false
+	}
+	change(&s.value)
+	s.folded++
+	return true
+}
+
+// room reports whether add without force would not be full.
+func (c *coalescer[K, V]) room(k K) bool { return c.has(k) || len(c.keys)-c.forced < c.max }
+
 // has reports whether a window of the key is open.
 func (c *coalescer[K, V]) has(k K) bool { return c.keys[k] != nil }
 

@@ -198,6 +198,7 @@ type Gateway struct {
 	registrars sync.WaitGroup    // they end before the registrations are taken back
 	turns      turns
 	flood      flood
+	mute       mute
 	overload   overload
 	siege      siege
 	unshut     atomic.Pointer[spared]
