@@ -632,7 +632,7 @@ static void uac_response(struct ep *e, const struct msg *m)
         hist_add(&ss.trans, now - c->t0); ss.completed++; ss.codes[m->code]++; call_free(c); return;
     }
     if (inv) {
-        if (m->code < 200) { if (c->st == C_INVITE) { c->prov = 1; if (m->code > 100) { hist_add(&ss.ring, now - c->t0); if (c->win && c->win == sip_win) hist_add(&sw.ring, now - c->t0); } } return; }
+        if (m->code < 200) { if (c->st == C_INVITE) { c->prov = 1; if (m->code > 100) { hist_add(&ss.ring, now - c->t0); if (c->win && c->win == sip_win) { hist_add(&sw.ring, now - c->t0); if (sw.nring < MAXRING) sw.ring_us[sw.nring++] = (now - c->t0) / 1000; } } } return; }
         if (c->st == C_INVITE && m->code < 300) {
             save_dialog(c, m); c->st = C_UP; up_add(c); ss.answered++; ss.codes[m->code]++; hist_add(&ss.answer, now - c->t0);
             if (c->win && c->win == sip_win) hist_add(&sw.answer, now - c->t0);
