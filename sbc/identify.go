@@ -181,6 +181,9 @@ func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
 		return true
 	}
 	if !f.Secure() {
+		if f.Transport == "udp" && g.muted(r) {
+			return false
+		}
 		reason := "plaintext " + f.Transport + " from a source that no peer entry allows it"
 		if id.misfit != "" {
 			reason = id.misfit
@@ -190,9 +193,6 @@ func (g *Gateway) mayspeak(r *sipx.Request, id identity) bool {
 		if f.Transport == "udp" && !g.peers.knownAddr(f.Remote.Addr()) {
 			// An answer would tell scanners that somebody is here, and go to
 			// whoever's address it is.
-			if g.muted(r) {
-				return false
-			}
 			d.Verdict, d.Status = call.Drop, 0
 		}
 		g.refuse(r, id, d)

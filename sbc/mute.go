@@ -7,15 +7,16 @@ import (
 	"github.com/rampart-sbc/rampart/sbc/sipx"
 )
 
-// mutePerSecond is how many requests that get silence in any case are told of
-// in full in a second: what alerts and records take of it in a minute comes in
+// mutePerSecond is how many refusals of strangers' datagrams are told of in
+// full in a second: what alerts and records take of them in a minute comes in
 // three seconds.
 const mutePerSecond = 200
 
 // mute is the budget of requests in strangers' datagrams. Whatever they ask
-// for, the answer is silence, and their address may be anybody's: a decision,
-// a record and two events for each would be most of what a flood costs. What
-// is beyond the budget counts as dropped by the gate.
+// for is refused, nearly always with silence, and their address may be
+// anybody's: a decision, a record and two events for each would be most of
+// what a flood costs. What is beyond the budget counts as dropped by the gate
+// and gets no answer either.
 type mute struct {
 	second atomic.Int64 // unix time
 	told   atomic.Int64 // in it
@@ -30,7 +31,7 @@ func (m *mute) tell(now time.Time) bool {
 	return m.told.Add(1) <= mutePerSecond
 }
 
-// muted drops the request where nothing of it is told.
+// muted drops a request of a stranger where nothing of it is told.
 func (g *Gateway) muted(r *sipx.Request) bool {
 	if g.mute.tell(r.At) {
 		return false
