@@ -34,6 +34,7 @@ type Flow struct {
 	listener  *udpListener // of UDP
 	udp       *udpSocket
 	stream    *streamConn
+	meter     *meter // of stream
 	known     atomic.Bool
 	onKnown   func()        // once: it no longer counts as a stranger's
 	idle      time.Duration // a stranger's connection lives so long from since on

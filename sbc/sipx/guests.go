@@ -17,6 +17,7 @@ type guest struct {
 	known bool   // its address is: a peer's, or one that phones registered from
 	end   func() // closes it, whatever it is doing; under the lock, so it must not wait
 	keep  func() bool
+	came  time.Time
 
 	counted bool          // against its host
 	at      *list.Element // among guests.strangers
@@ -40,6 +41,8 @@ const (
 	knownHostShare = 10  // times as many for an address that phones registered from
 	maxLeaving     = 256 // connections that were told to end and have not yet
 	lookAt         = 64  // guests that are looked at for one that may go
+
+	spareAfter = time.Second
 )
 
 // reserve counts a connection against the caps, from before its handshake; false
@@ -56,7 +59,7 @@ func (s *Stack) reserve(g *guest) bool {
 	if s.closing.Load() || h != nil && h.conns >= share {
 		return false
 	}
-	if s.guests.accepted-s.guests.leaving >= s.cfg.MaxConns && !(g.known && s.makeRoom()) {
+	if s.guests.accepted-s.guests.leaving >= s.cfg.MaxConns && !(g.known && s.makeRoom(time.Now())) {
 		return false
 	}
 	if h == nil {
@@ -73,14 +76,14 @@ func (s *Stack) reserve(g *guest) bool {
 }
 
 // makeRoom ends the stranger's connection that has been there longest and that
-// no call needs. Called with mu held.
-func (s *Stack) makeRoom() bool {
+// no call needs, if it came before that time. Called with mu held.
+func (s *Stack) makeRoom(before time.Time) bool {
 	if s.guests.leaving >= maxLeaving {
 		return false
 	}
 	e := s.guests.strangers.Front()
 	for range lookAt {
-		if e == nil {
+		if e == nil || e.Value.(*guest).came.After(before) {
 			return false
 		}
 		g := e.Value.(*guest)
@@ -91,6 +94,14 @@ func (s *Stack) makeRoom() bool {
 		}
 	}
 	return false
+}
+
+// spare gives a stranger's file descriptor back when there is none for whoever
+// comes, who may be somebody known. A stranger has had some time before.
+func (s *Stack) spare(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.makeRoom(now.Add(-spareAfter))
 }
 
 // evict tells a guest to end. Called with mu held.

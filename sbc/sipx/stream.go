@@ -34,6 +34,8 @@ func (s *Stack) listenStream(l Listener) error {
 	return nil
 }
 
+const acceptPause = 50 * time.Millisecond
+
 // accept is the loop of one listener. Errors such as "too many open files"
 // make it pause, never end.
 func (sl *streamListener) accept() {
@@ -44,8 +46,11 @@ func (sl *streamListener) accept() {
 			if s.closing.Load() || errors.Is(err, net.ErrClosed) {
 				return
 			}
+			if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+				s.spare(time.Now())
+			}
 			s.log.Warn("accept failed", "listener", sl.l.Bind.String(), "error", err)
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(acceptPause)
 			continue
 		}
 		s.safely("accept", func() { sl.admit(c) })
@@ -62,7 +67,7 @@ func (sl *streamListener) admit(c net.Conn) {
 			c.Close()
 		}
 	}()
-	g := &guest{host: hostOf(remote.Addr()), known: s.handler.KnownSource(sl.l.Side, remote.Addr()), end: func() { c.Close() }}
+	g := &guest{host: hostOf(remote.Addr()), known: s.handler.KnownSource(sl.l.Side, remote.Addr()), end: func() { c.Close() }, came: time.Now()}
 	if !s.handler.AdmitConn(sl.l.Side, remote.Addr()) || !s.reserve(g) {
 		return
 	}
@@ -77,8 +82,10 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort, g *guest) {
 	f := &Flow{ID: s.nextID.Add(1), Side: sl.l.Side, Transport: sl.l.Transport, Remote: remote,
 		Local: foldAddrPort(c.LocalAddr())}
 	f.advertise = advertise(sl.l, f.Local, remote.Addr())
+	f.meter = &meter{}
 	if sl.l.Transport == "tls" {
-		tc, err := sl.handshake(c, remote, g)
+		w := &wireConn{Conn: c, most: mostHandshake}
+		tc, err := sl.handshake(w, remote, g)
 		if tc == nil {
 			c.Close()
 			s.Stats.ConnsRefused.Add(1)
@@ -90,7 +97,7 @@ func (sl *streamListener) serve(c net.Conn, remote netip.AddrPort, g *guest) {
 			return
 		}
 		st := tc.ConnectionState()
-		f.TLS = &st
+		f.TLS, f.meter = &st, w.handshaken()
 		c = tc
 	}
 	f.stream = newStreamConn(c)
@@ -174,8 +181,9 @@ func (s *Stack) serveFlow(f *Flow, c net.Conn) {
 				partial = now
 			}
 			buf = buf[:len(buf)+n]
+			f.meter.read(n)
 			rest, messages, ok := s.messages(f, buf)
-			if !ok {
+			if !ok || !s.paid(f, f.meter.due()) {
 				return
 			}
 			if messages > 0 && f.Side == call.Inside {
@@ -231,8 +239,7 @@ func (s *Stack) messages(f *Flow, buf []byte) (rest []byte, n int, ok bool) {
 			}
 		case kind == FrameMessage:
 			n++
-			if !f.Known() && !s.handler.AdmitStream(f.Side, f.Remote.Addr(), size) {
-				s.Stats.Dropped.Add(1)
+			if !s.paid(f, max(1, f.meter.message(size))) {
 				return nil, n, false
 			}
 			s.handle(f, buf[:size])
@@ -240,6 +247,20 @@ func (s *Stack) messages(f *Flow, buf []byte) (rest []byte, n int, ok bool) {
 		buf = buf[size:]
 	}
 	return nil, n, true
+}
+
+// paid reports whether a flow may go on after so many octets. Only strangers
+// are asked.
+func (s *Stack) paid(f *Flow, octets int) bool {
+	if f.Known() {
+		f.meter.owed = 0
+		return true
+	}
+	if octets == 0 || s.handler.AdmitStream(f.Side, f.Remote.Addr(), octets) {
+		return true
+	}
+	s.Stats.Dropped.Add(1)
+	return false
 }
 
 // Hop is where a request goes when there is no flow yet.
@@ -341,7 +362,7 @@ func (s *Stack) dial(h Hop, d *dialing, key string) {
 		c = tc
 	}
 	f.known.Store(true)
-	f.stream = newStreamConn(c)
+	f.stream, f.meter = newStreamConn(c), &meter{}
 	f.idle = s.cfg.IdleTimeout
 	d.flow, d.err = f, nil
 	s.wg.Go(func() {

@@ -347,33 +347,6 @@ func TestWildcardListener(t *testing.T) {
 	}
 }
 
-// TestDrip: a message that comes octet by octet has as long as one that
-// stops in the middle, in its headers and in its body.
-func TestDrip(t *testing.T) {
-	body := strings.Repeat("b", 500)
-	m := tcp(strings.Replace(msg("INVITE", "127.0.0.1:9", "dr", "dr", "", 1), "Content-Length: 0\r\n\r\n", "Content-Type: text/plain\r\nContent-Length: 500\r\n\r\n"+body, 1))
-	for _, at := range []int{10, len(m) - 490} {
-		h := newRecorder()
-		s := startStack(t, Config{MessageTimeout: 120 * time.Millisecond}, h)
-		c, _ := dialTCP(t, s, "127.0.0.1:0")
-		fmt.Fprint(c, m[:at])
-		tick := time.NewTicker(10 * time.Millisecond)
-		closed := false
-		for i := at; i < len(m) && !closed; i++ {
-			select {
-			case <-h.closed:
-				closed = true
-			case <-tick.C:
-				fmt.Fprint(c, m[i:i+1])
-			}
-		}
-		tick.Stop()
-		if !closed {
-			t.Errorf("from octet %d on: the connection was never closed", at)
-		}
-	}
-}
-
 // TestAcceptGoesOn: running out of descriptors ends no listener, and neither
 // does a handler that fails.
 func TestAcceptGoesOn(t *testing.T) {
