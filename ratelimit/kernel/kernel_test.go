@@ -296,6 +296,41 @@ func TestBannedNetworkReachesOtherServices(t *testing.T) {
 	})
 }
 
+// Two gateways of one host have the same ports on different addresses: what one
+// bans reaches the other.
+func TestOtherGatewayOfTheHost(t *testing.T) {
+	const other4, other6 = "10.77.0.3", "fd77::3"
+	mine := []kernel.Port{{Transport: "udp", Addr: netip.MustParseAddrPort(here4 + ":5060")}, {Transport: "udp", Addr: netip.MustParseAddrPort("[" + here6 + "]:5060")}}
+	for name, open := range map[string]func() (kernel.Engine, error){
+		"nftables": func() (kernel.Engine, error) { return kernel.OpenTable("rampart", mine, budget) },
+		"xdp":      func() (kernel.Engine, error) { return kernel.OpenXDP("eth0", kernel.Native, mine, budget) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t)
+			w.ip("-n " + w.host + " addr add " + other4 + "/24 dev eth0")
+			w.ip("-n " + w.host + " addr add " + other6 + "/64 dev eth0 nodad")
+			w.ip("-n " + w.outside + " neigh add " + other4 + " lladdr 02:00:00:00:00:01 dev eth0")
+			w.ip("-n " + w.outside + " neigh add " + other6 + " lladdr 02:00:00:00:00:01 dev eth0")
+			b := bench{wire: w, c: w.listen(5060)} // on all addresses
+			var err error
+			w.in(w.host, func() { b.e, err = open() })
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { b.e.Close() })
+			b.sync(kernel.State{Bans: []kernel.Ban{ban("10.78.0.0/24", time.Hour), ban("fd78:0:0:7::/64", time.Hour)}})
+			b.dropped("10.78.0.5", kernel.Banned)
+			b.dropped("fd78:0:0:7::5", kernel.Banned)
+			for from, to := range map[string]string{"10.78.0.5": other4, "fd78:0:0:7::5": other6} {
+				b.sendTo(from, to, 5060, 1, "OPTIONS of "+from)
+				if got := read(t, b.c, "OPTIONS of "+from); len(got) > 0 {
+					t.Errorf("came through as well: %q", got)
+				}
+			}
+		})
+	}
+}
+
 // echo listens on the gateway's host and sends back what comes.
 func (w *wire) echo(port int) net.Listener {
 	w.t.Helper()

@@ -112,11 +112,16 @@ func (w *wire) listen(port uint16) *net.UDPConn {
 // send sends datagrams from an address outside.
 func (w *wire) send(from string, port uint16, n int, text string) {
 	w.t.Helper()
-	src := netip.MustParseAddr(from)
-	dst := netip.MustParseAddr(here4)
-	if src.Is6() {
-		dst = netip.MustParseAddr(here6)
+	to := here4
+	if netip.MustParseAddr(from).Is6() {
+		to = here6
 	}
+	w.sendTo(from, to, port, n, text)
+}
+
+func (w *wire) sendTo(from, to string, port uint16, n int, text string) {
+	w.t.Helper()
+	src, dst := netip.MustParseAddr(from), netip.MustParseAddr(to)
 	var err error
 	w.in(w.outside, func() {
 		var c *net.UDPConn

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/nftables"
@@ -19,7 +20,7 @@ import (
 //	prerouting, before connection tracking:
 //	    to a SIP port ────────────────── judge
 //	judge:
-//	    not to this host ─────────────── return
+//	    not to an address of ours ────── return
 //	    known4, known6, peers4, peers6 ─ return
 //	    TCP of connected4 … trunks6 ──── return
 //	    ban4, ban4_24, ban6_64, ban6_48  drop
@@ -234,8 +235,7 @@ func (t *Table) rules(ports []Port) error {
 		rule(base, join(protocol(l4), []expr.Any{&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
 			&expr.Lookup{SourceRegister: 1, SetName: p + "_ports"}, &expr.Verdict{Kind: expr.VerdictJump, Chain: "judge"}})...)
 	}
-	rule(judge, &expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native(unix.RTN_LOCAL)}, &expr.Verdict{Kind: expr.VerdictReturn})
+	t.forUs(ports, set, func(e ...expr.Any) { rule(judge, e...) })
 	for _, k := range knowns {
 		for _, s := range []string{k.addrs + "4", k.networks + "4", k.addrs + "6", k.networks + "6"} {
 			of := source(s[len(s)-1] == '6', 128)
@@ -250,6 +250,33 @@ func (t *Table) rules(ports []Port) error {
 	}
 	rule(judge, &expr.Verdict{Kind: expr.VerdictJump, Chain: "emergency"})
 	return t.conn.Flush()
+}
+
+// forUs returns from a chain with packets that are not for an address that the
+// gateway listens on: with one that it listens on all of, for none of this host.
+// Another gateway may have the same ports on other addresses.
+func (t *Table) forUs(ports []Port, set func(nftables.Set, ...nftables.SetElement), rule func(...expr.Any)) {
+	if slices.ContainsFunc(ports, func(p Port) bool { return p.Addr.Addr().IsUnspecified() }) {
+		rule(&expr.Fib{Register: 1, ResultADDRTYPE: true, FlagDADDR: true},
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: native(unix.RTN_LOCAL)}, &expr.Verdict{Kind: expr.VerdictReturn})
+		return
+	}
+	for _, v6 := range []bool{false, true} {
+		kind, name, offset := nftables.TypeIPAddr, "here4", uint32(16)
+		if v6 {
+			kind, name, offset = nftables.TypeIP6Addr, "here6", 24
+		}
+		seen := map[netip.Addr]bool{}
+		var es []nftables.SetElement
+		for _, p := range ports {
+			if a := p.Addr.Addr().Unmap().WithZone(""); a.Is6() == v6 && !seen[a] {
+				seen[a] = true
+				es = append(es, nftables.SetElement{Key: a.AsSlice()})
+			}
+		}
+		set(nftables.Set{Name: name, KeyType: kind}, es...)
+		rule(join(address(v6, offset), []expr.Any{&expr.Lookup{SourceRegister: 1, SetName: name, Invert: true}, &expr.Verdict{Kind: expr.VerdictReturn}})...)
+	}
 }
 
 // emergency puts the budgets of strangers in force, or takes them out.
@@ -300,16 +327,25 @@ func opening() []expr.Any {
 
 // source loads the first bits of the sender's address.
 func source(v6 bool, bits int) []expr.Any {
-	family, offset, size := byte(unix.NFPROTO_IPV4), uint32(12), 4
+	offset, size := uint32(12), 32
 	if v6 {
-		family, offset, size = unix.NFPROTO_IPV6, 8, 16
+		offset, size = 8, 128
 	}
-	out := []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(size)}}
-	if bits < 8*size {
-		out = append(out, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size), Mask: net.CIDRMask(bits, 8*size), Xor: make([]byte, size)})
+	out := address(v6, offset)
+	if bits < size {
+		out = append(out, &expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: uint32(size / 8), Mask: net.CIDRMask(bits, size), Xor: make([]byte, size/8)})
 	}
 	return out
+}
+
+// address loads one of the addresses in the header of a packet of that version.
+func address(v6 bool, offset uint32) []expr.Any {
+	family, size := byte(unix.NFPROTO_IPV4), uint32(4)
+	if v6 {
+		family, size = unix.NFPROTO_IPV6, 16
+	}
+	return []expr.Any{&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1}, &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: size}}
 }
 
 func drop(cause string) []expr.Any {
