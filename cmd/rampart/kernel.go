@@ -191,12 +191,17 @@ func (g *gateway) syncKernel(now time.Time) {
 	}
 }
 
-// kernelDrops counts what was dropped for its rate or as junk: here, before the
-// sockets (by their filters, in a siege too, and where a buffer was full), and by
-// the engines.
+// kernelDrops counts what was dropped of strangers for its rate or as junk: here,
+// before the sockets (by their filters, in a siege too, and where a buffer was
+// full), and by the engines. What peers and phones send too much of is left out, as
+// budgets of strangers do not help against it.
 func (g *gateway) kernelDrops() uint64 {
-	n, strangers := g.gate.Dropped()
-	n += strangers + g.sbc.Signalling().Junk.Load() + g.sbc.KernelDrops(call.Public)
+	n := g.sbc.Signalling().Junk.Load() + g.sbc.KernelDrops(call.Public)
+	for c, dropped := range g.gate.Causes {
+		if c != ratelimit.OverPeer && c != ratelimit.OverPhone {
+			n += dropped
+		}
+	}
 	for _, c := range g.kernelView().Dropped {
 		if c.Cause != kernel.Banned {
 			n += c.Count

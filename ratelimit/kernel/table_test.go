@@ -201,6 +201,45 @@ func TestTableIsOurs(t *testing.T) {
 	b.arrives("10.78.0.5")
 }
 
+// More strangers than there is room for leave the set at its cap. Those who
+// have no room are let through, and nobody who is known is in it.
+func TestTableOfSourcesIsCapped(t *testing.T) {
+	w := newWire(t)
+	b := bench{wire: w, c: w.listen(5060), e: w.table()}
+	b.c.SetReadBuffer(1)
+	b.sync(kernel.State{Emergency: true, Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}})
+	s := w.sender("eth0", "INVITE sip:x SIP/2.0\r\n", kernel.MaxSources+kernel.MaxSources/4)
+	defer s.close()
+	w.in(w.outside, func() {
+		for range (kernel.MaxSources + kernel.MaxSources/4) / batch {
+			s.send()
+		}
+	})
+	held := func() (n int) {
+		var err error
+		w.in(w.host, func() {
+			var c *nftables.Conn
+			if c, err = nftables.New(); err != nil {
+				return
+			}
+			var es []nftables.SetElement
+			es, err = c.GetSetElements(&nftables.Set{Table: &nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}, Name: "rate4"})
+			n = len(es)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	eventually(t, "the set is full", func() bool { return held() == kernel.MaxSources })
+	b.c.SetReadBuffer(4 << 20)
+	for range 100 { // far over a budget
+		b.arrivesAmong("10.78.0.5")
+	}
+	b.sync(kernel.State{})
+	b.arrivesAmong("10.78.200.1")
+}
+
 // A ban that is followed by the ban's end, of an address that became a peer's, in
 // one step and in the other order: known comes first.
 func TestBannedBecomesKnown(t *testing.T) {
