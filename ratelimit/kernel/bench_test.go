@@ -45,6 +45,7 @@ func BenchmarkDrop(b *testing.B) {
 		siege   bool   // after it has begun
 	}{
 		{name: "sending alone", text: register},
+		{name: "the cable alone", text: register}, // for another card: dropped before anything is looked up
 		{name: "XDP native, banned", engine: "xdp native", state: banned, text: register},
 		{name: "XDP native, no SIP", engine: "xdp native", text: junk},
 		{name: "XDP native, over its budget", engine: "xdp native", state: emergency, text: register},
@@ -72,7 +73,7 @@ func BenchmarkDrop(b *testing.B) {
 					w.ip("-n " + w.outside + " link add nowhere type ifb") // it drops at once what nobody sent to it
 				}
 				w.ip("-n " + w.outside + " link set nowhere up")
-			case c.name != "no gateway, a closed port":
+			case c.name == "no gateway, a full socket":
 				w.listen(5060).SetReadBuffer(1) // it is full at once
 			}
 			var e kernel.Engine
@@ -90,6 +91,11 @@ func BenchmarkDrop(b *testing.B) {
 			}
 			s := w.sender(to, c.text, c.sources)
 			defer s.close()
+			if c.name == "the cable alone" {
+				for _, f := range s.frames {
+					f[5] = 9
+				}
+			}
 			if c.siege {
 				w.besieged(s)
 			}
