@@ -267,12 +267,14 @@ func newStrangers(t *testing.T, net24, n int) (all strangers) {
 	return all
 }
 
+const strangersJunk = "\x00\x01 is nothing that the gateway ever reads"
+
 const strangersRegister = "REGISTER sip:sip.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n"
 
-func (ss strangers) send(each int) {
+func (ss strangers) send(each int, text string) {
 	for range each {
 		for _, c := range ss {
-			c.Write([]byte(strangersRegister))
+			c.Write([]byte(text))
 		}
 	}
 }
@@ -315,7 +317,7 @@ limits: {source_packets: 20/s, stranger_packets: 50/s, handshake_timeout: 1m}
 					return
 				case <-tick.C:
 					pause.Lock()
-					all.send(5)
+					all.send(5, strangersRegister)
 					pause.Unlock()
 				}
 			}
@@ -331,7 +333,7 @@ limits: {source_packets: 20/s, stranger_packets: 50/s, handshake_timeout: 1m}
 			t.Fatal(err)
 		}
 		defer forged.Close()
-		strangers{forged}.send(500)
+		strangers{forged}.send(500, strangersRegister)
 		eventually(t, "datagrams with the phone's address are dropped", func() bool { return s.counts().Kernel[kernel.Rate] > was+300 })
 		pause.Unlock()
 		up, err := phone.Invite(ctx, siptest.ExtTone)
@@ -352,7 +354,7 @@ limits: {source_packets: 20/s, stranger_packets: 50/s, handshake_timeout: 1m}
 		late := newStrangers(t, 2, 1)
 		eventually(t, "what was counted is still", func() bool {
 			before := s.counts()
-			late.send(60)
+			late.send(60, strangersRegister)
 			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
 				if now := s.counts(); now.Seen >= before.Seen+60 {
 					return now.Kernel[kernel.Rate] == before.Kernel[kernel.Rate]
@@ -362,6 +364,28 @@ limits: {source_packets: 20/s, stranger_packets: 50/s, handshake_timeout: 1m}
 		})
 		if err := up.Bye(ctx); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// What the filters of the sockets drop is never read, and counts all the same.
+func TestKernelEmergencyOfWhatIsNeverRead(t *testing.T) {
+	t.Parallel()
+	network(t, "j", func(t *testing.T, inside string) {
+		s := startNetSite(t, inside, "", `kernel: {nftables: "on", emergency: 100/s, source_packets: 5/s}`+"\n")
+		all := newStrangers(t, 1, 20)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for range 300 { // a thousand a second, half a minute at most
+			<-tick.C
+			all.send(5, strangersJunk)
+			if s.counts().Kernel[kernel.Rate] > 0 {
+				break
+			}
+		}
+		s.logged("strangers get 5/s datagrams")
+		if s.counts().Kernel[kernel.Rate] == 0 {
+			t.Error("nothing is dropped for its rate")
 		}
 	})
 }
