@@ -59,6 +59,10 @@ func (c *Config) ReadUsers(host Host) (*digest.Users, strictyaml.Problems) {
 	if ps.Err() != nil {
 		return nil, ps
 	}
+	for _, e := range u.OfRealmsLike(c.Realms()) {
+		ps = append(ps, strictyaml.At(file, strictyaml.Pos{Line: e.Line, Col: len(e.User) + 2}, "user %s is of realm %s, which differs in capital letters from the one that phones are challenged with", e.User, e.Realm).
+			WithHint("rampart users add %s USER --domain REALM makes the line anew: the hash is of the realm as it is written", file).AsWarning())
+	}
 	return u, ps
 }
 

@@ -48,6 +48,9 @@ type edge struct {
 // proven stays.
 func (g *Gateway) SetUsers(u *digest.Users) { g.edge.users.Store(u) }
 
+// Users are those in force, nil where the gateway knows none.
+func (g *Gateway) Users() *digest.Users { return g.edge.users.Load() }
+
 // checks: the gateway knows passwords itself.
 func (g *Gateway) checks() bool { return g.edge.users.Load() != nil }
 

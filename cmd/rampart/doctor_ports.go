@@ -104,12 +104,17 @@ func (x *examination) mediaPorts() {
 	if n, _ := fmt.Sscan(string(text), &lo, &hi); n != 2 || hi < int(m.Ports.Min) || lo > int(m.Ports.Max) {
 		return
 	}
+	from, to := max(lo, int(m.Ports.Min)), min(hi, int(m.Ports.Max))
 	reserved, _ := os.ReadFile(filepath.Join(x.proc, "sys/net/ipv4/ip_local_reserved_ports"))
-	if covers(string(reserved), max(lo, int(m.Ports.Min)), min(hi, int(m.Ports.Max))) {
+	if covers(string(reserved), from, to) {
 		return
 	}
-	x.say(warning, fmt.Sprintf("sysctl net.ipv4.ip_local_reserved_ports=%s, or other media.ports", m.Ports),
-		"media.ports %s overlap with the ports that the kernel gives to any program (%d-%d): now and then a call finds one taken", m.Ports, lo, hi)
+	l, what := healthy, "a call that finds one taken takes another"
+	if 2*(to-from+1) > int(m.Ports.Max-m.Ports.Min)+1 {
+		l, what = warning, "more than half of what calls have may be taken"
+	}
+	x.say(l, fmt.Sprintf("to keep them apart: sysctl net.ipv4.ip_local_reserved_ports=%s, or other media.ports", m.Ports),
+		"media.ports %s overlap with the ports that the kernel gives to any program (%d-%d): %s", m.Ports, lo, hi, what)
 }
 
 // covers: a list such as "5060,20000-39999" has all ports from lo to hi in one

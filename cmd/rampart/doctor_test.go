@@ -334,6 +334,8 @@ func TestDoctorPorts(t *testing.T) {
 	got = lookAt(t, file, proc, "ports")
 	expect(t, got, healthy, "public tls 127.92.22.1:5061 is held by the running gateway (process 99)")
 	expect(t, got, warning, "media.ports 21000-21199 overlap")
+	writeTree(t, proc, "sys/net/ipv4/ip_local_port_range", "21150 60999\n")
+	expect(t, lookAt(t, file, proc, "ports"), healthy, "(21150-60999): a call that finds one taken takes another")
 	writeTree(t, proc, "sys/net/ipv4/ip_local_reserved_ports", "20000-39999\n")
 	if found(lookAt(t, file, proc, "ports"), warning, "overlap") {
 		t.Error("reserved ports are said to be given away")

@@ -103,6 +103,16 @@ func TestUsersAreReadAgain(t *testing.T) {
 	look(w)
 	s.waitAlert("authentication/users-not-loaded")
 	s.log.take()
+	for _, lost := range []string{"", "# nobody\n", "1001:other.example.com:" + strings.Repeat("3", 32) + "\n"} {
+		s.write("users.digest", lost)
+		s.g.reload()
+		if got := s.log.take(); !strings.Contains(got, "users not loaded, the old ones stay") || !strings.Contains(got, "has no user of realm sip.example.com any more") {
+			t.Errorf("%q: %s", lost, got)
+		}
+		if n := s.g.sbc.Users().Len(); n != 4 {
+			t.Errorf("%q: %d lines are in force", lost, n)
+		}
+	}
 	if err := os.Remove(file); err != nil {
 		t.Fatal(err)
 	}

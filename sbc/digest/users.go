@@ -126,6 +126,20 @@ func (u *Users) Realms() (out []string) {
 	return out
 }
 
+// OfRealmsLike lists lines whose realm is none of those, but for its letters'
+// case; of each realm the first.
+func (u *Users) OfRealmsLike(realms []string) (out []Entry) {
+	for _, realm := range u.Realms() {
+		like := func(r string) bool { return strings.EqualFold(r, realm) }
+		if slices.Contains(realms, realm) || !slices.ContainsFunc(realms, like) {
+			continue
+		}
+		i := slices.IndexFunc(u.entries, func(e Entry) bool { return e.Realm == realm })
+		out = append(out, u.entries[i])
+	}
+	return out
+}
+
 // Algorithms are those that every user of the realm has a line for, the best
 // first: a phone picks one before anybody knows who it is. A realm without
 // users is like one with all of them.
@@ -172,6 +186,7 @@ func ReadUsers(data []byte, dummy string) (*Users, []Fault) {
 		return u, faults
 	}
 	n := 0
+	data = bytes.TrimPrefix(data, []byte("\uFEFF")) // of editors that mark UTF-8
 	for text := range strings.Lines(string(data)) {
 		n++
 		text = strings.TrimRight(text, "\r\n")
