@@ -36,7 +36,8 @@ func (p *pacer) init(rate float64, queue int) {
 	}
 	p.rate, p.tokens = rate, max(rate, 1)
 	p.known = line{max: queue, each: maxContacts}
-	p.strange = line{max: max(queue/4, 1), each: max(queue/16, 1)}
+	// An address may be an office of two hundred phones whose power comes back.
+	p.strange = line{max: max(queue/4, 1), each: max(queue/8, 1)}
 	p.wake = make(chan struct{}, 1)
 }
 

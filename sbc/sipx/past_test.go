@@ -129,17 +129,19 @@ func TestRoomForNew(t *testing.T) {
 
 // TestForgottenInTime: what is kept long does not keep what is not.
 func TestForgottenInTime(t *testing.T) {
-	const t1 = 10 * time.Millisecond
-	s := startStack(t, Config{T1: t1, T2: t1, T4: t1}, newRecorder())
+	s := startStack(t, Config{T4: 10 * time.Millisecond}, newRecorder())
 	p := dialUDP(t, s, "127.0.0.1:0")
 	_, out := clientTo(t, s, p, invite(p.host()))
-	p.reply(p.expect("INVITE"), 486, "t1") // Timer D: 32 s
+	p.reply(p.expect("INVITE"), 486, "t1") // Timer D: 64·T1, 32 s
 	<-out
 	p.expect("ACK")
 	h := s.handler.(*recorder)
 	for i := range 10 {
-		p.send(msg("BYE", p.host(), fmt.Sprint("f", i), "fc", "x", 2))
-		(<-h.requests).Begin().Respond(200, "", "", nil, nil) // Timer J: 64·T1
+		branch := fmt.Sprint("f", i)
+		p.send(msg("INVITE", p.host(), branch, "fc", "", 2))
+		(<-h.requests).Begin().Respond(486, "", "", nil, nil)
+		p.expect("SIP/2.0 486")
+		p.send(msg("ACK", p.host(), branch, "fc", "x", 2)) // Timer I: T4
 	}
 	waitFor(t, func() bool { return s.Transactions() == 1 })
 }
