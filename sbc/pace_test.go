@@ -77,11 +77,11 @@ func TestPacerIsBounded(t *testing.T) {
 	if n := count(true, 1000, func(int) string { return "one user" }); n != maxContacts {
 		t.Errorf("one user has %d places, want %d", n, maxContacts)
 	}
-	if n := count(false, 10000, func(int) string { return "one address" }); n != 62 {
-		t.Errorf("one stranger has %d places, want 62", n)
+	if n := count(false, 10000, func(int) string { return "one address" }); n != 125 {
+		t.Errorf("one stranger has %d places, want 125", n)
 	}
-	if n := count(false, 10000, func(i int) string { return fmt.Sprint(i) }); n != 250-62 {
-		t.Errorf("strangers have %d more places, want %d", n, 250-62)
+	if n := count(false, 10000, func(i int) string { return fmt.Sprint(i) }); n != 250-125 {
+		t.Errorf("strangers have %d more places, want %d", n, 250-125)
 	}
 	if n := count(true, 10000, func(i int) string { return fmt.Sprint(i) }); n != 1000-maxContacts {
 		t.Errorf("the known have %d more places, want %d", n, 1000-maxContacts)
