@@ -84,6 +84,7 @@ func TestChecks(t *testing.T) {
 		{"admin off", base + "admin: {listen: off}", ""},
 		{"admin on IPv6 loopback", base + "admin: {listen: \"[::1]:8080\"}", ""},
 		{"emergency", base + "state: /tmp/x", ""},
+		{"extension regex too large", "domain: a.example\npbx: \"sip:10.0.0.5\"\nhome: {country: FR, extensions: \"([0-9]{1,50}[a-z]{1,50}){20}\"}", "home.extensions: the regular expression has 4004 instructions, at most 2000 are allowed: a{1,999} has as many as it repeats"},
 		{"extension regex", "domain: a.example\npbx: \"sip:10.0.0.5\"\nhome: {country: FR, extensions: \"[\"}", "home.extensions: error parsing regexp: missing closing ]: `[)$`"},
 		{"state is a file", base + "state: fullchain.pem", "state: /etc/rampart/fullchain.pem is not a directory"},
 		{"setup below Timer C", base + "limits: {setup_timeout: 2m}", "limits.setup_timeout must be 3m to 1h (RFC 3261, Timer C)"},

@@ -25,6 +25,7 @@ type calls struct {
 	inside   map[string]*group                    // by Call-ID we use towards the inside
 	sessID   map[string]*group                    // by Session-ID we sent inside
 	recent   map[recentKey]recent                 // user and number, 5 s
+	circles  circles
 	wg       sync.WaitGroup
 }
 
@@ -66,6 +67,7 @@ func (c *calls) init() {
 	c.inside = map[string]*group{}
 	c.sessID = map[string]*group{}
 	c.recent = map[recentKey]recent{}
+	c.circles = circles{in: map[lap]int{}, out: map[string]int{}}
 }
 
 func (c *calls) live() int {
@@ -164,6 +166,7 @@ func (c *calls) remove(s *session) {
 		return
 	}
 	delete(c.all, s)
+	c.rests(s)
 	if c.attempts[s.key] == s {
 		delete(c.attempts, s.key)
 	}
@@ -180,6 +183,7 @@ func (c *calls) remove(s *session) {
 func (c *calls) forget(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.rests(s)
 	if c.attempts[s.key] == s {
 		delete(c.attempts, s.key)
 	}

@@ -151,3 +151,10 @@ func (g *Gateway) FillHeldAnswers() {
 	for g.even.enter() {
 	}
 }
+
+// Circles is what circles holds.
+func (g *Gateway) Circles() (in, out, full int) {
+	g.calls.mu.Lock()
+	defer g.calls.mu.Unlock()
+	return len(g.calls.circles.in), len(g.calls.circles.out), g.calls.circles.full
+}

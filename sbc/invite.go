@@ -52,7 +52,7 @@ func (g *Gateway) invite(r *sipx.Request, id identity) {
 		g.answer(r, a, d)
 		return
 	}
-	if g.calls.count(grp) >= maxPasses {
+	if g.calls.count(grp) >= maxPasses || g.calls.circling(a) {
 		d := call.Decision{Verdict: call.Reject, Status: 482, Rule: "base/loop", Severity: call.Medium, Action: call.CallRejected,
 			Reason: "the call passed the gateway too often", Subject: call.Subject{Kind: "user", Value: a.User}}
 		g.report(a, d)

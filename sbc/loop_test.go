@@ -81,3 +81,79 @@ func TestLoopThroughThePBX(t *testing.T) {
 	p.ackFailure(inv, p.code(486))
 	w.quiet()
 }
+
+// TestLoopThroughACarrier: a PBX forwards to a number of a carrier, which sends
+// the call back, each time as a new one with all its hops. It comes round so
+// often and not once more; what only looks like it is served.
+func TestLoopThroughACarrier(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	const did, mobile = "+33123456789", "+33699887766"
+	var came, went []*siptest.Message // as their senders have them
+	var atPBX, atCarrier []*siptest.Message
+	in := func(from string) *siptest.Message {
+		return w.a.invite(did, func(m *siptest.Message) { m.Set("From", "<sip:"+from+"@"+w.a.host()+">;tag="+unique("f")) })
+	}
+	turn := func(from string) {
+		t.Helper()
+		came = append(came, in(from))
+		atPBX = append(atPBX, w.b.request("INVITE"))
+		went = append(went, w.b.invite(mobile, func(m *siptest.Message) { m.Set("From", "<sip:"+did+"@"+w.b.host()+">;tag="+unique("f")) }))
+		atCarrier = append(atCarrier, w.a.request("INVITE"))
+	}
+	for range 8 {
+		turn("+33199001234")
+	}
+	out := in("+33199001234")
+	w.a.ackFailure(out, w.a.code(482))
+	w.b.never("a ninth turn", w.b.another("INVITE"))
+	if found := w.judged("base/loop", func(a *call.Attempt) bool { return a.PeerKind == call.Carrier }); found.d.Status != 482 || found.a.To.E164() != did {
+		t.Errorf("%+v", found)
+	}
+	turn("+33199005555") // another caller is not of the loop
+	end := func(i int) {
+		t.Helper()
+		w.a.reply(atCarrier[i], 486, unique("t"), nil)
+		id := went[i].Get("Call-ID")
+		w.b.ackFailure(went[i], w.b.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+		w.b.reply(atPBX[i], 486, unique("t"), nil)
+		id = came[i].Get("Call-ID")
+		w.a.ackFailure(came[i], w.a.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+	}
+	for i := range came {
+		end(i)
+	}
+	w.quiet()
+
+	// As many who ring at one number, and none of whom is forwarded: no loop.
+	came, went, atPBX, atCarrier = nil, nil, nil, nil
+	for range 12 {
+		came = append(came, in("+33199001234"))
+		atPBX = append(atPBX, w.b.request("INVITE"))
+	}
+	// Nor as many that are forwarded and answered.
+	for i := range came {
+		w.b.reply(atPBX[i], 486, unique("t"), nil)
+		id := came[i].Get("Call-ID")
+		w.a.ackFailure(came[i], w.a.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+	}
+	came, atPBX = nil, nil
+	for i := range 10 {
+		turn("+33199001234")
+		id := went[i].Get("Call-ID")
+		w.a.reply(atCarrier[i], 200, unique("t"), w.a.sdp())
+		ok := w.b.expect("200", func(m *siptest.Message) bool { return m.Code == 200 && m.Get("Call-ID") == id })
+		w.a.request("ACK")
+		w.b.send(w.b.within("ACK", 1, went[i], ok))
+		w.b.send(w.b.within("BYE", 2, went[i], ok))
+		w.b.answer("BYE", 200)
+		w.a.reply(w.a.request("BYE"), 200, "", nil)
+		w.b.reply(atPBX[i], 486, unique("t"), nil)
+		id = came[i].Get("Call-ID")
+		w.a.ackFailure(came[i], w.a.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+	}
+	w.quiet()
+	if in, out, full := w.gw.Circles(); in+out+full != 0 {
+		t.Errorf("%d, %d and %d are still counted", in, out, full)
+	}
+}

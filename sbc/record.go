@@ -18,6 +18,7 @@ func (g *Gateway) begin(s *session) {
 	a := s.a
 	g.calls.comes(s, s.caller)
 	s.pass = g.calls.open(s.group, s)
+	g.calls.waits(s)
 	s.describe(s.pass, a, s.decision)
 	g.calls.index(s, b2bua.A, s.legs[b2bua.A].side, s.legs[b2bua.A].dialog.Key())
 	if a.Pass == 1 {
@@ -66,6 +67,7 @@ func (s *session) ringing(in input) {
 
 func (s *session) answered() {
 	s.pass.answer = time.Now()
+	s.g.calls.served(s)
 	s.firstLook(s.pass.answer)
 	s.g.calls.leaves(s, s.caller)
 	s.pass.AnsweredAt = call.At(s.pass.answer)

@@ -101,6 +101,8 @@ type session struct {
 	why         []sipx.HeaderField // Reason of the CANCEL, for when B may be sent one
 	sessionUUID string
 	indexed     []dialogKey         // guarded by calls.mu
+	waiting     bool                // counted in calls.circles as lap; guarded by calls.mu
+	lap         lap                 // set with waiting
 	pairs       [][2]sipx.DialogKey // the dialogs of each fork; guarded by calls.mu
 	ends        [2]dialogSide       // what other calls may see of the legs; guarded by calls.mu
 	replaces    string              // Replaces for B; set at birth

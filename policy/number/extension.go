@@ -1,6 +1,7 @@
 package number
 
 import (
+	"fmt"
 	"math"
 	"regexp"
 	"regexp/syntax"
@@ -13,7 +14,14 @@ type extensions struct {
 	longest int
 }
 
+// maxExtensions bounds the expression in instructions, as policy bounds its own:
+// it is tried on the number of every call.
+const maxExtensions = 2000
+
 func compileExtensions(text string) (extensions, error) {
+	if len(text) > maxExtensions {
+		return extensions{}, fmt.Errorf("the regular expression has %d characters, at most %d are allowed", len(text), maxExtensions)
+	}
 	re, err := regexp.Compile("^(?:" + text + ")$")
 	if err != nil {
 		return extensions{}, err
@@ -21,6 +29,13 @@ func compileExtensions(text string) (extensions, error) {
 	tree, err := syntax.Parse(re.String(), syntax.Perl)
 	if err != nil {
 		return extensions{}, err
+	}
+	prog, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return extensions{}, err
+	}
+	if n := len(prog.Inst); n > maxExtensions {
+		return extensions{}, fmt.Errorf("the regular expression has %d instructions, at most %d are allowed: a{1,999} has as many as it repeats", n, maxExtensions)
 	}
 	return extensions{re, longest(tree)}, nil
 }
