@@ -34,7 +34,8 @@ type world struct {
 	domain         string                // the key domain, when it is not peers.Domain
 	media          string                // the key media, when it is not the usual one
 	gw             *peers.Gateway
-	sockets        int // UDP sockets of the gateway without calls
+	sockets        int  // UDP sockets of the gateway without calls
+	attacked       bool // media attacks are part of the test
 }
 
 // newWorld takes a block of addresses, two of them for the gateway.
@@ -82,7 +83,13 @@ func (w *world) admin() string       { return netip.AddrPortFrom(w.inside, 8080)
 // its peers go, so that it has nothing to wait for.
 func (w *world) start(pbx, more string) {
 	w.tb.Helper()
-	w.tb.Cleanup(func() { checkLines(w.tb, w.dir) }) // after the gateway has ended
+	w.tb.Cleanup(func() { // after the gateway has ended
+		checkLines(w.tb, w.dir)
+		// What real telephones, PBXs and scripts send in their calls is no attack.
+		if told := w.lines("alerts.jsonl", "event.action", "media-injection"); len(told) > 0 && !w.attacked {
+			w.tb.Errorf("%d alerts of media that is honest; the first: %v", len(told), told[0])
+		}
+	})
 	w.gw = peers.StartGateway(w.tb, w.dir, w.config(pbx, more), w.hosts)
 	for range 5 { // the kernel's list misses lines while others come and go
 		w.sockets = max(w.sockets, w.gw.Usage(w.net).UDPSockets)
