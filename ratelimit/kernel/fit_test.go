@@ -58,7 +58,7 @@ func TestFitIsCanonical(t *testing.T) {
 	if want := nets("2001:db8::/32"); !slices.Equal(got.Connected.Networks, want) {
 		t.Errorf("connected networks %v, want %v", got.Connected.Networks, want)
 	}
-	if len(got.Bans) != 2 || got.Bans[0].Net.String() != "203.0.113.1/32" || got.Bans[1].Net.String() != "198.51.100.0/24" {
+	if len(got.Bans) != 2 || got.Bans[0].Net.String() != "198.51.100.0/24" || got.Bans[1].Net.String() != "203.0.113.1/32" {
 		t.Errorf("bans %v", got.Bans)
 	}
 }
