@@ -326,3 +326,115 @@ func (w *world) tools(t *testing.T, pbx *peers.Kamailio) {
 		})
 	})
 }
+
+// A scanner of nobody's making, over TCP and TLS: it hears the same of those who
+// are there and those who are not, to the byte but for what is drawn anew each
+// time, and is found out by its twentieth request.
+func TestScannerOverStreams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pbx := w.pbx(peers.PBX{Unknown: 404})
+	tcp := netip.AddrPortFrom(w.public, 5060)
+	w.start(fmt.Sprintf(`"sip:%s;transport=udp"`, pbx.Addr), fmt.Sprintf("listen: {tls: [%q], tcp: [%q]}\n", w.tls(), tcp))
+	w.registered(peers.Phone{User: "1009"}).Stop()
+	for name, open := range map[string]func(net.Dialer) (net.Conn, error){
+		"TLS": func(d net.Dialer) (net.Conn, error) {
+			return (&tls.Dialer{NetDialer: &d, Config: w.trust()}).DialContext(t.Context(), "tcp", w.tls().String())
+		},
+		"TCP": func(d net.Dialer) (net.Conn, error) { return d.DialContext(t.Context(), "tcp", tcp.String()) },
+	} {
+		s := scanner{w: w, open: open, transport: name}
+		for _, method := range []string{"REGISTER", "REGISTER with a password", "OPTIONS", "INVITE", "SUBSCRIBE", "MESSAGE"} {
+			there, nobody := s.hears(method, "1001"), s.hears(method, "2001")
+			if there != nobody {
+				t.Errorf("%s over %s: one that is there hears\n%s\nand one that is not\n%s", method, name, there, nobody)
+			}
+			if !strings.HasPrefix(there, "SIP/2.0 40") {
+				t.Errorf("%s over %s: %q", method, name, there)
+			}
+		}
+		for _, method := range []string{"REGISTER", "OPTIONS", "INVITE"} {
+			s.from = w.net.Addr(t)
+			for i := range early {
+				s.asks(method, fmt.Sprint(3000+i))
+			}
+			s.hangUp()
+			if name == "TLS" {
+				w.seen(t, "enumeration", s.from)
+			} else {
+				w.seen(t, "plaintext-refused", s.from)
+			}
+		}
+	}
+}
+
+// scanner asks one thing after the other, and connects again where it must.
+type scanner struct {
+	w         *world
+	open      func(net.Dialer) (net.Conn, error)
+	transport string
+	from      netip.Addr
+	n         int
+	c         net.Conn
+	r         *bufio.Reader
+}
+
+func (s *scanner) hangUp() {
+	if s.c != nil {
+		s.c.Close()
+		s.c = nil
+	}
+}
+
+// asks sends a request and gives the answer, nothing where there is none.
+func (s *scanner) asks(method, user string) string {
+	if s.c == nil {
+		c, err := s.open(net.Dialer{LocalAddr: &net.TCPAddr{IP: s.from.AsSlice()}, Timeout: soon})
+		if err != nil {
+			return ""
+		}
+		s.c, s.r = c, bufio.NewReader(c)
+	}
+	s.n++
+	s.c.SetDeadline(time.Now().Add(soon))
+	m, password, _ := strings.Cut(method, " ")
+	uri, more := fmt.Sprintf("sip:%s@%s", user, peers.Domain), ""
+	switch m {
+	case "REGISTER":
+		uri, more = "sip:"+peers.Domain, "Contact: <sip:1@192.0.2.1;transport=tcp>\r\n"
+	case "INVITE":
+		more = "Contact: <sip:1@192.0.2.1;transport=tcp>\r\n"
+	case "SUBSCRIBE":
+		more = "Contact: <sip:1@192.0.2.1;transport=tcp>\r\nEvent: presence\r\n"
+	}
+	if password != "" {
+		more += fmt.Sprintf("Authorization: Digest username=%q, realm=%q, nonce=\"0123456789abcdef\", uri=\"sip:%s\", response=\"%032x\"\r\n", user, peers.Domain, peers.Domain, 7)
+	}
+	fmt.Fprintf(s.c, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s 192.0.2.1;branch=z9hG4bK%08d\r\nMax-Forwards: 70\r\nFrom: <sip:%s@%s>;tag=%08[4]d\r\nTo: <sip:%[5]s@%[6]s>\r\n"+
+		"Call-ID: %08[4]d\r\nCSeq: 1 %[1]s\r\n%[7]sUser-Agent: Yealink SIP-T46S 66.86.0.15\r\nContent-Length: 0\r\n\r\n",
+		m, uri, s.transport, s.n, user, peers.Domain, more)
+	back, err := answerOf(s.r)
+	if err != nil || m != "REGISTER" {
+		s.hangUp()
+	}
+	return string(back)
+}
+
+// drawn are the parts of an answer that are drawn anew each time, or are the
+// sender's own.
+var drawn = regexp.MustCompile(`((?:tag|branch|nonce|received|rport)="?)([^";,\r\n]*)|(Call-ID: )(\d+)`)
+
+// hears gives what somebody hears that was never heard of before, with what is
+// drawn anew as long as it was.
+func (s *scanner) hears(method, user string) string {
+	s.hangUp()
+	s.from = s.w.net.Addr(s.w.tb)
+	back := drawn.ReplaceAllStringFunc(s.asks(method, user), func(x string) string {
+		part := drawn.FindStringSubmatch(x)
+		if strings.HasPrefix(x, "received") || strings.HasPrefix(x, "rport") {
+			return part[1] + "…"
+		}
+		return part[1] + part[3] + strings.Repeat("x", len(part[2])+len(part[4]))
+	})
+	return strings.ReplaceAll(back, "sip:"+user+"@", "sip:user@")
+}
