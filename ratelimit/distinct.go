@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"strings"
 	"sync"
@@ -27,9 +26,8 @@ var distinctNames = []string{"to", "to.prefix", "to.country", "from", "from.pref
 
 // value hashes what of a request has to be different. ok is false when the
 // request has no such value: then it is not counted.
-func (l *limit) value(seed maphash.Seed, a *call.Attempt) (value uint64, ok bool) {
-	var h maphash.Hash
-	h.SetSeed(seed)
+func (l *limit) value(seed Seed, a *call.Attempt) (value uint64, ok bool) {
+	h := newHasher(seed)
 	switch l.Of {
 	case "to":
 		ok = writeParty(&h, &a.To)
@@ -48,34 +46,33 @@ func (l *limit) value(seed maphash.Seed, a *call.Attempt) (value uint64, ok bool
 	case "register.user":
 		ok = writeSome(&h, a.RegisterUser)
 		if a.RegisterDomain != "" {
-			writeText(&h, a.RegisterDomain)
+			h.text(a.RegisterDomain)
 		}
 	case "source.ip":
-		b := network(a.Source.Addr.Addr(), sourceIP).As16()
-		h.Write(b[:])
+		h.octets(network(a.Source.Addr.Addr(), sourceIP).As16())
 		ok = true
 	}
-	return h.Sum64(), ok
+	return h.sum(), ok
 }
 
-func writeSome(h *maphash.Hash, s string) bool {
-	writeText(h, s)
+func writeSome(h *hasher, s string) bool {
+	h.text(s)
 	return s != ""
 }
 
 // writeParty writes whom a request names: the canonical number, however it was
 // spelt; without one the user and the domain.
-func writeParty(h *maphash.Hash, p *call.Party) bool {
+func writeParty(h *hasher, p *call.Party) bool {
 	if n := p.E164(); n != "" {
-		writeText(h, n)
+		h.text(n)
 		return true
 	}
 	name := p.Number
 	if name == "" {
 		name = p.User
 	}
-	writeText(h, name)
-	writeText(h, strings.ToLower(p.Host))
+	h.text(name)
+	h.text(strings.ToLower(p.Host))
 	return name != ""
 }
 

@@ -2,9 +2,7 @@ package ratelimit
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"math"
 	"net/netip"
 	"slices"
@@ -225,17 +223,13 @@ type limit struct {
 // length, so that no two keys look alike. ok is false when the request has no
 // such key. It is about the user that a registration is for, or about as, where
 // that is another.
-func (l *limit) key(seed maphash.Seed, a *call.Attempt, as string) (key uint64, ok bool) {
-	var h maphash.Hash
-	h.SetSeed(seed)
-	var buf [8]byte
-	binary.LittleEndian.PutUint64(buf[:], l.salt)
-	h.Write(buf[:])
+func (l *limit) key(seed Seed, a *call.Attempt, as string) (key uint64, ok bool) {
+	h := newHasher(seed)
+	h.word(l.salt)
 	for i, p := range l.parts {
 		switch p {
 		case sourceIP, sourceNet:
-			b := network(a.Source.Addr.Addr(), p).As16()
-			h.Write(b[:])
+			h.octets(network(a.Source.Addr.Addr(), p).As16())
 			continue
 		case computed:
 			v, good := l.Exprs[i](a)
@@ -243,16 +237,15 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt, as string) (key uint64, 
 				return 0, false
 			}
 			if !good {
-				binary.LittleEndian.PutUint64(buf[:], math.MaxUint64) // one key: no text is so long
-				h.Write(buf[:])
+				h.word(math.MaxUint64) // one key: no text is so long
 				continue
 			}
-			writeText(&h, v)
+			h.text(v)
 			continue
 		case registerUser:
-			writeText(&h, cmp.Or(as, a.RegisterUser))
+			h.text(cmp.Or(as, a.RegisterUser))
 			if a.RegisterDomain != "" {
-				writeText(&h, a.RegisterDomain)
+				h.text(a.RegisterDomain)
 			}
 			writeShown(&h, a, as)
 			continue
@@ -261,16 +254,9 @@ func (l *limit) key(seed maphash.Seed, a *call.Attempt, as string) (key uint64, 
 		if v == "" && p.optional() {
 			return 0, false
 		}
-		writeText(&h, v)
+		h.text(v)
 	}
-	return max(h.Sum64(), 1), true
-}
-
-func writeText(h *maphash.Hash, s string) {
-	var buf [8]byte
-	binary.LittleEndian.PutUint64(buf[:], uint64(len(s)))
-	h.Write(buf[:])
-	h.WriteString(s)
+	return h.sum(), true
 }
 
 // network is what of an address counts as one sender: an IPv6 host has a whole

@@ -1,8 +1,6 @@
 package ratelimit
 
 import (
-	"encoding/binary"
-	"hash/maphash"
 	"slices"
 	"time"
 
@@ -27,15 +25,11 @@ const (
 
 // line is the key of the connection of a request, beside one of a limit.
 func (e *Engine) line(key uint64, a *call.Attempt) uint64 {
-	var h maphash.Hash
-	h.SetSeed(e.seed)
-	var b [10]byte
-	binary.LittleEndian.PutUint64(b[:], key)
-	binary.LittleEndian.PutUint16(b[8:], a.Source.Addr.Port())
-	h.Write(b[:])
-	ip := a.Source.Addr.Addr().As16()
-	h.Write(ip[:])
-	return max(h.Sum64(), 1)
+	h := newHasher(e.seed)
+	h.word(key)
+	h.word(uint64(a.Source.Addr.Port()))
+	h.octets(a.Source.Addr.Addr().As16())
+	return h.sum()
 }
 
 // heard takes out a user that answers; of one that only asks it sees whether its

@@ -12,20 +12,19 @@
 // The engine owns all its state and may be asked from any goroutine. What an
 // attacker can name (addresses, user names) is kept in tables of fixed size
 // that forget strangers before anybody known; see [Caps]. Time is the
-// attempt's own. Counters live in memory: after a restart they begin anew. A
-// table that is full refuses strangers and never the known.
+// attempt's own. Counts live in memory; those of failures can be kept over a
+// restart, see [Engine.Kept]. A table that is full refuses strangers and never the known.
 //
 // Start reading at [Engine.Judge].
 package ratelimit
 
 import (
 	"cmp"
-	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -41,6 +40,7 @@ type Caps struct {
 	// Values that are counted by being different: 131072, 16 to 32 bytes each
 	// and about 100 for each key. One limit and key have at most 10000.
 	Values int
+	Seed   Seed // of the hashes of keys; zero: a new one
 }
 
 func (c Caps) defaults() Caps {
@@ -53,6 +53,9 @@ func (c Caps) defaults() Caps {
 	def(&c.Peers, 4096)
 	def(&c.Calls, 100_000)
 	def(&c.Values, 131_072)
+	if c.Seed == (Seed{}) {
+		c.Seed = newSeed()
+	}
 	return c
 }
 
@@ -72,7 +75,8 @@ type Engine struct {
 // counts are what outlives a reload.
 type counts struct {
 	caps     Caps
-	seed     maphash.Seed
+	seed     Seed
+	outcomes atomic.Uint64 // that changed something; see [Engine.Changes]
 	rates    *table
 	failures *table
 	retries  *table // attempts that may come back with credentials
@@ -85,7 +89,7 @@ type counts struct {
 // New makes an engine. The error names the limit that cannot be counted.
 func New(limits []Limit, caps Caps) (*Engine, error) {
 	caps = caps.defaults()
-	c := &counts{caps: caps, seed: maphash.MakeSeed(), rates: newTable(caps.Keys), failures: newTable(caps.Keys),
+	c := &counts{caps: caps, seed: caps.Seed, rates: newTable(caps.Keys), failures: newTable(caps.Keys),
 		retries: newTable(caps.Keys)}
 	c.shared.limiters = map[sharedKey]*rate.Limiter{}
 	c.calls.init(caps.Calls)
@@ -104,29 +108,28 @@ func (e *Engine) With(limits []Limit) (*Engine, error) {
 			return nil, fmt.Errorf("rate limits: %w", err)
 		}
 		x := &limit{Limit: l}
-		var h maphash.Hash
-		h.SetSeed(e.seed)
-		writeText(&h, l.ID)
+		h := newHasher(e.seed)
+		h.text(l.ID)
 		for i, k := range l.Key {
 			p := keyParts[k]
 			if l.expr(i) != nil {
 				p = computed
-				writeText(&h, "cel")
+				h.text("cel")
 			}
 			x.parts = append(x.parts, p)
-			writeText(&h, k)
+			h.text(k)
 		}
 		if l.Distinct > 0 {
-			writeText(&h, "of "+l.Of)
+			h.text("of " + l.Of)
 		}
-		x.salt = h.Sum64()
+		x.salt = h.sum()
 		if l.Rate > 0 {
 			x.every = max(1, int64(float64(time.Second)/l.Rate))
 		}
 		if l.Leak > 0 {
 			x.every = max(1, int64(float64(time.Second)/l.Leak))
-			writeText(&h, "leak")
-			x.salt = h.Sum64()
+			h.text("leak")
+			x.salt = h.sum()
 		}
 		switch {
 		case l.Failures > 0 || l.Unanswered:
@@ -326,25 +329,20 @@ func (e *Engine) hold(a *call.Attempt, limits []*limit, route bool, d call.Decis
 
 // failedBefore is the key of an attempt of a user that has failed.
 func (e *Engine) failedBefore(a *call.Attempt) uint64 {
-	var h maphash.Hash
-	h.SetSeed(e.seed)
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], e.retry(a))
-	h.Write(b[:])
-	writeText(&h, a.RegisterUser)
-	return max(h.Sum64(), 1)
+	h := newHasher(e.seed)
+	h.word(e.retry(a))
+	h.text(a.RegisterUser)
+	return h.sum()
 }
 
 // retry is the key of an attempt that may come back with credentials.
 func (e *Engine) retry(a *call.Attempt) uint64 {
-	var h maphash.Hash
-	h.SetSeed(e.seed)
-	b := a.Source.Addr.Addr().As16()
-	h.Write(b[:])
-	h.WriteByte(byte(a.Side))
-	writeText(&h, a.Method)
-	writeText(&h, a.SIPCallID)
-	return max(h.Sum64(), 1)
+	h := newHasher(e.seed)
+	h.octets(a.Source.Addr.Addr().As16())
+	h.word(uint64(a.Side))
+	h.text(a.Method)
+	h.text(a.SIPCallID)
+	return h.sum()
 }
 
 // Done ends the counting of a call, by our id of it. It may be called more

@@ -169,6 +169,9 @@ func (e *Engine) Outcome(a *call.Attempt, code int) {
 	if !challenged && !failed && !took {
 		return
 	}
+	if failed {
+		e.outcomes.Add(1)
+	}
 	now, known := a.At.UnixNano(), a.PeerKind != call.Stranger || a.Source.Registered
 	before := false
 	if took {
@@ -207,7 +210,9 @@ func (e *Engine) ended(l *limit, a *call.Attempt, as string, now int64, x end) (
 		e.failures.add(key, now, int64(l.Over), x.known)
 		return !l.namesUser()
 	case l.namesUser():
-		e.failures.forget(key, now)
+		if e.failures.forget(key, now) {
+			e.outcomes.Add(1)
+		}
 	case x.before && l.Leak == 0:
 		e.failures.less(key, now)
 	}

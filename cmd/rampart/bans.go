@@ -121,7 +121,7 @@ func (g *gateway) keepBans(ctx context.Context) {
 	}
 }
 
-// writeBans replaces the file whole: a crash leaves the old or the new one.
+// writeBans writes all of them.
 func (g *gateway) writeBans() (entries int, err error) {
 	out := banFile{Version: 1, Bans: []banView{}}
 	for _, b := range g.bans.Remembered() {
@@ -131,27 +131,32 @@ func (g *gateway) writeBans() (entries int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("bans: %w", err)
 	}
-	tmp := g.banPath() + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return 0, fmt.Errorf("bans: %w", err)
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		os.Remove(tmp) // a full disk has no room for half a file
-		return 0, fmt.Errorf("bans: %w", err)
-	}
-	if err := os.Rename(tmp, g.banPath()); err != nil {
-		return 0, fmt.Errorf("bans: %w", err)
-	}
-	dir, err := os.Open(filepath.Dir(tmp)) // the new name, too, is on the disk
-	if err != nil {
-		return 0, fmt.Errorf("bans: %w", err)
-	}
-	if err := errors.Join(dir.Sync(), dir.Close()); err != nil {
+	if err := replaceFile(g.banPath(), append(b, '\n')); err != nil {
 		return 0, fmt.Errorf("bans: %w", err)
 	}
 	return len(out.Bans), nil
+}
+
+// replaceFile writes a file of the state directory whole: a crash leaves the old
+// or the new one.
+func replaceFile(path string, b []byte) error {
+	tmp := path + ".new"
+	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(tmp)) // the new name, too, is on the disk
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // banRequest is the body of what adds or removes.

@@ -85,12 +85,14 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 		return nil, err
 	}
 	rules := g.policies.now.set
-	if g.counts, err = ratelimit.New(limits(cfg, rules), ratelimit.Caps{}); err != nil {
-		return nil, fmt.Errorf("limits: %w", err)
+	lost, err := g.startCounts(limits(cfg, rules))
+	if err != nil {
+		return nil, err
 	}
 	if err := g.openReports(rules); err != nil {
 		return nil, err
 	}
+	g.failuresNotLoaded(lost)
 	g.rep.recall.keep(rules)
 	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
 		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
@@ -147,6 +149,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	g.wg.Go(func() { g.heartbeat(ctx) })
 	g.wg.Go(func() { g.watchPolicy(ctx) })
 	g.wg.Go(func() { g.keepBans(ctx) })
+	g.wg.Go(func() { g.keepFailures(ctx) })
 	return g, nil
 }
 

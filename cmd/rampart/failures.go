@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/ratelimit"
+)
+
+// Failed attempts are kept over a restart, beside the bans: whoever guesses a
+// password slowly, or from many addresses, goes on being counted.
+
+// maxFailureFile bounds what is read of the file: full tables are well below it.
+const maxFailureFile = 64 << 20
+
+// failureFile is the file in the state directory.
+type failureFile struct {
+	Version int `json:"version"`
+	ratelimit.Kept
+}
+
+func (g *gateway) failurePath() string { return filepath.Join(g.cfg.State, "failures.json") }
+
+// readFailures reads what was counted before a restart; nothing when there was
+// nothing. A damaged file is put aside.
+func (g *gateway) readFailures() (was ratelimit.Kept, err error) {
+	path := g.failurePath()
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return was, nil
+	}
+	var kept failureFile
+	if err == nil {
+		err = json.NewDecoder(io.LimitReader(f, maxFailureFile)).Decode(&kept)
+		f.Close()
+	}
+	if err == nil && kept.Version != 1 {
+		err = fmt.Errorf("version %d of the file", kept.Version)
+	}
+	if err != nil {
+		os.Rename(path, path+".damaged")
+		return ratelimit.Kept{}, err
+	}
+	return kept.Kept, nil
+}
+
+// startCounts makes the engine of the limits, with what was counted before a
+// restart. What cannot be read is told of once there is somebody to tell.
+func (g *gateway) startCounts(all []ratelimit.Limit) (lost, err error) {
+	was, lost := g.readFailures()
+	if g.counts, err = ratelimit.New(all, ratelimit.Caps{Seed: was.Seed}); err != nil {
+		return nil, fmt.Errorf("limits: %w", err)
+	}
+	if n := g.counts.Restore(was, time.Now()); n > 0 {
+		g.log.Info("failed attempts of before the restart", "keys", n)
+	}
+	return lost, nil
+}
+
+// failuresNotLoaded tells that the file was damaged.
+func (g *gateway) failuresNotLoaded(err error) {
+	if err != nil {
+		g.failed(call.SinkDegraded, "failures/not-loaded", "counts of failed attempts of before the restart are lost, the file is kept as "+filepath.Base(g.failurePath())+".damaged", err)
+	}
+}
+
+// failureEvery is the time between two writes; with full tables it is a minute
+// and a half. A gateway that is killed forgets the failures of that time.
+func failureEvery(size int) time.Duration {
+	return 10*time.Second + time.Duration(size>>17)*time.Second
+}
+
+// keepFailures writes the counts when they changed, and at the end.
+func (g *gateway) keepFailures(ctx context.Context) {
+	timer := time.NewTimer(failureEvery(0))
+	defer timer.Stop()
+	written, failing := uint64(0), false
+	for last := false; !last; {
+		size := 0
+		select {
+		case <-ctx.Done():
+			last = true
+		case <-timer.C:
+		}
+		now := g.counts.Changes()
+		var err error
+		if now != written {
+			size, err = g.writeFailures(time.Now())
+		}
+		switch {
+		case err == nil:
+			written, failing = now, false
+		case !failing: // once, not every ten seconds
+			failing = true
+			g.failed(call.SinkDegraded, "failures/not-kept", "counts of failed attempts cannot be written and end with a restart", err)
+		}
+		timer.Reset(failureEvery(size))
+	}
+}
+
+func (g *gateway) writeFailures(now time.Time) (size int, err error) {
+	b, err := json.Marshal(failureFile{Version: 1, Kept: g.counts.Kept(now)})
+	if err == nil {
+		err = replaceFile(g.failurePath(), append(b, '\n'))
+	}
+	if err != nil {
+		return 0, fmt.Errorf("failures: %w", err)
+	}
+	return len(b), nil
+}
