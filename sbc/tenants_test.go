@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/internal/siptest"
+	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/sbc"
 	"github.com/rampart-sbc/rampart/sbc/sdp"
 )
@@ -215,4 +216,36 @@ func TestDivertedToTenant(t *testing.T) {
 	w.a.ackFailure(inv, w.a.code(486))
 	w.quiet()
 	w.hidden()
+}
+
+// TestGuessesOfTenants: who guesses the password of a user is shut out of that
+// user, not of the one of the same name in another domain.
+func TestGuessesOfTenants(t *testing.T) {
+	const two = "two.example.test"
+	bans := ratelimit.NewBans(ratelimit.BanCaps{})
+	w := withBans(t, bans, `limits:
+  - {id: x/failures, on: register, key: [source.ip, register.user], failures: 2, over: 5m, then: ban}
+`, func(c *worldConfig) {
+		c.pbx.Listen = netip.MustParseAddrPort(insideNet + "9:15064")
+		c.sbc.Domains = []string{domain, two}
+		c.sbc.PBXs = []sbc.PBX{
+			{Name: "main", Host: insideNet + "9", Port: 15064, Transport: "udp", SRTP: sdp.SRTPOff, Domains: []string{domain}},
+			{Name: "second", Host: insideNet + "8", Port: 15064, Transport: "udp", SRTP: sdp.SRTPOff, Domains: []string{two}}}
+	})
+	w.secondPBX(insideNet+"8:15064", two)
+	in := func(domain, password string) func(*siptest.PhoneConfig) {
+		return func(c *siptest.PhoneConfig) { c.Domain, c.Password = domain, password }
+	}
+	for range 3 {
+		w.tries("1001", in(two, "wrong"), at("88"))
+	}
+	if l := bans.List(time.Now()); len(l) != 1 || l[0].Key.Domain != two || l[0].Key.RegisterUser != "1001" {
+		t.Fatalf("bans: %+v", l)
+	}
+	if err := w.tries("1001", in(two, "one"), at("88")); err == nil {
+		t.Error("the guessed user is let in from there")
+	}
+	if err := w.tries("1001", in(domain, "one"), at("88")); err != nil {
+		t.Error("the other domain's user: ", err)
+	}
 }
