@@ -1,8 +1,6 @@
 package ratelimit
 
 import (
-	"encoding/binary"
-	"hash/maphash"
 	"math"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -36,15 +34,13 @@ func shownBy(a *call.Attempt) shown {
 // writeShown adds it to a key, as what no length of a text is. It is shown for
 // the user of To: where another one, as, is counted, he does not share it with
 // what To's user has.
-func writeShown(h *maphash.Hash, a *call.Attempt, as string) {
+func writeShown(h *hasher, a *call.Attempt, as string) {
 	s := shownBy(a)
 	if s == shownNothing {
 		return
 	}
-	var buf [8]byte
-	binary.LittleEndian.PutUint64(buf[:], math.MaxUint64-uint64(s))
-	h.Write(buf[:])
+	h.word(math.MaxUint64 - uint64(s))
 	if as != "" {
-		writeText(h, a.RegisterUser)
+		h.text(a.RegisterUser)
 	}
 }
