@@ -205,7 +205,10 @@ type Attempt struct {
 	// Returning: a REGISTER that names a device which has registered the user
 	// before. Others may know how it is named, so it proves nothing.
 	Returning bool
-	Expires   int // REGISTER: seconds asked for; 0 unregisters, -1 not given
+	// First: a REGISTER was accepted, on a connection that had not registered the
+	// user until then.
+	First   bool
+	Expires int // REGISTER: seconds asked for; 0 unregisters, -1 not given
 }
 
 // Guessed is the user whose password a REGISTER shows, where it is for another:

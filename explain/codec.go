@@ -191,6 +191,7 @@ func (c *codec) attempt(a *call.Attempt) {
 	c.flag(&a.Help)
 	c.flag(&a.Forwarded)
 	c.flag(&a.Returning)
+	c.flag(&a.First)
 	items(c, &a.ContentTypes, c.text)
 	items(c, &a.Headers, c.header)
 }

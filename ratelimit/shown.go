@@ -23,7 +23,7 @@ func shownBy(a *call.Attempt) shown {
 	switch {
 	case a.RegisterUser == "":
 		return shownNothing
-	case a.User == a.RegisterUser:
+	case a.User == a.RegisterUser && !a.First: // as it was when it was judged
 		return shownConnection
 	case a.Returning:
 		return shownDevice

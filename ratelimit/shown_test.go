@@ -68,3 +68,23 @@ func TestNobodyIsLockedOutByGuesses(t *testing.T) {
 		t.Error("the user's success lets the guesser begin anew")
 	}
 }
+
+// The first success of a phone clears what it failed before, though by then it
+// has registered its user.
+func TestFirstSuccessClearsTheScore(t *testing.T) {
+	per := ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: time.Hour, Verdict: call.Reject, Status: 403}
+	e := engine(t, ratelimit.Caps{}, per)
+	for i := range 40 {
+		a := request("REGISTER", "192.0.2.1", time.Duration(i)*time.Second)
+		a.RegisterUser, a.AuthUser, a.SIPCallID = "1001", "1001", "x"
+		if d := e.Judge(a); d.Rule != "" {
+			t.Fatalf("try %d: %s", i, d.Reason)
+		}
+		if i%10 < 9 {
+			e.Outcome(a, 403)
+			continue
+		}
+		a.User, a.First = "1001", true
+		e.Outcome(a, 200)
+	}
+}

@@ -380,13 +380,19 @@ func (q *registration) accepted(res *sipx.Response, p *PBX) bool {
 	switch {
 	case longest > 0:
 		g.ids.set(f, q.aor, p.Name, now.Add(longest))
-		q.a.User = q.aor.user
+		q.taken()
 	case full:
 		return false
 	case len(q.contacts) > 0 && g.bindings.on(f, q.aor) == "":
 		g.ids.set(f, q.aor, p.Name, time.Time{})
 	}
 	return true
+}
+
+// taken: the attempt is the user's from now on.
+func (q *registration) taken() {
+	q.a.First = q.a.User != q.aor.user
+	q.a.User = q.aor.user
 }
 
 // listed gives the phone its own contacts back instead of our tokens;

@@ -170,7 +170,8 @@ func (q *registration) here(squeezed bool) bool {
 		return false
 	}
 	g.ids.set(r.Flow, q.aor, b.account, b.expires)
-	q.a.Account, q.a.User = b.account, q.aor.user
+	q.a.Account = b.account
+	q.taken()
 	var hs []sipx.HeaderField
 	for _, o := range g.bindings.of(q.aor, r.At) {
 		if !o.told.After(r.At) {
