@@ -143,7 +143,7 @@ func sandboxUsers(file, realm string, users map[string]string) error {
 			lines = append(lines, digest.Entry{User: u, Realm: realm, Algorithm: algorithm}.WithPassword(users[u]))
 		}
 	}
-	return writeUsersFile(file, lines)
+	return writeUsersFile(file, "", lines)
 }
 
 // freePort is one that nobody has: a gateway that runs may have the usual ones

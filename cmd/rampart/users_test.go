@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -77,6 +78,34 @@ func TestUsersCommands(t *testing.T) {
 	left, _ := os.ReadFile(file)
 	if strings.Contains(string(left), "1001") || !strings.Contains(string(left), "login") {
 		t.Errorf("left:\n%s", left)
+	}
+}
+
+// What stands in the file beside the lines of a user stays as it is, a link stays
+// a link, and a last line without an end is a line.
+func TestUsersFileIsKept(t *testing.T) {
+	dir := t.TempDir()
+	real, link := filepath.Join(dir, "real.digest"), filepath.Join(dir, "users.digest")
+	const first, second = "# ground floor\n2001:sip.example.com:33333333333333333333333333333333\n\n", "# cellar\r\n2002:sip.example.com:33333333333333333333333333333333"
+	const mine = "1001:sip.example.com:33333333333333333333333333333333\n"
+	if err := errors.Join(os.WriteFile(real, []byte(first+mine+second), 0o600), os.Symlink("real.digest", link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := addUser(link, "1001", "sip.example.com", ""); err != nil {
+		t.Fatal(err)
+	}
+	text, _ := os.ReadFile(real)
+	if st, err := os.Lstat(link); err != nil || st.Mode()&os.ModeSymlink == 0 {
+		t.Error("the link is replaced", err)
+	}
+	if !strings.HasPrefix(string(text), first+second+"\n1001:sip.example.com:SHA-256:") || strings.Count(string(text), "1001:") != 2 {
+		t.Errorf("with another password:\n%s", text)
+	}
+	if code, _, errs := rampart("users", "remove", link, "1001"); code != 0 {
+		t.Fatal(errs)
+	}
+	if text, _ := os.ReadFile(real); string(text) != first+second+"\n" {
+		t.Errorf("without the user:\n%s", text)
 	}
 }
 

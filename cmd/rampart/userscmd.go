@@ -47,17 +47,13 @@ func (c *usersAddCmd) Run(a *app) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	left := old.without(func(e digest.Entry) bool { return e.User == c.User && e.Realm == c.Domain })
+	had := left != old.text
 	var out []digest.Entry
-	for _, e := range old {
-		if e.User != c.User || e.Realm != c.Domain {
-			out = append(out, e)
-		}
-	}
-	had := len(out) != len(old)
 	for _, algorithm := range []string{digest.SHA256, digest.MD5} {
 		out = append(out, digest.Entry{User: c.User, Realm: c.Domain, Algorithm: algorithm, For: c.For}.WithPassword(password))
 	}
-	if err := writeUsersFile(c.File, out); err != nil {
+	if err := writeUsersFile(c.File, left, out); err != nil {
 		return err
 	}
 	if c.Generate {
@@ -110,13 +106,13 @@ type listedUser struct {
 
 // Run prints them.
 func (c *usersListCmd) Run(a *app) error {
-	entries, err := readUsersFile(c.File)
+	file, err := readUsersFile(c.File)
 	if err != nil {
 		return err
 	}
 	list := []listedUser{}
 	at := map[[2]string]int{}
-	for _, e := range entries {
+	for _, e := range file.entries {
 		k := [2]string{e.User, e.Realm}
 		i, ok := at[k]
 		if !ok {
@@ -156,35 +152,71 @@ func (c *usersRemoveCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	left := slices.DeleteFunc(slices.Clone(old), func(e digest.Entry) bool {
+	left := old.without(func(e digest.Entry) bool {
 		return e.User == c.User && (c.Domain == "" || e.Realm == c.Domain)
 	})
-	if len(left) == len(old) {
+	if left == old.text {
 		return fmt.Errorf("users remove: %s has no user %s", c.File, c.User)
 	}
-	return writeUsersFile(c.File, left)
+	return writeUsersFile(c.File, left, nil)
 }
 
-func readUsersFile(file string) ([]digest.Entry, error) {
+// usersFile is a file as it stands: what these commands do not change, notes of
+// whoever keeps it among them, stays.
+type usersFile struct {
+	text    string
+	entries []digest.Entry
+}
+
+// without is the text without the lines of some entries.
+func (f usersFile) without(gone func(digest.Entry) bool) string {
+	drop := map[int]bool{}
+	for _, e := range f.entries {
+		if gone(e) {
+			drop[e.Line] = true
+		}
+	}
+	var b strings.Builder
+	n := 0
+	for line := range strings.Lines(f.text) {
+		if n++; !drop[n] {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+func readUsersFile(file string) (usersFile, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("users: %w", err)
+		return usersFile{}, fmt.Errorf("users: %w", err)
 	}
 	u, faults := digest.ReadUsers(data, "nobody")
 	// Users who have different algorithms can be mended with these commands.
 	for _, f := range faults {
 		if f.Line > 0 && !f.Common {
-			return nil, fmt.Errorf("users: %s:%d:%d: %s", file, f.Line, f.Col, f.Message)
+			return usersFile{}, fmt.Errorf("users: %s:%d:%d: %s", file, f.Line, f.Col, f.Message)
 		}
 	}
-	return slices.Collect(u.All()), nil
+	return usersFile{string(data), slices.Collect(u.All())}, nil
 }
 
-// writeUsersFile replaces the file whole, for its owner alone.
-func writeUsersFile(file string, entries []digest.Entry) error {
+// writeUsersFile replaces the file whole, for its owner alone; what a link leads
+// to, not the link.
+func writeUsersFile(file, text string, more []digest.Entry) error {
+	if real, err := filepath.EvalSymlinks(file); err == nil {
+		file = real
+	}
 	var b strings.Builder
-	b.WriteString("# Users of the gateway: USER:REALM:ALGORITHM:HA1[:EXTENSIONS]. See docs/authentication.md.\n")
-	for _, e := range entries {
+	switch {
+	case text == "":
+		b.WriteString("# Users of the gateway: USER:REALM:ALGORITHM:HA1[:EXTENSIONS]. See docs/authentication.md.\n")
+	case strings.HasSuffix(text, "\n"):
+		b.WriteString(text)
+	default:
+		b.WriteString(text + "\n")
+	}
+	for _, e := range more {
 		b.WriteString(e.Text() + "\n")
 	}
 	if _, faults := digest.ReadUsers([]byte(b.String()), "nobody"); len(faults) > 0 && !faults[0].Common {
