@@ -78,6 +78,9 @@ type Load struct {
 	spent [loadClasses]atomic.Uint64 // thousandths that were let in, ever
 	count [2][loadClasses]atomic.Uint64
 
+	ticked atomic.Int64  // when the last Tick was, in nanoseconds
+	unseen atomic.Uint64 // thousandths of new calls let in since
+
 	mu      sync.Mutex
 	patient bool      // somebody only has to wait, and not for long
 	spare   regulator // for unknown phones, while that is so
@@ -126,7 +129,10 @@ func (l *Load) Busy() bool { return l.busy.Load() }
 // Admit asks for a request of a class. who is whose share it is: a phone's
 // user, a peer, a PBX, as a hash with a secret seed; 0 when it is nobody's.
 func (l *Load) Admit(c LoadClass, cost uint32, who uint64, now time.Time) bool {
-	ok := !l.busy.Load() || l.take(c, float64(cost)/CostCall, who, now)
+	ok := c != LoadNew || !l.blind(cost, now)
+	if ok && l.busy.Load() {
+		ok = l.take(c, float64(cost)/CostCall, who, now)
+	}
 	if ok {
 		l.spent[c].Add(uint64(cost))
 		l.count[1][c].Add(1)
@@ -134,6 +140,22 @@ func (l *Load) Admit(c LoadClass, cost uint32, who uint64, now time.Time) bool {
 		l.count[0][c].Add(1)
 	}
 	return ok
+}
+
+// A flood that begins may keep whoever measures from running: until then so
+// many calls are let in, and no more.
+const (
+	blindAfter = 300 * time.Millisecond // without a Tick
+	blindCalls = 200
+)
+
+func (l *Load) blind(cost uint32, now time.Time) bool {
+	n := l.unseen.Add(uint64(cost))
+	if n <= blindCalls*CostCall {
+		return false
+	}
+	at := l.ticked.Load()
+	return at != 0 && now.UnixNano()-at > int64(blindAfter)
 }
 
 // Peek reports whether Admit would let a class in, and takes nothing.
@@ -203,6 +225,8 @@ func (l *Load) spared(cost float64, now time.Time) bool {
 func (l *Load) Tick(now time.Time, s LoadSignals) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.ticked.Store(now.UnixNano())
+	l.unseen.Store(0)
 	dt := now.Sub(l.last).Seconds()
 	if l.last.IsZero() || dt <= 0 || dt > 10 {
 		l.last, dt = now, 0.1

@@ -22,14 +22,17 @@ type regulator struct {
 	flow     float64 // that was let in, averaged over a second
 	proven   float64 // the best flow of late that left nobody waiting
 	waits    [standTicks]float64
-	pressure float64 // at the last tick
-	over     int     // ticks in a row above 1
-	easy     int     // ticks in a row far below
+	flows    [proveTicks]float64 // of the last ticks
+	good     int                 // ticks in a row at most 1
+	pressure float64             // at the last tick
+	over     int                 // ticks in a row above 1
+	easy     int                 // ticks in a row far below
 	calm     time.Duration
 }
 
 const (
 	standTicks = 2               // of which the least wait counts
+	proveTicks = 4               // so long nobody had to wait after a flow that is proven: a queue that begins is no wait yet
 	veryLong   = 20              // or the last one, if it is that long
 	calmFor    = 5 * time.Second // without pressure or refusals, until nobody is refused any more
 	leastRate  = 2               // calls a second: something is always tried, or nothing is learnt
@@ -38,7 +41,7 @@ const (
 	farMost    = 15              // units that count: a long queue is worked off, not answered by shutting the door
 	cutMost    = 0.5             // of the rate in one tick
 	growMost   = 0.2
-	growBeyond = 1.25 // times what was let in
+	growBeyond = 1.5  // times what was let in
 	burstTime  = 0.1  // seconds' worth that is saved up
 	burstMin   = 10   // calls
 	keepProven = 0.75 // of what was shown to be possible: the least for a wait
@@ -140,7 +143,13 @@ func (r *regulator) prove(dt, p, last float64) {
 		f += doubt * min(p, doubtMost)
 	}
 	r.proven *= max(0, 1-f*dt)
-	if last <= 1 {
-		r.proven = max(r.proven, r.flow)
+	was := r.flows[proveTicks-1]
+	copy(r.flows[1:], r.flows[:])
+	r.flows[0] = r.flow
+	if r.good++; last > 1 {
+		r.good = 0
+	}
+	if r.good > proveTicks {
+		r.proven = max(r.proven, was)
 	}
 }

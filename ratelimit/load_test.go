@@ -171,6 +171,41 @@ func TestLoadHouse(t *testing.T) {
 	}
 }
 
+// TestLoadBlind: when nobody measures, for the flood itself keeps him from it,
+// no more calls than a few hundred are let in; and all are before the first
+// measurement, and as long as it comes in time.
+func TestLoadBlind(t *testing.T) {
+	l, now := ratelimit.NewLoad(ratelimit.LoadConfig{}), start
+	in := func(d time.Duration) (n int) {
+		for range 5000 {
+			now = now.Add(d / 5000)
+			if l.Admit(ratelimit.LoadNew, ratelimit.CostCall, 1, now) {
+				n++
+			}
+		}
+		return n
+	}
+	if n := in(time.Second); n != 5000 {
+		t.Errorf("%d of 5000 before it is measured", n)
+	}
+	l.Tick(now, ratelimit.LoadSignals{})
+	if n := in(200 * time.Millisecond); n != 5000 {
+		t.Errorf("%d of 5000 between two measurements", n)
+	}
+	l.Tick(now, ratelimit.LoadSignals{})
+	now = now.Add(400 * time.Millisecond)
+	if n := in(time.Second); n != 200 {
+		t.Errorf("%d of 5000 while nobody measures, want 200", n)
+	}
+	if !l.Admit(ratelimit.LoadRefresh, ratelimit.CostRequest, 1, now) || !l.Admit(ratelimit.LoadOnward, ratelimit.CostCall, 0, now) {
+		t.Error("what is no new call is refused")
+	}
+	l.Tick(now, ratelimit.LoadSignals{})
+	if n := in(100 * time.Millisecond); n != 5000 {
+		t.Errorf("%d of 5000 when it is measured again", n)
+	}
+}
+
 // TestLoadIdle: nobody is refused below what can be done, and after an overload
 // everybody is let in again.
 func TestLoadIdle(t *testing.T) {
