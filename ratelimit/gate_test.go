@@ -2,6 +2,7 @@ package ratelimit_test
 
 import (
 	"encoding/binary"
+	"maps"
 	"net/netip"
 	"runtime"
 	"testing"
@@ -301,6 +302,47 @@ func TestGateMillionsOfSources(t *testing.T) {
 	}
 	if a, b := spend(peer, call.Carrier), spend(phone, call.Phone); a > 0 || b > 0 {
 		t.Errorf("the budgets of the known were forgotten: %d and %d passed", a, b)
+	}
+}
+
+// TestGateCauses: what is dropped is counted once, by one of the causes that the
+// docs list, and there are no others.
+func TestGateCauses(t *testing.T) {
+	g := ratelimit.NewGate(ratelimit.GateConfig{SourcePackets: 1, SourceBurst: 2, NetworkPackets: 1, StrangerPackets: 1, StrangerBurst: 8,
+		PhonePackets: 1, PeerPackets: 1, SourceConnects: 1, ConnectBurst: 1, StrangerHandshakes: 1})
+	a := netip.MustParseAddr
+	for i := range 8 { // of one /48, each /64 once
+		b := a("2001:db8:1::1").As16()
+		b[7] = byte(i)
+		g.Allow(netip.AddrFrom16(b), start, 100, call.Stranger)
+	}
+	for range 4 {
+		g.Allow(a("192.0.2.1"), start, 100, call.Stranger)
+	}
+	for i := range 4 {
+		g.Allow(netip.AddrFrom4([4]byte{198, 51, 100, byte(i)}), start, 100, call.Stranger)
+	}
+	for range 3 {
+		g.Connect(a("192.0.2.3"), start, call.Stranger)
+	}
+	for range 103 {
+		g.AllowStream(a("192.0.2.4"), start, 100, call.Phone)
+		g.Allow(a("192.0.2.5"), start, 100, call.Carrier)
+	}
+	for range 12 {
+		g.Handshake(start, call.Stranger, 0)
+	}
+	got := map[string]uint64{}
+	for c, n := range g.Causes {
+		got[c.String()] += n
+	}
+	want := map[string]uint64{"source": 2, "network": 4, "strangers": 2, "connects": 2, "phone": 3, "peer": 3, "handshakes": 2}
+	if !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	source, strangers := g.Dropped()
+	if strangers != 2+2 || source != 2+4+2+3+3 {
+		t.Errorf("%d over a budget of their own, %d over a shared one", source, strangers)
 	}
 }
 

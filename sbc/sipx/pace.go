@@ -15,11 +15,13 @@ type pace struct {
 	since   time.Time // when the reader last waited
 	cycle   time.Time // when drops were last counted from nothing
 	dropped int
+	flood   bool // the cycle before was one
 	shed    bool // requests are being refused
 }
 
 const (
-	paceTurn    = 500 * time.Microsecond // of work, then there is a rest
+	paceTurn    = 2 * time.Millisecond   // of work, then there is a rest: two thirds of a processor
+	paceFlood   = 500 * time.Microsecond // of work in a flood, most of which is thrown away: one third
 	paceShed    = 5 * time.Millisecond   // of work while requests are refused: see below
 	paceRest    = time.Millisecond
 	paceCycle   = 10 * time.Millisecond
@@ -32,22 +34,28 @@ func (p *pace) woke(now time.Time, waited bool) {
 		p.since = now
 	}
 	if now.Sub(p.cycle) > paceCycle {
+		p.flood = p.flooded() && now.Sub(p.cycle) < 2*paceCycle
 		p.cycle, p.dropped = now, 0
 	}
 }
 
+func (p *pace) flooded() bool { return p.dropped > paceFlooded }
+
 // worked reports whether to rest, in the middle of what one read brought.
 func (p *pace) worked(now time.Time) bool {
 	turn := paceTurn
-	if p.shed {
+	switch {
+	case p.shed:
 		turn = paceShed
+	case p.flood || p.flooded():
+		turn = paceFlood
 	}
 	return now.Sub(p.since) > turn
 }
 
 // read reports whether to rest after all of what one read brought.
 func (p *pace) read(now time.Time, waited, more bool) bool {
-	return p.worked(now) || p.dropped > paceFlooded && (waited || !more)
+	return p.worked(now) || p.flooded() && (waited || !more)
 }
 
 func (p *pace) rest() {

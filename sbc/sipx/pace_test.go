@@ -37,8 +37,29 @@ func TestPace(t *testing.T) {
 	if p.read(at(1), false, true) {
 		t.Error("rests although more is waiting and the turn is not over")
 	}
-	p.woke(at(paceCycle+1), true)
-	if p.read(at(paceCycle+2), true, false) {
+	if p.worked(at(paceFlood)) || !p.worked(at(paceFlood+1)) {
+		t.Error("a flood gets as long a turn as work that is wanted")
+	}
+	next := paceCycle + 1
+	p.woke(at(next), true)
+	if p.read(at(next+1), true, false) {
+		t.Error("waits for more although nothing was dropped in this cycle")
+	}
+	if !p.worked(at(next + paceFlood + 1)) {
+		t.Error("a flood is forgotten between two cycles")
+	}
+	next += paceCycle + 1
+	p.woke(at(next), true)
+	if p.worked(at(next + paceTurn)) {
 		t.Error("a flood that is over still slows the reader down")
+	}
+	p.dropped = paceFlooded + 1
+	p.woke(at(next+time.Minute), true) // it was the last that came for a long time
+	if p.worked(at(next + time.Minute + paceTurn)) {
+		t.Error("a flood long ago slows the reader down")
+	}
+	p.dropped, p.shed = paceFlooded+1, true
+	if p.worked(at(next+time.Minute+paceShed)) || !p.worked(at(next+time.Minute+paceShed+1)) {
+		t.Error("what is refused at a glance has no turn of its own")
 	}
 }
