@@ -19,6 +19,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/internal/plain"
 )
 
 func main() { os.Exit(execute(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -64,6 +65,7 @@ func execute(args []string, stdout, stderr io.Writer) (code int) {
 			code = int(c)
 		}
 	}()
+	stdout, stderr = plain.Terminal(stdout), plain.Terminal(stderr) // errors quote what others wrote
 	var c cli
 	parser, err := kong.New(&c, kong.Name("rampart"),
 		kong.Description("A security gateway between phones, carriers and any PBX: TLS and SRTP outside, your PBX inside, rules in between."),

@@ -133,3 +133,23 @@ func TestKindsAreBounded(t *testing.T) {
 		t.Errorf("%d lines, %d counts", n, counts)
 	}
 }
+
+// What a command prints is shown as it is, but for what moves a terminal.
+func TestTerminal(t *testing.T) {
+	for in, want := range map[string]string{
+		"plain é \U0001f600\n\ttable\n": "plain é \U0001f600\n\ttable\n",
+		"\x1b[2J\r\x00\x7f":             `\x1b[2J\x0d\x00\x7f`,
+		"\u009b31m \u202e\u2028\ufeff":  `\u009b31m \u202e\u2028\ufeff`,
+		"\U000e0001":                    `\U000e0001`,
+		"\xff\xc3(":                     `\xff\xc3(`,
+	} {
+		var out bytes.Buffer
+		n, err := plain.Terminal(&out).Write([]byte(in))
+		if n != len(in) || err != nil || out.String() != want {
+			t.Errorf("%q became %q, want %q (%d %v)", in, out.String(), want, n, err)
+		}
+	}
+	var out bytes.Buffer
+	fmt.Fprint(plain.Terminal(&out), hostile)
+	checkPlain(t, out.Bytes())
+}
