@@ -145,7 +145,7 @@ func (w *wire) sendTo(from, to string, port uint16, n int, text string) {
 func read(t testing.TB, c *net.UDPConn, until string) (texts []string) {
 	t.Helper()
 	b := make([]byte, 2048)
-	c.SetReadDeadline(time.Now().Add(20 * time.Second))
+	c.SetReadDeadline(time.Now().Add(time.Minute))
 	for {
 		n, err := c.Read(b)
 		if err != nil {
@@ -162,7 +162,7 @@ func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	end := time.Now().Add(20 * time.Second)
+	end := time.Now().Add(time.Minute)
 	for !f() {
 		if time.Now().After(end) {
 			t.Fatalf("never: %s", what)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/nftables"
+	"golang.org/x/sys/unix"
 
 	"github.com/rampart-sbc/rampart/ratelimit/kernel"
 )
@@ -210,11 +212,13 @@ func TestTableOfSourcesIsCapped(t *testing.T) {
 	b.sync(kernel.State{Emergency: true, Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}})
 	s := w.sender("eth0", "INVITE sip:x SIP/2.0\r\n", kernel.MaxSources+kernel.MaxSources/4)
 	defer s.close()
-	w.in(w.outside, func() {
-		for range (kernel.MaxSources + kernel.MaxSources/4) / batch {
-			s.send()
-		}
-	})
+	flood := func() {
+		w.in(w.outside, func() {
+			for range (kernel.MaxSources + kernel.MaxSources/4) / batch {
+				s.send()
+			}
+		})
+	}
 	held := func() (n int) {
 		var err error
 		w.in(w.host, func() {
@@ -223,7 +227,10 @@ func TestTableOfSourcesIsCapped(t *testing.T) {
 				return
 			}
 			var es []nftables.SetElement
-			es, err = c.GetSetElements(&nftables.Set{Table: &nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}, Name: "rate4"})
+			// Entries run out meanwhile, which may break off the listing.
+			if es, err = c.GetSetElements(&nftables.Set{Table: &nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}, Name: "rate4"}); errors.Is(err, unix.EINTR) {
+				err = nil
+			}
 			n = len(es)
 		})
 		if err != nil {
@@ -231,7 +238,14 @@ func TestTableOfSourcesIsCapped(t *testing.T) {
 		}
 		return n
 	}
-	eventually(t, "the set is full", func() bool { return held() == kernel.MaxSources })
+	eventually(t, "the set is full", func() bool {
+		flood()
+		n := held()
+		if n > kernel.MaxSources {
+			t.Fatalf("%d sources are held", n)
+		}
+		return n == kernel.MaxSources
+	})
 	b.c.SetReadBuffer(4 << 20)
 	for range 100 { // far over a budget
 		b.arrivesAmong("10.78.0.5")
