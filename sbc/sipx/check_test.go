@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
+
+	"github.com/rampart-sbc/rampart/internal/siptest"
 )
 
 // crlf writes a message of a test with its line ends; %0D etc. are left alone.
@@ -506,6 +508,11 @@ func FuzzCheck(f *testing.F) {
 	f.Add(crlf(goodInvite))
 	f.Add(crlf(goodRegister))
 	f.Add(crlf(goodResponse))
+	for _, c := range siptest.Odd() {
+		if strings.HasPrefix(c.Name, "Via ") || strings.HasPrefix(c.Name, "From name ") {
+			f.Add(c.Bytes(trickValues))
+		}
+	}
 	f.Add(crlf(strings.Replace(goodInvite, "\nMax", "\nv: SIP/2.0/UDP 10.0.0.9;branch=z9hG4bKq ,\n SIP/2.0/TCP [::1]:5;branch=z9hG4bKr\nMax", 1)))
 	f.Add(crlf("OPTIONS tel:1 SIP/2.0\nv:SIP/2.0/UDP a;branch=b\nf:a:b;tag=c\nt:tel:1\ni:1\nCSeq:1 OPTIONS\nr:\"\\\"\" <sip:a?b=c>\nm: \"a\" <sip:b>;q=\"x\", sip:c\n\n"))
 	f.Fuzz(func(t *testing.T, msg []byte) {
