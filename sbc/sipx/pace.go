@@ -22,7 +22,7 @@ type pace struct {
 const (
 	paceTurn    = 2 * time.Millisecond   // of work, then there is a rest: two thirds of a processor
 	paceFlood   = 500 * time.Microsecond // of work in a flood, most of which is thrown away: one third
-	paceShed    = 5 * time.Millisecond   // of work while requests are refused: see below
+	paceShed    = 5 * time.Millisecond   // likewise while requests are refused: what waits is mostly that, and the calls that were let in wait behind it
 	paceRest    = time.Millisecond
 	paceCycle   = 10 * time.Millisecond
 	paceFlooded = 32 // drops in a cycle from which on it is a flood
