@@ -56,6 +56,7 @@ type bindings struct {
 
 	sourceMu sync.RWMutex // read for every packet
 	sources  map[netip.Addr]int
+	before   before
 }
 
 func (b *bindings) init(max int) {
@@ -69,8 +70,12 @@ func (b *bindings) init(max int) {
 func (b *bindings) count(a netip.Addr, n int) {
 	b.sourceMu.Lock()
 	defer b.sourceMu.Unlock()
+	was := b.sources[a]
 	if b.sources[a] += n; b.sources[a] <= 0 {
 		delete(b.sources, a)
+	}
+	if was <= 0 || was+n <= 0 {
+		b.before.changes++
 	}
 }
 
@@ -127,11 +132,12 @@ func (b *bindings) registeredAt(pbx string) (who aor, ok bool) {
 	return aor{}, false
 }
 
-// from reports whether a registered phone has that address.
+// from reports whether a registered phone has that address, or had it before a
+// restart that was lately.
 func (b *bindings) from(a netip.Addr) bool {
 	b.sourceMu.RLock()
 	defer b.sourceMu.RUnlock()
-	return b.sources[a] > 0
+	return b.sources[a] > 0 || b.before.has(a)
 }
 
 // token names one contact of one AoR, the same after a reconnect or restart:
@@ -299,6 +305,7 @@ func (b *bindings) closed(f *sipx.Flow, who []aor) {
 }
 
 func (b *bindings) expire(now time.Time) {
+	b.expireBefore(now)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, p := range b.byToken {

@@ -84,17 +84,12 @@ func (d *directory) within(p netip.Prefix) bool {
 
 // within: a good registration came from the network.
 func (b *bindings) within(p netip.Prefix) bool {
-	b.sourceMu.RLock()
-	defer b.sourceMu.RUnlock()
 	if p.IsSingleIP() {
-		return b.sources[p.Addr()] > 0
+		return b.from(p.Addr())
 	}
-	for a := range b.sources {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return false
+	found := false
+	b.eachSource(func(a netip.Addr) { found = found || p.Contains(a) })
+	return found
 }
 
 // maxCarriers bounds the addresses of peers that are remembered.

@@ -81,4 +81,7 @@ func (b *bindings) eachSource(f func(netip.Addr)) {
 	for a := range b.sources {
 		f(a)
 	}
+	for a := range b.before.seen {
+		f(a)
+	}
 }

@@ -13,10 +13,13 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
 )
 
 // Failed attempts are kept over a restart, beside the bans: whoever guesses a
-// password slowly, or from many addresses, goes on being counted.
+// password slowly, or from many addresses, goes on being counted. With them are
+// the addresses that good registrations came from: what fails there goes on being
+// judged by user.
 
 // maxFailureFile bounds what is read of the file: full tables are well below it.
 const maxFailureFile = 64 << 20
@@ -25,31 +28,31 @@ const maxFailureFile = 64 << 20
 type failureFile struct {
 	Version int `json:"version"`
 	ratelimit.Kept
+	Registered []sbc.SeenSource `json:"registered,omitempty"`
 }
 
 func (g *gateway) failurePath() string { return filepath.Join(g.cfg.State, "failures.json") }
 
 // readFailures reads what was counted before a restart; nothing when there was
 // nothing. A damaged file is put aside.
-func (g *gateway) readFailures() (was ratelimit.Kept, err error) {
+func (g *gateway) readFailures() (was failureFile, err error) {
 	path := g.failurePath()
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return was, nil
 	}
-	var kept failureFile
 	if err == nil {
-		err = json.NewDecoder(io.LimitReader(f, maxFailureFile)).Decode(&kept)
+		err = json.NewDecoder(io.LimitReader(f, maxFailureFile)).Decode(&was)
 		f.Close()
 	}
-	if err == nil && kept.Version != 1 {
-		err = fmt.Errorf("version %d of the file", kept.Version)
+	if err == nil && was.Version != 1 {
+		err = fmt.Errorf("version %d of the file", was.Version)
 	}
 	if err != nil {
 		os.Rename(path, path+".damaged")
-		return ratelimit.Kept{}, err
+		return failureFile{}, err
 	}
-	return kept.Kept, nil
+	return was, nil
 }
 
 // startCounts makes the engine of the limits, with what was counted before a
@@ -59,16 +62,17 @@ func (g *gateway) startCounts(all []ratelimit.Limit) (lost, err error) {
 	if g.counts, err = ratelimit.New(all, ratelimit.Caps{Seed: was.Seed}); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
-	if n := g.counts.Restore(was, time.Now()); n > 0 {
+	if n := g.counts.Restore(was.Kept, time.Now()); n > 0 {
 		g.log.Info("failed attempts of before the restart", "keys", n)
 	}
+	g.registeredBefore = was.Registered
 	return lost, nil
 }
 
 // failuresNotLoaded tells that the file was damaged.
 func (g *gateway) failuresNotLoaded(err error) {
 	if err != nil {
-		g.failed(call.SinkDegraded, "failures/not-loaded", "counts of failed attempts of before the restart are lost, the file is kept as "+filepath.Base(g.failurePath())+".damaged", err)
+		g.failed(call.SinkDegraded, "failures/not-loaded", "counts of failed attempts of before the restart are lost, and who was registered then, the file is kept as "+filepath.Base(g.failurePath())+".damaged", err)
 	}
 }
 
@@ -78,11 +82,16 @@ func failureEvery(size int) time.Duration {
 	return 10*time.Second + time.Duration(size>>17)*time.Second
 }
 
+// writtenAnew is when the file is written without a change: it says when
+// registrations stood last.
+const writtenAnew = time.Hour
+
 // keepFailures writes the counts when they changed, and at the end.
 func (g *gateway) keepFailures(ctx context.Context) {
 	timer := time.NewTimer(failureEvery(0))
 	defer timer.Stop()
-	written, failing := uint64(0), false
+	var written [2]uint64
+	failing, at := false, time.Now()
 	for last := false; !last; {
 		size := 0
 		select {
@@ -90,10 +99,12 @@ func (g *gateway) keepFailures(ctx context.Context) {
 			last = true
 		case <-timer.C:
 		}
-		now := g.counts.Changes()
+		now := [2]uint64{g.counts.Changes(), g.sbc.SourceChanges()}
 		var err error
-		if now != written {
-			size, err = g.writeFailures(time.Now())
+		if now != written || g.sbc.Bindings() > 0 && (last || time.Since(at) > writtenAnew) {
+			if size, err = g.writeFailures(time.Now()); err == nil {
+				at = time.Now()
+			}
 		}
 		switch {
 		case err == nil:
@@ -107,7 +118,7 @@ func (g *gateway) keepFailures(ctx context.Context) {
 }
 
 func (g *gateway) writeFailures(now time.Time) (size int, err error) {
-	b, err := json.Marshal(failureFile{Version: 1, Kept: g.counts.Kept(now)})
+	b, err := json.Marshal(failureFile{1, g.counts.Kept(now), g.sbc.Sources(now)})
 	if err == nil {
 		err = replaceFile(g.failurePath(), append(b, '\n'))
 	}

@@ -47,6 +47,8 @@ type gateway struct {
 	rep    *reporter
 	counts *ratelimit.Engine
 	bans   *ratelimit.Bans
+	// registeredBefore are the addresses of before a restart; set at start.
+	registeredBefore []sbc.SeenSource
 	// banByHand wakes the keeper of the file.
 	banByHand chan struct{}
 	roots     []*roots // of PBXs and peers with a CA of their own; set at start
@@ -129,6 +131,9 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	if g.sbc, err = sbc.New(conf, deps); err != nil {
 		return nil, err
+	}
+	if n := g.sbc.Remember(g.registeredBefore, time.Now()); n > 0 {
+		log.Info("addresses that were registered from before the restart", "count", n)
 	}
 	if cfg.Admin.Listen.IsValid() {
 		if g.admin, err = admin.New(admin.Options{Listen: cfg.Admin.Listen.String(), Source: g.source(), Version: version(),
