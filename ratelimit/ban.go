@@ -185,11 +185,11 @@ func (b *Bans) find(act call.Act, a *call.Attempt) *ban {
 }
 
 // about is the entry of a key. Where it names a user that somebody registers, it
-// may be of the user in every domain, or of the one whose password he shows.
+// may be of the user in every domain, or of the one whose password he shows. One
+// that is over, and only remembered, hides none of the others.
 func (b *Bans) about(act call.Act, k call.Key, a *call.Attempt) *ban {
-	e := b.by[banKey{act, k}]
-	if e != nil || k.RegisterUser == "" {
-		return e
+	if k.RegisterUser == "" {
+		return b.by[banKey{act, k}]
 	}
 	for _, name := range [...]string{k.RegisterUser, a.Guessed()} {
 		if k.RegisterUser = name; name == "" {

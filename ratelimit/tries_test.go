@@ -455,4 +455,10 @@ func TestUsersAreCountedByTheirDomain(t *testing.T) {
 	if bans.Judge(of("b.test")).Rule == "" {
 		t.Error("a ban of the user in every domain")
 	}
+	// Also where one of the user in that domain is over and remembered.
+	later := of("a.test")
+	later.At = start.Add(30 * time.Minute)
+	if d := bans.Judge(later); d.Rule != ratelimit.RuleBanned {
+		t.Errorf("the ban of before hides the one in every domain: %+v", d)
+	}
 }
