@@ -138,7 +138,7 @@ func (g *gateway) writeBans() (entries int, err error) {
 }
 
 // replaceFile writes a file of the state directory whole: a crash leaves the old
-// or the new one.
+// or the new one. On a full disk nothing is left of the try.
 func replaceFile(path string, b []byte) error {
 	tmp := path + ".new"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
@@ -146,10 +146,11 @@ func replaceFile(path string, b []byte) error {
 		return err
 	}
 	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(tmp, path)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err != nil {
+		os.Remove(tmp)
 		return err
 	}
 	dir, err := os.Open(filepath.Dir(tmp)) // the new name, too, is on the disk

@@ -183,6 +183,10 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 		t.Error("the disk is not full")
 	}
 	banned("192.0.2.1")
+	eventually(t, "nothing is left of what could not be written", func() bool {
+		left, err := filepath.Glob(filepath.Join(state, "*.new"))
+		return err == nil && len(left) == 0
+	})
 	if len(s.metric(`rampart_alert_degraded_sinks_active\{[^}]*\} 1`)) != 3 {
 		t.Error("the metrics do not say that three sinks are degraded")
 	}
