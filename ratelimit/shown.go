@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"math"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -23,12 +24,18 @@ func shownBy(a *call.Attempt) shown {
 	switch {
 	case a.RegisterUser == "":
 		return shownNothing
-	case a.User == a.RegisterUser && !a.First: // as it was when it was judged
+	case a.User == a.RegisterUser && !a.First && sameDomain(a): // as it was when it was judged
 		return shownConnection
 	case a.Returning:
 		return shownDevice
 	}
 	return shownNothing
+}
+
+// sameDomain: the user of From, who is registered, is the one of To and not of
+// the same name in another domain.
+func sameDomain(a *call.Attempt) bool {
+	return a.RegisterDomain == "" || strings.EqualFold(strings.TrimSuffix(a.From.Host, "."), a.RegisterDomain)
 }
 
 // writeShown adds it to a key, as what no length of a text is. It is shown for

@@ -69,6 +69,28 @@ func TestNobodyIsLockedOutByGuesses(t *testing.T) {
 	}
 }
 
+// Who is registered as a user of one domain is not the user of that name in
+// another, whose connection goes on however often he names him in To.
+func TestNamesakeOfAnotherDomainLocksNobodyOut(t *testing.T) {
+	per := ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"source.ip", "register.user"}, Failures: 10, Over: time.Hour, Verdict: call.Reject, Status: 403}
+	e := engine(t, ratelimit.Caps{}, per)
+	from := func(domain string) *call.Attempt {
+		a := request("REGISTER", "192.0.2.1", 0)
+		a.User, a.From.User, a.From.Host = "alice", "alice", domain
+		a.RegisterUser, a.RegisterDomain = "alice", "b.test"
+		return a
+	}
+	for range 30 {
+		e.Outcome(from("a.test"), 403)
+	}
+	if d := e.Judge(from("B.test.")); d.Rule != "" {
+		t.Errorf("the user of To: %s", d.Reason)
+	}
+	if d := e.Judge(from("a.test")); d.Rule == "" {
+		t.Error("his namesake may go on")
+	}
+}
+
 // The first success of a phone clears what it failed before, though by then it
 // has registered its user.
 func TestFirstSuccessClearsTheScore(t *testing.T) {

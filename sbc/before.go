@@ -16,7 +16,9 @@ const (
 	// heldBefore is how long ago the address was seen at most. Later it may be
 	// somebody else's.
 	heldBefore = 24 * time.Hour
-	maxBefore  = 65_536
+	// maxBefore of them are written. No more are taken back than there may be
+	// registrations, so that the kernel has room for both.
+	maxBefore = 65_536
 )
 
 // before are those addresses. The lock of sources guards it.
@@ -80,8 +82,9 @@ func (b *bindings) remember(all []SeenSource, now time.Time) int {
 	b.sourceMu.Lock()
 	defer b.sourceMu.Unlock()
 	b.before.seen, b.before.until = map[netip.Addr]time.Time{}, now.Add(knownBefore)
+	most := min(maxBefore, b.max)
 	for _, x := range all {
-		if !x.Addr.IsValid() || now.Sub(x.At) > heldBefore || len(b.before.seen) == maxBefore {
+		if !x.Addr.IsValid() || now.Sub(x.At) > heldBefore || len(b.before.seen) == most {
 			continue
 		}
 		if x.At.After(now) { // a clock that was wrong

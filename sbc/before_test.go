@@ -56,6 +56,10 @@ func TestAddressesOfBefore(t *testing.T) {
 		many[i] = SeenSource{nth(i), now}
 	}
 	b.init(10)
+	if n := b.remember(many, now); n != 10 {
+		t.Errorf("%d are remembered where ten may register", n)
+	}
+	b.init(2 * maxBefore)
 	if n := b.remember(many, now); n != maxBefore {
 		t.Errorf("%d are remembered", n)
 	}
