@@ -112,7 +112,7 @@ type Record struct {
 	Source     string  `json:"source"` // ip:port of the caller
 	SourceGeo  string  `json:"source_country,omitempty"`
 	Passes     []Pass  `json:"passes"`
-	// Coalesced counts further attempts of the same stranger that this
+	// Coalesced counts further attempts of the same sender that this
 	// record stands for, or of whomever when they were refused for overload.
 	Coalesced int `json:"coalesced,omitempty"`
 	// Diversion is who passed the call on, as in [Attempt]; a call that the
