@@ -15,6 +15,7 @@ type Reading struct {
 	rate  float64 // that calls are let in at, averaged
 	at    time.Time
 	seen  uint64
+	cut   uint64
 	looks int
 }
 
@@ -31,21 +32,28 @@ const (
 	readLess = 1.2
 	readMore = 1.5
 	readStep = 1.25
+	cutMuch  = 0.1 // of what was read: the gate is what limits it
 )
 
 // NewReading makes one.
 func NewReading() *Reading { return &Reading{share: 1} }
 
-// Look takes how many new calls have been read, ever, and the rate at which they
-// are let in, 0 for all of them, and returns what share should be read.
-func (r *Reading) Look(now time.Time, seen uint64, rate float64) (share float64) {
+// Look takes how many of the calls that may be dropped unread have been read,
+// ever, how many datagrams of peers the gate has dropped, and the rate at which
+// calls are let in, 0 for all of them. It returns what share should be read.
+//
+// While the gate cuts a flood in a peer's name to its budget, to read a smaller
+// share brings less to the gate and not less through it: the share would shrink
+// to nothing, and with it the calls of everybody else. What comes is not more
+// than what was read then.
+func (r *Reading) Look(now time.Time, seen, cut uint64, rate float64) (share float64) {
 	dt := now.Sub(r.at)
 	if dt >= 0 && dt < readEvery && rate > 0 {
 		return r.share
 	}
-	n := float64(seen - r.seen)
+	n, dropped := float64(seen-r.seen), float64(cut-r.cut)
 	first := r.rate == 0
-	r.at, r.seen = now, seen
+	r.at, r.seen, r.cut = now, seen, cut
 	if rate <= 0 || dt <= 0 || dt > 10*readEvery || n < 0 {
 		r.share, r.rate, r.looks = 1, 0, 0
 		return 1
@@ -56,7 +64,10 @@ func (r *Reading) Look(now time.Time, seen uint64, rate float64) (share float64)
 	if r.looks++; r.looks < readAfter {
 		return r.share
 	}
-	come := max(1, n/dt.Seconds()/r.share)
+	come := max(1, n/dt.Seconds())
+	if dropped < n*cutMuch {
+		come /= r.share
+	}
 	want := min(1, max(leastPart, max(leastRead, worthReading*r.rate)/come))
 	switch {
 	case want < r.share/readLess:

@@ -16,7 +16,7 @@ func TestReading(t *testing.T) {
 	run := func(d time.Duration, come, rate float64) (share float64) {
 		for end := now.Add(d); now.Before(end); now = now.Add(100 * time.Millisecond) {
 			seen += come * share01(share) * 0.1
-			share = r.Look(now, uint64(seen), rate)
+			share = r.Look(now, uint64(seen), 0, rate)
 		}
 		return share
 	}
@@ -54,14 +54,33 @@ func TestReadingClock(t *testing.T) {
 	r, now, seen := ratelimit.NewReading(), start, uint64(0)
 	for range 20 {
 		now, seen = now.Add(time.Second/2), seen+5000
-		r.Look(now, seen, 100)
+		r.Look(now, seen, 0, 100)
 	}
-	if got := r.Look(now.Add(time.Second/2), seen+100, 100); got >= 1 {
+	if got := r.Look(now.Add(time.Second/2), seen+100, 0, 100); got >= 1 {
 		t.Fatalf("all are read: %v", got)
 	}
 	for _, d := range []time.Duration{-time.Hour, time.Hour} {
-		if got := r.Look(now.Add(d), seen+5000, 100); got != 1 {
+		if got := r.Look(now.Add(d), seen+5000, 0, 100); got != 1 {
 			t.Errorf("after %s: %v", d, got)
+		}
+	}
+}
+
+// TestReadingGate: a flood in a peer's name that the gate cuts to a budget does
+// not make the share ever smaller, as that brings no less through the gate; the
+// calls of others would pay for it.
+func TestReadingGate(t *testing.T) {
+	t.Parallel()
+	const come, budget, rate = 100_000, 4000, 700
+	r, now, share := ratelimit.NewReading(), start, 1.0
+	var seen, cut float64
+	for range 600 {
+		now = now.Add(100 * time.Millisecond)
+		arrives := come * share * 0.1
+		passes := min(arrives, budget*0.1)
+		seen, cut = seen+passes, cut+arrives-passes
+		if share = r.Look(now, uint64(seen), uint64(cut), rate); share < 0.5 {
+			t.Fatalf("a share of %v is read, of which the gate takes more than enough", share)
 		}
 	}
 }

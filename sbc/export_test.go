@@ -158,3 +158,6 @@ func (g *Gateway) Circles() (in, out, full int) {
 	defer g.calls.mu.Unlock()
 	return len(g.calls.circles.in), len(g.calls.circles.out), g.calls.circles.full
 }
+
+// Thinnable is how many calls were read that the kernel may drop a part of.
+func (g *Gateway) Thinnable() uint64 { return g.overload.calls.Load() }

@@ -14,6 +14,7 @@ import (
 type flood struct {
 	dropped   atomic.Uint64
 	strangers atomic.Uint64 // of them, strangers' datagrams
+	peers     atomic.Uint64 // of them, datagrams with the address of a peer
 	have      atomic.Bool   // an address of this second is kept
 	source    atomic.Pointer[netip.Addr]
 }

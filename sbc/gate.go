@@ -24,8 +24,12 @@ func (g *Gateway) AdmitDatagram(side call.Side, src netip.Addr, n int) bool {
 		return false
 	}
 	ok := g.deps.Gate == nil || g.deps.Gate.Allow(key, now, n, who)
-	if !ok && who == call.Stranger {
+	switch {
+	case ok:
+	case who == call.Stranger:
 		g.flood.strangers.Add(1)
+	default:
+		g.flood.peers.Add(1)
 	}
 	return g.gated(src, ok)
 }

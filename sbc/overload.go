@@ -30,6 +30,8 @@ type overload struct {
 	tally tally
 	pbxOK atomic.Uint32
 	pbxNo atomic.Uint32
+	short atomic.Int32  // the longest user whose calls are not dropped unread; 0: nobody is refused
+	calls atomic.Uint64 // by datagram that were read and might have been dropped so
 
 	// What follows is measuring's own.
 	pbxGood, pbxBad float64
@@ -51,6 +53,20 @@ type request struct {
 	fromTag       []byte
 	callID        []byte
 	credentials   bool
+	size          int
+	whole         *sipx.Request // that the octets above are still to be taken from
+}
+
+// read takes what a request is judged by, which costs more than while all are
+// let in is worth.
+func (q *request) read() {
+	r := q.whole
+	if r == nil {
+		return
+	}
+	from, to, u := r.From().URI, r.To().URI, r.URI()
+	q.uri, q.from, q.to = []byte(u.String()), []byte(from.String()), []byte(to.String())
+	q.fromTag, q.callID, q.whole = []byte(r.FromTag()), []byte(r.CallID()), nil
 }
 
 // shedder implements sipx.Shedder.
@@ -72,7 +88,7 @@ func (g *Gateway) roomFor(f *sipx.Flow, c ratelimit.LoadClass, cost uint32, who 
 }
 
 func (s shedder) Shed(x *sipx.Glance) sipx.Shed {
-	q := request{flow: x.Flow, method: x.Method, uri: x.URI, from: x.From, to: x.To, fromTag: x.FromTag, callID: x.CallID, credentials: x.Credentials}
+	q := request{flow: x.Flow, method: x.Method, uri: x.URI, from: x.From, to: x.To, fromTag: x.FromTag, callID: x.CallID, credentials: x.Credentials, size: x.Size}
 	return s.g.judgeLoad(&q, s.g.identifyFlow(x.Flow), time.Now())
 }
 
@@ -81,12 +97,7 @@ func (g *Gateway) tooMuch(r *sipx.Request, id identity) bool {
 	if g.deps.Load == nil || r.LetIn || r.ToTag() != "" {
 		return false
 	}
-	from, to, u := r.From().URI, r.To().URI, r.URI()
-	q := request{flow: r.Flow, method: r.Method(), credentials: r.Credentialed || len(r.Credentials()) > 0}
-	if g.loadBusy() { // else it is only counted
-		q.uri, q.from, q.to = []byte(u.String()), []byte(from.String()), []byte(to.String())
-		q.fromTag, q.callID = []byte(r.FromTag()), []byte(r.CallID())
-	}
+	q := request{flow: r.Flow, method: r.Method(), credentials: r.Credentialed || len(r.Credentials()) > 0, size: r.Size, whole: r}
 	switch v := g.judgeLoad(&q, id, r.At); v.What {
 	case sipx.ShedRefuse:
 		r.Refuse(503, []sipx.HeaderField{{Name: "Retry-After", Value: strconv.Itoa(v.RetryAfter)}})
@@ -100,13 +111,25 @@ func (g *Gateway) tooMuch(r *sipx.Request, id identity) bool {
 
 // judgeLoad lets a request in or not.
 func (g *Gateway) judgeLoad(q *request, id identity, now time.Time) sipx.Shed {
+	busy := g.loadBusy()
+	if busy {
+		q.read()
+	}
 	class, cost := g.loadClass(q, id, now), costOf(q.method)
-	if g.loadBusy() && class >= ratelimit.LoadNew && g.spared(q, id, now) {
+	if busy && class >= ratelimit.LoadNew && g.spared(q, id, now) {
 		return sipx.Shed{What: sipx.ShedPass}
 	}
+	g.countThinned(q, class)
 	who := g.shareOf(q, id)
 	if g.roomFor(q.flow, class, cost, who, now) {
 		return sipx.Shed{What: sipx.ShedPass}
+	}
+	if !busy { // nobody measured for a while
+		q.read()
+		if class >= ratelimit.LoadNew && g.spared(q, id, now) {
+			return sipx.Shed{What: sipx.ShedPass}
+		}
+		who = g.shareOf(q, id)
 	}
 	if q.method == "INVITE" {
 		if id.kind == call.PBX { // who has no share
@@ -232,18 +255,6 @@ func (c *calls) passed(callID string) bool {
 	return c.inside[callID] != nil
 }
 
-// shareOf hashes whose share of what is let in a request takes.
-func (g *Gateway) shareOf(q *request, id identity) uint64 {
-	switch id.kind {
-	case call.Carrier:
-		return maphash.String(g.overload.seed, id.peer.Name) | 1
-	case call.Phone:
-		user, _ := sipx.UserHost(q.from)
-		return maphash.Bytes(g.overload.seed, user) | 1
-	}
-	return 0
-}
-
 // roomForConn: a handshake costs more than most requests do, and a stranger's
 // may be for nothing.
 func (g *Gateway) roomForConn(side call.Side, src netip.Addr) bool {
@@ -277,54 +288,6 @@ func (g *Gateway) measuring() {
 			g.tellOverload(now, state)
 		}
 	}
-}
-
-// thin has the kernel drop new calls on public UDP sockets while they are so
-// many that to refuse them would take the processors from those that are let in.
-func (g *Gateway) thin(now time.Time) {
-	l, o := g.deps.Datagrams, &g.overload
-	if l == nil || now.Before(o.thinNot) || !g.stack.PublicUDP() {
-		return
-	}
-	s := l.State()
-	rate := s.Rate
-	if rate > 0 {
-		rate = max(rate, s.Proven)
-	}
-	share := o.reading.Look(now, s.Admitted[ratelimit.LoadNew]+s.Shed[ratelimit.LoadNew], rate)
-	again := share < 1 && now.Sub(o.seedAt) > seedHolds
-	if share == o.read && !again {
-		return
-	}
-	if again || o.read == 1 {
-		o.seed32, o.seedAt = rand.Uint32(), now
-	}
-	if err := g.stack.Thin(share, g.shortUser(), o.seed32); err != nil {
-		o.thinNot, o.read, o.reading = now.Add(thinAgain), 1, ratelimit.NewReading()
-		g.log.Warn("no socket filter against too many calls: all of them are read to be refused", "error", err)
-		return
-	}
-	o.read = share
-}
-
-// thinAgain is when it is tried again after it failed.
-const thinAgain = time.Minute
-
-// seedHolds is how long the same calls are dropped: longer than a caller repeats
-// himself (RFC 3261 timer B), so that who dials again may have more luck.
-const seedHolds = 40 * time.Second
-
-// shortest is from how many octets on a user is not taken for an emergency
-// number or an extension, where these are no longer.
-const shortest = 8
-
-// shortUser is how long a user may be that is always let in.
-func (g *Gateway) shortUser() int {
-	n := max(shortest, g.plan("").EmergencyLength())
-	for i := range g.cfg.Peers {
-		n = max(n, g.plan(g.cfg.Peers[i].Name).EmergencyLength())
-	}
-	return n
 }
 
 // signals are the gateway's own and those of the process, the worse of each,

@@ -67,8 +67,8 @@ func (t *tally) refused(q *request, id identity, who uint64, silent bool, now ti
 		x.from.set(userOf(q.from))
 		x.to.set(userOf(q.uri))
 		x.call.set(q.callID)
-		if user, host := sipx.UserHost(q.from); id.kind == call.Phone && id.has(aor{unescape(string(user)), string(host)}) {
-			x.user = unescape(string(user))
+		if who, ok := q.user(id); ok {
+			x.user = who.user
 		}
 	} else if x == &t.slots[tallySlots] && x.source != q.flow.Remote {
 		x.source = netip.AddrPort{} // of several

@@ -15,8 +15,8 @@ import (
 )
 
 // pressure measures how much of the machine the process uses: processors,
-// memory, descriptors. It has one caller, ten times a second, and opens one
-// file each time.
+// memory, descriptors. It has one caller, ten times a second, and opens a file
+// for each thread, and another, each time.
 type pressure struct {
 	cpu    time.Duration // used so far
 	at     time.Time

@@ -170,6 +170,47 @@ func TestManyBans(t *testing.T) {
 	})
 }
 
+// When not all of the known have room nothing is dropped, and at no moment before
+// that are those who are there without cover: they stay.
+func TestFullTableKeepsTheKnown(t *testing.T) {
+	w := newWire(t)
+	table := w.table()
+	held := func(name string) (n int) {
+		t.Helper()
+		var err error
+		w.in(w.host, func() {
+			var c *nftables.Conn
+			if c, err = nftables.New(); err != nil {
+				return
+			}
+			var es []nftables.SetElement
+			es, err = c.GetSetElements(&nftables.Set{Table: &nftables.Table{Name: "rampart", Family: nftables.TableFamilyINet}, Name: name})
+			n = len(es)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	now := time.Now()
+	s := kernel.State{Known: kernel.Known{Addrs: []netip.Addr{netip.MustParseAddr("10.78.0.5")}}, Emergency: true, Bans: []kernel.Ban{ban("10.78.0.6/32", time.Hour)}}
+	if err := table.Sync(s, now); err != nil || held("known4") != 1 || held("ban4") != 1 {
+		t.Fatalf("%v: %d known, %d banned", err, held("known4"), held("ban4"))
+	}
+	for i := range kernel.MaxKnown {
+		s.Connected.Addrs = append(s.Connected.Addrs, netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}))
+	}
+	for range 2 {
+		if err := table.Sync(s, now); !errors.Is(err, kernel.ErrFull) || held("known4") != 1 || held("ban4") != 0 {
+			t.Fatalf("%v: %d known, %d banned", err, held("known4"), held("ban4"))
+		}
+	}
+	s.Connected.Addrs = nil
+	if err := table.Sync(s, now); err != nil || held("known4") != 1 || held("ban4") != 1 {
+		t.Errorf("%v: %d known, %d banned", err, held("known4"), held("ban4"))
+	}
+}
+
 // Nobody else removes the table or empties it, also not with the whole firewall.
 func TestTableIsOurs(t *testing.T) {
 	w := newWire(t)

@@ -24,7 +24,8 @@ const (
 const grace = time.Minute
 
 // Sync implements Engine. The known come first and bans are lifted before others
-// are added, so no moment is stricter than both states.
+// are added, so no moment is stricter than both states. When not all of the known
+// have room only what drops is taken out: those who are there stay until the end.
 func (t *Table) Sync(s State, now time.Time) error {
 	s = fit(s, now)
 	want := t.want(s)
@@ -45,7 +46,12 @@ func (t *Table) Sync(s State, now time.Time) error {
 		n = 0
 		return t.conn.Flush()
 	}
-	for _, name := range t.filled() {
+	names := t.filled()
+	if s.partial {
+		t.emergency(false)
+		names = names[4*len(knowns):]
+	}
+	for _, name := range names {
 		if err := t.bring(name, want[name], now, flush); err != nil {
 			return fmt.Errorf("nftables: set %s: %w", name, err)
 		}

@@ -20,6 +20,7 @@ type Glance struct {
 	FromTag     []byte
 	CallID      []byte
 	Credentials bool // of any kind
+	Size        int  // octets of the whole message
 
 	toTag []byte
 	vias  [maxGlanceVias][]byte // whole values
@@ -61,7 +62,7 @@ func (g *Glance) of(f *Flow, b []byte) bool {
 	if !ok || !plain(uri) {
 		return false
 	}
-	g.Flow, g.URI = f, uri
+	g.Flow, g.URI, g.Size = f, uri, len(b)
 	return g.headers(b[:end+2], eol+2)
 }
 

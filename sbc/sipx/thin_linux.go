@@ -60,8 +60,8 @@ func (s *udpSocket) thin(t thinning) error {
 	return err
 }
 
-// thin writes what drops a part of new calls, the same ones when they come again. Only an INVITE for a long
-// user is a new call for certain: our own Contact in its Request-URI may be a
+// thin writes what drops a part of new calls, the same ones when they come again
+// ([Thinned] says of which). Only an INVITE for a long user is a new call for certain: our own Contact in its Request-URI may be a
 // dialog, a short user may be a call for help, and so may what is not a SIP URI
 // that begins with letters and digits only.
 func (p *filter) thin(t thinning) {
@@ -71,7 +71,7 @@ func (p *filter) thin(t thinning) {
 	const method, scheme = udpHeader, udpHeader + 7
 	on, sips, user := p.label(), p.label(), p.label()
 	p.do(unix.BPF_LD|unix.BPF_W|unix.BPF_LEN, 0)
-	p.unless(unix.BPF_JGE, udpHeader+hashed, on)
+	p.unless(unix.BPF_JGE, udpHeader+thinBytes, on)
 	p.load(unix.BPF_W, method)
 	p.unless(unix.BPF_JEQ, word("INVI"), on)
 	p.load(unix.BPF_H, method+4)
@@ -113,11 +113,6 @@ func (p *filter) thin(t thinning) {
 	p.do(unix.BPF_RET|unix.BPF_K, 0)
 	p.place(on)
 }
-
-// hashed is how much of an INVITE says which one it is: enough for its first
-// Via, with the branch. What is repeated is the same to the octet (RFC 3261
-// §17.1.1.2).
-const hashed = 256
 
 // hash makes a number of the seed and the first octets of the message.
 func (p *filter) hash(seed uint32) {
