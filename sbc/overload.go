@@ -26,12 +26,13 @@ import (
 // Should the asking fail, the request is let in to be refused as usual, or
 // not: overload is no guard.
 type overload struct {
-	seed  maphash.Seed // of whose share it is
-	tally tally
-	pbxOK atomic.Uint32
-	pbxNo atomic.Uint32
-	short atomic.Int32  // the longest user whose calls are not dropped unread; 0: nobody is refused
-	calls atomic.Uint64 // by datagram that were read and might have been dropped so
+	seed   maphash.Seed // of whose share it is
+	tally  tally
+	pbxOK  atomic.Uint32
+	pbxNo  atomic.Uint32
+	short  atomic.Int32  // the longest user whose calls are not dropped unread; 0: nobody is refused
+	calls  atomic.Uint64 // by datagram that were read and might have been dropped so
+	unread unread
 
 	// What follows is measuring's own.
 	pbxGood, pbxBad float64

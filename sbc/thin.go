@@ -2,6 +2,7 @@ package sbc
 
 import (
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -37,11 +38,52 @@ func (g *Gateway) thin(now time.Time) {
 	if err := g.stack.Thin(share, g.shortUser(), o.seed32); err != nil {
 		// What the sockets do now is not known: it is set anew in any case.
 		o.thinNot, o.read, o.reading = now.Add(thinAgain), 0, ratelimit.NewReading()
+		o.unread.thins(g.KernelDrops(call.Public), false)
 		g.log.Warn("no socket filter against too many calls: all of them are read to be refused", "error", err)
 		return
 	}
 	o.read = share
+	o.unread.thins(g.KernelDrops(call.Public), share < 1)
 }
+
+// unread counts what the kernel drops on public UDP sockets without what it drops
+// while calls of the known are among that: nobody can tell those from the rest,
+// and they are no reason to shut strangers out.
+type unread struct {
+	mu      sync.Mutex
+	thinned bool
+	last, n uint64
+}
+
+// of is the count when the kernel has dropped so many in all.
+func (u *unread) of(all uint64) uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.add(all)
+	return u.n
+}
+
+// thins says whether the kernel drops calls from now on.
+func (u *unread) thins(all uint64, on bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.add(all)
+	u.thinned = on
+}
+
+func (u *unread) add(all uint64) {
+	if all <= u.last { // somebody else looked later
+		return
+	}
+	if !u.thinned {
+		u.n += all - u.last
+	}
+	u.last = all
+}
+
+// StrangersDropped counts what the kernel has dropped on public UDP sockets, but
+// not while it drops calls of the known there, too.
+func (g *Gateway) StrangersDropped() uint64 { return g.overload.unread.of(g.KernelDrops(call.Public)) }
 
 // thinAgain is when it is tried again after it failed.
 const thinAgain = time.Minute

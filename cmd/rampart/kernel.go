@@ -194,9 +194,10 @@ func (g *gateway) syncKernel(now time.Time) {
 // kernelDrops counts what was dropped of strangers for its rate or as junk: here,
 // before the sockets (by their filters, in a siege too, and where a buffer was
 // full), and by the engines. What peers and phones send too much of is left out, as
-// budgets of strangers do not help against it.
+// budgets of strangers do not help against it; so is what the sockets drop while
+// they drop calls in an overload.
 func (g *gateway) kernelDrops() uint64 {
-	n := g.sbc.Signalling().Junk.Load() + g.sbc.KernelDrops(call.Public)
+	n := g.sbc.Signalling().Junk.Load() + g.sbc.StrangersDropped()
 	for c, dropped := range g.gate.Causes {
 		if c != ratelimit.OverPeer && c != ratelimit.OverPhone {
 			n += dropped
