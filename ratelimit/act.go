@@ -46,12 +46,14 @@ func (l *Limit) strictest() call.Verdict {
 func (e *Engine) Banned(a *call.Attempt, rule string) {
 	now := a.At.UnixNano()
 	for _, l := range e.limits {
-		if l.ID != rule || l.Failures == 0 {
+		if l.ID != rule || l.Failures == 0 && !l.Unanswered {
 			continue
 		}
 		for _, as := range []string{"", a.Guessed()} {
 			if key, ok := l.key(e.seed, a, as); ok {
 				e.failures.forget(key, now)
+				e.tries.drop(key)
+				e.outcomes.Add(1) // nor after a restart
 			}
 		}
 	}

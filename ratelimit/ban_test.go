@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -237,6 +238,44 @@ func TestLimitBans(t *testing.T) {
 	} {
 		if _, err := ratelimit.New([]ratelimit.Limit{bad}, ratelimit.Caps{}); err == nil {
 			t.Errorf("%+v is taken", bad)
+		}
+	}
+}
+
+// So are failures over different users, challenges that nobody answered, and what
+// was counted for the user whose password was shown; a restart knows it.
+func TestBansArePaidFor(t *testing.T) {
+	over, silent, per := spread, unanswered, ratelimit.Limit{ID: "l/user", Match: only("REGISTER"), Key: []string{"register.user"}, Failures: 10, Over: time.Hour}
+	for name, l := range map[string]*ratelimit.Limit{"many users": &over, "no answers": &silent, "the user of the password": &per} {
+		l.Over, l.Verdict, l.Act = time.Hour, 0, call.ActBan
+		e := engine(t, ratelimit.Caps{}, *l)
+		try := func(i int) (*call.Attempt, call.Decision) {
+			a := request("REGISTER", "192.0.2.1", time.Duration(i)*10*time.Second)
+			a.RegisterUser, a.SIPCallID = strconv.Itoa(i), strconv.Itoa(i)
+			if !l.Unanswered {
+				a.AuthUser = "1001"
+			}
+			d := e.Judge(a)
+			if d.Rule == "" {
+				e.Outcome(a, 401)
+			}
+			return a, d
+		}
+		i := 0
+		a, d := try(i)
+		for ; d.Rule == "" && i < 100; a, d = try(i) {
+			i++
+		}
+		if d.Rule != l.ID || len(d.Effects) != 1 {
+			t.Fatalf("%s: %+v", name, d)
+		}
+		was := e.Changes()
+		e.Banned(a, l.ID)
+		if e.Changes() == was {
+			t.Errorf("%s: a restart does not know", name)
+		}
+		if _, d := try(i + 1); d.Rule != "" {
+			t.Errorf("%s: banned again: %s", name, d.Reason)
 		}
 	}
 }

@@ -102,6 +102,24 @@ func TestRestoreIsBounded(t *testing.T) {
 	if s := e.Stats(now); s.FailureKeys == 0 || s.FailureKeys > s.Capacity || s.Values != 100 {
 		t.Errorf("%+v", s)
 	}
+	for what, x := range map[string]ratelimit.KeptCount{"a clock that was wrong": {Key: 7, Until: now.Add(1000 * time.Hour).UnixNano()}, "what is over": {Key: 8, Until: now.UnixNano()}} {
+		if n := engine(t, ratelimit.Caps{Seed: k.Seed}).Restore(ratelimit.Kept{Seed: k.Seed, Failures: []ratelimit.KeptCount{x}}, now); n != 0 {
+			t.Errorf("%s is believed", what)
+		}
+	}
+	// Those of known senders give way to no stranger's, as before.
+	var known, strangers []ratelimit.KeptCount
+	for i := range uint64(4000) {
+		x := ratelimit.KeptCount{Key: (i + 1) * 0x9e3779b97f4a7c15, Until: now.Add(time.Minute).UnixNano(), Count: 3, Known: true}
+		known = append(known, x)
+		x.Key, x.Known = x.Key^0xabcdef, false
+		strangers = append(strangers, x)
+	}
+	full := engine(t, ratelimit.Caps{Keys: 256, Seed: k.Seed})
+	full.Restore(ratelimit.Kept{Seed: k.Seed, Failures: known}, now)
+	if n := full.Restore(ratelimit.Kept{Seed: k.Seed, Failures: strangers}, now); n != 0 {
+		t.Errorf("%d strangers took the place of known senders", n)
+	}
 	other := engine(t, ratelimit.Caps{Seed: ratelimit.Seed{3, 4}}, spread)
 	if n := other.Restore(k, now); n != 0 {
 		t.Errorf("%d keys of another seed", n)

@@ -110,6 +110,15 @@ func (s *sets) take(key, value uint64) {
 	s.values -= was - len(k.seen)
 }
 
+// drop forgets a key.
+func (s *sets) drop(key uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k := s.keys[key]; k != nil {
+		s.forget(k)
+	}
+}
+
 // guessed compares a request with what came of those before it.
 func (e *Engine) guessed(l *limit, key uint64, a *call.Attempt, now int64, known bool) (n int64, over bool, wait time.Duration) {
 	if l.Unanswered {
