@@ -403,6 +403,8 @@ func (h *head) value(f field, v []byte) string {
 			return "more than one value"
 		case !a.identity:
 			return "URI scheme"
+		case a.headers: // RFC 3261 §19.1.1, table 1: not here; the library reads some of them twice
+			return "URI with headers"
 		case f == fieldFrom && !a.tag:
 			return "no tag"
 		}

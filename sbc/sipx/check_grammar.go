@@ -225,6 +225,7 @@ func equalFoldBytes(a, b []byte) bool {
 type addr struct {
 	bracketed bool // URI in <>
 	identity  bool // sip, sips, tel or urn
+	headers   bool // its URI has headers
 	tag       bool // a tag parameter
 }
 
@@ -272,7 +273,7 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 			return a, 0, `"<" without ">"`
 		}
 		uri := b[i+1 : i+close]
-		if a.identity, reason = anyURI(uri); reason != "" {
+		if a.identity, a.headers, reason = anyURI(uri); reason != "" {
 			return a, 0, reason
 		}
 		i = skipLWS(b, i+close+1)
@@ -289,7 +290,7 @@ func address(b []byte, i int, list bool) (a addr, end int, reason string) {
 		if bytes.IndexByte(b[from:i], '?') >= 0 {
 			return a, 0, "URI with headers is not in <>"
 		}
-		if a.identity, reason = anyURI(b[from:i]); reason != "" {
+		if a.identity, a.headers, reason = anyURI(b[from:i]); reason != "" {
 			return a, 0, reason
 		}
 		i = skipLWS(b, i)

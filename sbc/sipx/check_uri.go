@@ -39,26 +39,26 @@ func scheme(b []byte) bool {
 
 // anyURI checks the URI of an address. identity: of a scheme that can name a
 // caller or callee.
-func anyURI(u []byte) (identity bool, reason string) {
+func anyURI(u []byte) (identity, headers bool, reason string) {
 	colon := bytes.IndexByte(u, ':')
 	if colon <= 0 || !scheme(u[:colon]) {
-		return false, "URI has no scheme"
+		return false, false, "URI has no scheme"
 	}
 	rest := u[colon+1:]
 	switch {
 	case equalFold(u[:colon], "sip"), equalFold(u[:colon], "sips"):
-		_, reason = sipURI(rest)
-		return true, reason
+		headers, reason = sipURI(rest)
+		return true, headers, reason
 	case equalFold(u[:colon], "tel"), equalFold(u[:colon], "urn"):
 		identity = true
 	default:
 		for _, c := range u[:colon] {
 			if l := lower(c); l < 'a' || l > 'z' {
-				return false, "URI scheme" // legal, but nothing that speaks SIP
+				return false, false, "URI scheme" // legal, but nothing that speaks SIP
 			}
 		}
 	}
-	return identity, opaque(rest)
+	return identity, false, opaque(rest)
 }
 
 // opaque checks the part of another URI behind its scheme (RFC 3986).

@@ -67,7 +67,7 @@ func slowReply(r *Request, code int, reason, toTag string, hs []HeaderField, bod
 
 // TestReply compares what is written with what the library writes.
 func TestReply(t *testing.T) {
-	const rest = "From: \"A, \\\"b\\\"\" <sip:a;x=1@h:5070;transport=udp?Subject=x>;tag=t;y=z\r\nTo: <sip:b@h>%TAG%\r\nCall-ID: c@h\r\nCSeq: 17 %METHOD%\r\n" +
+	const rest = "From: \"A, \\\"b\\\"\" <sip:a;x=1@h:5070;transport=udp>;tag=t;y=z\r\nTo: <sip:b@h>%TAG%\r\nCall-ID: c@h\r\nCSeq: 17 %METHOD%\r\n" +
 		"Record-Route: <sip:p1;lr>, <sip:[2001:db8::1]:5061;lr>\r\nRecord-Route: <sip:p2;lr;x=y>\r\nContact: <sip:a@h>\r\nTimestamp: 54 0.5\r\nContent-Length: 0\r\n\r\n"
 	vias := []string{
 		"SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK1;rport",
