@@ -86,6 +86,13 @@ const (
 	RegistrationBruteforce Action = "registration-bruteforce" // guessing passwords
 	Enumeration            Action = "enumeration"             // guessing users
 	Robocall               Action = "robocall"                // a caller like a machine
+	TrafficPumping         Action = "traffic-pumping"         // calls that are made to cost
+	TollfreePumping        Action = "tollfree-pumping"        // calls that are made to cost who is called
+	FalseAnswer            Action = "false-answer"            // a route that answers what nobody answered
+	ImpossibleTravel       Action = "impossible-travel"       // a user in two places
+	NewCountry             Action = "new-country"             // a user where it never was
+	CostlyCallsCap         Action = "costly-calls-cap"        // too many costly calls at a time
+	SpendCap               Action = "spend-cap"               // a budget is used up
 	MalformedMessage       Action = "malformed-message"
 	CallFailed             Action = "call-failed"             // our own failure, e.g. a panic in one call
 	PeerDown               Action = "peer-down"               // a PBX or peer answers no OPTIONS

@@ -1,0 +1,90 @@
+package fraud
+
+import (
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// The detectors by their ids, as policy files, alerts and CDRs name them.
+const (
+	IDPing     = "fraud/ping-call"
+	IDCallback = "fraud/ping-call-callback"
+	IDToll     = "fraud/toll-fraud"
+	IDForward  = "fraud/call-forward-fraud"
+	IDPump     = "fraud/traffic-pumping"
+	IDFree     = "fraud/tollfree-pumping"
+	IDAnswer   = "fraud/false-answer"
+	IDRobo     = "fraud/robocall"
+	IDProbe    = "fraud/number-probing"
+	IDTravel   = "fraud/impossible-travel"
+	IDCountry  = "fraud/new-country"
+	IDCostly   = "fraud/costly-calls-cap"
+	IDSpend    = "fraud/spend-cap"
+)
+
+// Then is what is done about what a detector finds, beside the alert. The zero
+// value only flags.
+type Then struct {
+	Verdict call.Verdict  // Reject: calls that the finding concerns are refused with Status
+	Status  int           // SIP
+	Act     call.Act      // ActHangup: calls that run are ended; ActHold: the account makes no costly calls
+	For     time.Duration // of a hold
+}
+
+// Mode says whether what a detector asks for is carried out.
+type Mode uint8
+
+const (
+	FirstShadow Mode = iota // withheld for Config.Shadow after the first start, carried out from then on
+	Enforce                 // carried out
+	Shadow                  // withheld; alerts are sent as always
+)
+
+// Rule is what is configured for every detector alike.
+type Rule struct {
+	Off  bool
+	Then Then
+	Mode Mode
+}
+
+// Do is what a finding asks for. Who runs the Engine carries it out, and tells
+// what it would have done when Shadow is set.
+type Do struct {
+	Act    call.Act // ActHangup or ActHold
+	Calls  []string // to be ended: ids of calls
+	Key    call.Key // to be held
+	For    time.Duration
+	Rule   string // who asks
+	Reason string
+	Shadow bool
+}
+
+// shadow reports whether what a detector asks for is withheld now.
+func (e *Engine) shadow(id string) bool {
+	switch e.cfg.Rules[id].Mode {
+	case Enforce:
+		return false
+	case Shadow:
+		return true
+	}
+	return e.begin == 0 || e.now-e.begin < int64(e.cfg.Shadow)
+}
+
+// acts are what the detector of a finding asks for, about the call that made it.
+func (e *Engine) acts(f Finding, c *running) []Do {
+	then := e.cfg.Rules[f.Detector].Then
+	if then.Act == call.NoAct || c == nil || !c.paid {
+		return nil
+	}
+	d := Do{Act: then.Act, For: then.For, Rule: f.Detector, Reason: f.Reason, Shadow: e.shadow(f.Detector)}
+	switch then.Act {
+	case call.ActHangup:
+		d.Calls = []string{c.id}
+	case call.ActHold:
+		if d.Key = (call.Key{User: c.user}); c.user == "" {
+			d.Key = call.Key{Account: c.account}
+		}
+	}
+	return []Do{d}
+}

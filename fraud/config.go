@@ -1,0 +1,40 @@
+package fraud
+
+import "time"
+
+// Config has the parameters of every detector.
+type Config struct {
+	MaxCalls int           // at a time
+	MaxKeys  int           // of each table
+	WarmUp   time.Duration // habits are not held against anybody before
+	Incident time.Duration // silence that ends an incident
+	Update   time.Duration // between two alerts of one incident
+	Shadow   time.Duration // after the first start, in which [FirstShadow] withholds acts
+
+	Rules map[string]Rule // by detector; what is missing only flags
+
+	Ping   PingConfig
+	Toll   TollConfig
+	Pump   PumpConfig
+	Answer AnswerConfig
+	Robo   RoboConfig
+	Probe  ProbeConfig
+	Travel TravelConfig
+}
+
+// Defaults of a profile, "office" or "call-centre".
+func Defaults(profile string) Config {
+	c := Config{
+		MaxCalls: 100_000, MaxKeys: 100_000, WarmUp: 7 * 24 * time.Hour, Incident: time.Hour, Update: time.Hour, Shadow: 7 * 24 * time.Hour,
+		Rules: map[string]Rule{},
+		Ping: PingConfig{Ring: 6 * time.Second, Answered: 3200 * time.Millisecond, Share: .75, Callees: 4,
+			Number: 5, NumberOver: time.Hour, Block: 6, BlockOver: 2 * time.Hour, Country: 8, CountryOver: 4 * time.Hour, Guard: 72 * time.Hour},
+		Toll:   TollConfig{Hour: 6, Day: 10, Account: 25},
+		Pump:   PumpConfig{Calls: 12, PerUser: 2.5, Days: 4},
+		Answer: AnswerConfig{Calls: 8, Share: .4, Seconds: 25, Over: 4 * time.Hour},
+		Robo:   RoboConfig{Calls: 20, Over: 20 * time.Minute, Callees: 10, HungUp: .25},
+		Probe:  ProbeConfig{Caller: 5, CallerOver: 10 * time.Minute, Account: 8, AccountOver: 30 * time.Minute},
+		Travel: TravelConfig{Speed: 900, Mute: 72 * time.Hour, Days: 2},
+	}
+	return c
+}
