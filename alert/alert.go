@@ -216,6 +216,17 @@ type Rampart struct {
 	Node           string          `json:"node,omitempty"`
 	PolicyRevision string          `json:"policy_revision,omitempty"`
 	NumberData     string          `json:"number_data,omitempty"` // version of the numbering data
+
+	// Of findings of the detectors.
+	Incident      string     `json:"incident,omitempty"`       // the same in all alerts of one incident
+	IncidentCount int        `json:"incident_count,omitempty"` // findings of it so far, this one included
+	IncidentFirst *call.Time `json:"incident_first,omitempty"`
+	Related       []string   `json:"related,omitempty"` // other incidents that belong to the same story
+	FraudType     []string   `json:"fraud_type,omitempty"`
+	Loss          *Loss      `json:"loss,omitempty"`
+	Numbers       []string   `json:"numbers,omitempty"`
+	Calls         []string   `json:"calls,omitempty"`
+	Acts          []ActDone  `json:"acts,omitempty"`
 }
 
 // IsZero reports that there is nothing to alert about: a Decision without an
@@ -262,6 +273,10 @@ func (e Event) ID() string {
 	num(int64(e.Rampart.Count))
 	if e.Rampart.First != nil {
 		num(e.Rampart.First.UnixNano())
+	}
+	if e.Rampart.Incident != "" {
+		text(e.Rampart.Incident)
+		num(int64(e.Rampart.IncidentCount))
 	}
 	text(e.Rampart.Node, string(e.Event.Action), e.Rampart.Verdict, e.Rampart.Mode, e.Rampart.CallID, e.Event.Reason)
 	if e.Rule != nil {

@@ -17,6 +17,7 @@ type Meta struct {
 	Version        string // of the program
 	PolicyRevision string
 	NumberData     string // version of the numbering data
+	Currency       string // of the rates, a label; default USD
 }
 
 // FromDecision makes the alert for a decision about a request, without what is
@@ -181,6 +182,7 @@ func base(at time.Time, m Meta, action call.Action, sev call.Severity, reason st
 		Rampart: Rampart{
 			Severity: sev.String(), Evidence: cleanEvidence(ev),
 			Node: m.Node, PolicyRevision: m.PolicyRevision, NumberData: m.NumberData,
+			FraudType: info.Fraud,
 		},
 	}
 	if e.Event.Outcome == "" {

@@ -140,6 +140,8 @@ func samples() []sample {
 		sys("peer-up", call.PeerUp, call.Info, "peer carrier-a answers", call.Evidence{Name: "targets.answering", Value: 2, Threshold: 2}),
 		sys("trunk-registered", call.TrunkRegistered, call.Info, "registered with carrier-a", call.Evidence{Name: "expires_seconds", Value: 600}),
 		sys("trunk-registration-lost", call.TrunkLost, call.High, "carrier-a refuses our registration: 403", call.Evidence{Name: "sip.code", Value: 403}),
+		{"finding-toll-fraud", FromFinding(tollFinding(), meta)},
+		{"finding-ping-call", FromFinding(pingFinding(), meta)},
 		sys("heartbeat", call.Heartbeat, call.Info, "alive", call.Evidence{Name: "calls", Value: 12}),
 	}
 }

@@ -63,6 +63,9 @@ type key struct {
 	policy string
 	sub    call.Subject
 	reason string // of events without a rule: two certificates are two events
+	// incident keeps findings apart from decisions by the same detector, and
+	// incidents from each other. Who finds has thinned out its updates already.
+	incident string
 }
 
 // Stats are the counters of a Bus.
@@ -176,6 +179,7 @@ func (b *Bus) Publish(e Event) {
 func keyOf(e *Event) key {
 	k := key{action: e.Event.Action, mode: e.Rampart.Mode}
 	k.policy = e.Rampart.PolicyRevision // one line is of one policy
+	k.incident = e.Rampart.Incident
 	if e.Rule != nil {
 		k.rule = e.Rule.ID
 	}

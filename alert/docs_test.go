@@ -109,10 +109,10 @@ func words(in []any) string {
 
 func actionTable(reserved bool) string {
 	var b strings.Builder
-	b.WriteString("| event.action | event.kind | meaning | ATT&CK |\n|---|---|---|---|\n")
+	b.WriteString("| event.action | event.kind | meaning | ATT&CK | carriers call it |\n|---|---|---|---|---|\n")
 	for _, a := range Actions() {
 		if a.Reserved == reserved {
-			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", a.Action, a.Kind, a.Meaning, strings.TrimSpace(a.Technique+" "+a.TechniqueName))
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", a.Action, a.Kind, a.Meaning, strings.TrimSpace(a.Technique+" "+a.TechniqueName), strings.Join(a.Fraud, ", "))
 		}
 	}
 	return b.String()
