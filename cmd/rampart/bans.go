@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -42,27 +39,14 @@ type banFile struct {
 	Bans    []banView `json:"bans"`
 }
 
-func (g *gateway) banPath() string { return filepath.Join(g.cfg.State, "bans.json") }
-
-// loadBans takes back what was in force before a restart. A damaged file is
-// put aside and told of: nobody is shut out, or let off, by half of it.
+// loadBans takes back what was in force before a restart. Nobody is shut out, or
+// let off, by half a file.
 func (g *gateway) loadBans(now time.Time) {
-	path := g.banPath()
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return
-	}
+	g.banFile = stateFile{path: filepath.Join(g.cfg.State, "bans.json"), most: maxBanFile}
 	var kept banFile
-	if err == nil {
-		err = json.NewDecoder(io.LimitReader(f, maxBanFile)).Decode(&kept)
-		f.Close()
-	}
-	if err == nil && kept.Version != 1 {
-		err = fmt.Errorf("version %d of the file", kept.Version)
-	}
+	name, err := g.banFile.read(&kept, func() error { return oneVersion(kept.Version) }, now)
 	if err != nil {
-		os.Rename(path, path+".damaged")
-		g.failed(call.SinkDegraded, "bans/not-loaded", "bans of before the restart are lost, the file is kept as "+filepath.Base(path)+".damaged", err)
+		g.failed(call.SinkDegraded, "bans/not-loaded", "bans of before the restart are lost"+g.banFile.now(name), err)
 		return
 	}
 	all := make([]call.Ban, 0, len(kept.Bans))
@@ -127,37 +111,10 @@ func (g *gateway) writeBans() (entries int, err error) {
 	for _, b := range g.bans.Remembered() {
 		out.Bans = append(out.Bans, viewBan(b))
 	}
-	b, err := json.Marshal(out)
-	if err != nil {
-		return 0, fmt.Errorf("bans: %w", err)
-	}
-	if err := replaceFile(g.banPath(), append(b, '\n')); err != nil {
+	if _, err := g.banFile.write(out); err != nil {
 		return 0, fmt.Errorf("bans: %w", err)
 	}
 	return len(out.Bans), nil
-}
-
-// replaceFile writes a file of the state directory whole: a crash leaves the old
-// or the new one. On a full disk nothing is left of the try.
-func replaceFile(path string, b []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		os.Remove(tmp)
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(tmp)) // the new name, too, is on the disk
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // banRequest is the body of what adds or removes.

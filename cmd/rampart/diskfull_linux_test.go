@@ -138,7 +138,7 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 		}
 	}
 	banned := func(who string) bool {
-		b, err := os.ReadFile(s.g.banPath())
+		b, err := os.ReadFile(s.g.banFile.path)
 		var f banFile
 		if err != nil || json.Unmarshal(b, &f) != nil {
 			t.Fatalf("bans.json is damaged: %v %q", err, b)
@@ -149,7 +149,7 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 	register()
 	place(2)
 	ban("192.0.2.1")
-	eventually(t, "the first ban is kept", func() bool { _, err := os.Stat(s.g.banPath()); return err == nil && banned("192.0.2.1") })
+	eventually(t, "the first ban is kept", func() bool { _, err := os.Stat(s.g.banFile.path); return err == nil && banned("192.0.2.1") })
 	eventually(t, "records are written", func() bool { return s.g.rep.cdr.Stats().Sinks[0].Written == 2 })
 
 	free := fillDisk(t, state)

@@ -2,12 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -31,34 +26,15 @@ type failureFile struct {
 	Registered []sbc.SeenSource `json:"registered,omitempty"`
 }
 
-func (g *gateway) failurePath() string { return filepath.Join(g.cfg.State, "failures.json") }
-
-// readFailures reads what was counted before a restart; nothing when there was
-// nothing. A damaged file is put aside.
-func (g *gateway) readFailures() (was failureFile, err error) {
-	path := g.failurePath()
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return was, nil
-	}
-	if err == nil {
-		err = json.NewDecoder(io.LimitReader(f, maxFailureFile)).Decode(&was)
-		f.Close()
-	}
-	if err == nil && was.Version != 1 {
-		err = fmt.Errorf("version %d of the file", was.Version)
-	}
-	if err != nil {
-		os.Rename(path, path+".damaged")
-		return failureFile{}, err
-	}
-	return was, nil
-}
-
 // startCounts makes the engine of the limits, with what was counted before a
 // restart. What cannot be read is told of once there is somebody to tell.
 func (g *gateway) startCounts(all []ratelimit.Limit) (lost, err error) {
-	was, lost := g.readFailures()
+	g.failureFile = stateFile{path: filepath.Join(g.cfg.State, "failures.json"), most: maxFailureFile}
+	var was failureFile
+	name, lost := g.failureFile.read(&was, func() error { return oneVersion(was.Version) }, time.Now())
+	if lost != nil {
+		was, g.failuresNow = failureFile{}, g.failureFile.now(name)
+	}
 	if g.counts, err = ratelimit.New(all, ratelimit.Caps{Seed: was.Seed}); err != nil {
 		return nil, fmt.Errorf("limits: %w", err)
 	}
@@ -69,10 +45,10 @@ func (g *gateway) startCounts(all []ratelimit.Limit) (lost, err error) {
 	return lost, nil
 }
 
-// failuresNotLoaded tells that the file was damaged.
+// failuresNotLoaded tells that the file could not be used.
 func (g *gateway) failuresNotLoaded(err error) {
 	if err != nil {
-		g.failed(call.SinkDegraded, "failures/not-loaded", "counts of failed attempts of before the restart are lost, and who was registered then, the file is kept as "+filepath.Base(g.failurePath())+".damaged", err)
+		g.failed(call.SinkDegraded, "failures/not-loaded", "counts of failed attempts of before the restart are lost, and who was registered then"+g.failuresNow, err)
 	}
 }
 
@@ -118,12 +94,8 @@ func (g *gateway) keepFailures(ctx context.Context) {
 }
 
 func (g *gateway) writeFailures(now time.Time) (size int, err error) {
-	b, err := json.Marshal(failureFile{1, g.counts.Kept(now), g.sbc.Sources(now)})
-	if err == nil {
-		err = replaceFile(g.failurePath(), append(b, '\n'))
-	}
-	if err != nil {
+	if size, err = g.failureFile.write(failureFile{1, g.counts.Kept(now), g.sbc.Sources(now)}); err != nil {
 		return 0, fmt.Errorf("failures: %w", err)
 	}
-	return len(b), nil
+	return size, nil
 }

@@ -50,10 +50,13 @@ type gateway struct {
 	// registeredBefore are the addresses of before a restart; set at start.
 	registeredBefore []sbc.SeenSource
 	// banByHand wakes the keeper of the file.
-	banByHand chan struct{}
-	roots     []*roots // of PBXs and peers with a CA of their own; set at start
-	gate      *ratelimit.Gate
-	kernel    kernelDrop
+	banByHand   chan struct{}
+	banFile     stateFile
+	failureFile stateFile
+	failuresNow string   // what became of a file that could not be used; set at start
+	roots       []*roots // of PBXs and peers with a CA of their own; set at start
+	gate        *ratelimit.Gate
+	kernel      kernelDrop
 
 	allowFailing bool // load rules whose tests fail
 

@@ -26,6 +26,18 @@ const hex = "0123456789abcdef"
 // themselves. Outside of strings it has none, so each becomes an escape; line
 // feeds, which separate values, stay. What needs no change is returned as it is.
 func JSON(b []byte) []byte {
+	return escaped(b, func(out []byte, r rune, _ []byte) []byte {
+		if r > 0xffff {
+			r -= 0x10000
+			return unit(unit(out, 0xd800+r>>10), 0xdc00+r&0x3ff)
+		}
+		return unit(out, r)
+	})
+}
+
+// escaped replaces each character that is not shown: escape appends what stands
+// for one, which is r, or these octets.
+func escaped(b []byte, escape func(out []byte, r rune, octets []byte) []byte) []byte {
 	at := first(b)
 	if at == len(b) {
 		return b
@@ -33,14 +45,10 @@ func JSON(b []byte) []byte {
 	out := append(make([]byte, 0, len(b)+64), b[:at]...)
 	for i := at; i < len(b); {
 		r, size := utf8.DecodeRune(b[i:])
-		switch {
-		case shown(r, size):
-			out = append(out, b[i:i+size]...)
-		case r > 0xffff:
-			r -= 0x10000
-			out = unit(unit(out, 0xd800+r>>10), 0xdc00+r&0x3ff)
-		default:
-			out = unit(out, r)
+		if octets := b[i : i+size]; shown(r, size) {
+			out = append(out, octets...)
+		} else {
+			out = escape(out, r, octets)
 		}
 		i += size
 	}
@@ -73,12 +81,15 @@ func unit(out []byte, r rune) []byte {
 
 // Writer passes JSON on to w, made plain. Each Write has to be whole
 // characters, as encoders write whole lines.
-func Writer(w io.Writer) io.Writer { return writer{w} }
+func Writer(w io.Writer) io.Writer { return writer{w, JSON} }
 
-type writer struct{ w io.Writer }
+type writer struct {
+	w     io.Writer
+	plain func([]byte) []byte
+}
 
 func (p writer) Write(b []byte) (int, error) {
-	if _, err := p.w.Write(JSON(b)); err != nil {
+	if _, err := p.w.Write(p.plain(b)); err != nil {
 		return 0, err
 	}
 	return len(b), nil
