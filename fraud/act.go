@@ -21,6 +21,7 @@ const (
 	IDCountry  = "fraud/new-country"
 	IDCostly   = "fraud/costly-calls-cap"
 	IDSpend    = "fraud/spend-cap"
+	IDGuessed  = "fraud/guessed-password"
 )
 
 // Then is what is done about what a detector finds, beside the alert. The zero

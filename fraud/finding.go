@@ -1,6 +1,8 @@
 package fraud
 
 import (
+	"time"
+
 	"github.com/rampart-sbc/rampart/call"
 )
 
@@ -25,10 +27,25 @@ type Finding struct {
 	Calls    []string // ids, ten at most
 	Lost     float64  // USD so far, estimated
 	PerMin   float64  // USD a minute that runs now, estimated
-	Related  []string // incidents
+	Related  []string // incidents that belong to the same story, the latest first
+	Missed   []Missed // calls that nobody could take, since the incident was told last
 	Count    int      // findings of the incident so far
 	First    call.Time
 	Do       []Do
+	// Quiet: the incident was told a moment ago, the finding is only there for
+	// what it wants done.
+	Quiet bool
+}
+
+// Missed is a call that rang for a moment: who may be about to call back.
+type Missed struct {
+	At   call.Time `json:"at"`
+	User string    `json:"user,omitempty"`
+	To   string    `json:"to"`   // the number that rang
+	From string    `json:"from"` // the number not to be called back
 }
 
 const maxNamed = 10 // numbers and calls that a finding names
+
+// at is a time of the engine as findings say it.
+func at(ns int64) call.Time { return call.Time{Time: time.Unix(0, ns).UTC()} }

@@ -27,7 +27,6 @@ package fraud
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -45,6 +44,7 @@ type Engine struct {
 	begin int64        // of the first event
 	calls *table[string, running]
 	open  *table[topic, incident]
+	story *story
 	out   []Finding
 
 	detectors []detector
@@ -72,25 +72,12 @@ func (blind) end(*Engine, *ended)           {}
 func (blind) register(*Engine, *call.Event) {}
 func (blind) found(*Engine, *call.Event)    {}
 
-// topic is what an incident is about.
-type topic struct {
-	Detector string
-	Subject  call.Subject
-}
-
-type incident struct {
-	ID    string
-	Last  int64 // of the last finding
-	Told  int64 // of the last one that was told
-	Count int   // of findings
-	First int64
-}
-
 // New makes an engine.
 func New(cfg Config, rates *Rates) *Engine {
 	e := &Engine{cfg: cfg, rates: rates}
 	e.calls = newTable[string, running](cfg.MaxCalls, day, nil)
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
+	e.story = newStory(cfg.MaxKeys)
 	e.ping = newPing(&e.cfg)
 	e.detectors = []detector{e.ping, newToll(&e.cfg), newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg)}
 	return e
@@ -202,10 +189,12 @@ func (e *Engine) take(ev *call.Event) {
 			e.calls.remove(ev.ID)
 		}
 	case call.EventRegister:
+		e.registered(ev)
 		for _, d := range e.detectors {
 			d.register(e, ev)
 		}
 	case call.EventFinding:
+		e.limitFound(ev)
 		for _, d := range e.detectors {
 			d.found(e, ev)
 		}
@@ -214,41 +203,3 @@ func (e *Engine) take(ev *call.Event) {
 
 // warm reports whether enough was seen to say what is usual.
 func (e *Engine) warm() bool { return e.now-e.begin >= int64(e.cfg.WarmUp) }
-
-// tell adds a finding. The first about a subject begins an incident, which ends
-// when nothing more was found for a while; of those that follow some are told,
-// with their number. It returns the incident's id.
-func (e *Engine) tell(f Finding, c *running) string {
-	if e.cfg.Rules[f.Detector].Off {
-		return ""
-	}
-	in := e.open.get(topic{f.Detector, f.Subject}, e.now)
-	if in.Count > 0 && e.now-in.Last >= int64(e.cfg.Incident) {
-		*in = incident{}
-	}
-	if in.ID == "" {
-		in.ID = incidentID(f, e.now)
-		in.First = e.now
-	}
-	in.Count++
-	in.Last = e.now
-	if in.Count > 1 && e.now-in.Told < int64(e.cfg.Update) {
-		return in.ID
-	}
-	in.Told = e.now
-	f.Incident, f.Count = in.ID, in.Count
-	f.At.Time, f.First.Time = time.Unix(0, e.now).UTC(), time.Unix(0, in.First).UTC()
-	if c != nil {
-		f.Account, f.Peer, f.Source, f.CallID = c.account, c.peer, c.source, c.id
-		f.From, f.To, f.User = c.from, c.to, cmp.Or(f.User, c.user)
-	}
-	f.Do = e.acts(f, c)
-	e.out = append(e.out, f)
-	return in.ID
-}
-
-// incidentID follows from what an incident is about and when it began, so that
-// a replay gives it again.
-func incidentID(f Finding, at int64) string {
-	return strconv.FormatUint(uint64(hash(f.Detector+f.Subject.Kind+f.Subject.Value)), 36) + "-" + strconv.FormatInt(at/int64(time.Millisecond), 36)
-}

@@ -47,6 +47,7 @@ type pinged struct {
 	at     int64
 	from   string
 	callee string
+	user   string // that it rang
 	id     string
 	short  bool
 }
@@ -76,7 +77,7 @@ func (p *ping) end(e *Engine, x *ended) {
 	}
 	short := x.answered == 0 && x.by == call.ByCaller && x.rang != 0 && x.ring < p.cfg.Ring ||
 		x.answered != 0 && x.seconds < p.cfg.Answered.Seconds()
-	v := pinged{at: e.now, from: x.from, callee: x.to, id: x.id, short: short}
+	v := pinged{at: e.now, from: x.from, callee: x.to, user: x.user, id: x.id, short: short}
 	abroad := e.rates.Abroad(x.from) || x.far.Class >= Elevated
 	if short && x.far.Class >= Elevated {
 		*p.missed.get(userNumber{x.account, x.user, x.from}, e.now) = e.now
@@ -108,6 +109,7 @@ func (p *ping) look(e *Engine, x *ended, k *pings, v pinged, what, value string,
 			short++
 		}
 	}
+	begins := e.now >= k.alarm
 	share := float64(short) / float64(len(k.seen))
 	if short >= want && share >= p.cfg.Share && k.callees() >= p.cfg.Callees {
 		k.alarm = e.now + int64(over)
@@ -119,6 +121,12 @@ func (p *ping) look(e *Engine, x *ended, k *pings, v pinged, what, value string,
 		Reason: fmt.Sprintf("%d of %d calls from this %s rang for less than %s and were gone", short, len(k.seen), what, p.cfg.Ring),
 		Evidence: []call.Evidence{{Name: "short_calls", Value: short, Threshold: want}, {Name: "share", Value: share, Threshold: p.cfg.Share},
 			{Name: "callees", Value: k.callees(), Threshold: p.cfg.Callees}, {Name: "by", Value: what + " " + value}}}
+	for _, s := range k.seen {
+		if s.short && (begins || s.id == v.id) {
+			f.Missed = append(f.Missed, Missed{At: at(s.at), User: s.user, To: s.callee, From: s.from})
+			f.Numbers = append(f.Numbers, s.from)
+		}
+	}
 	if what == "block" {
 		f.Subject = call.Subject{Kind: "from_prefix", Value: value}
 	}
