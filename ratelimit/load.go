@@ -88,6 +88,7 @@ type Load struct {
 	outer   regulator // besides, for strangers and unknown phones: earlier
 	fair    shares
 	signals LoadSignals
+	used    float64 // of the processors, averaged
 	last    time.Time
 	was     [loadClasses]uint64 // spent at the last tick
 	shed    [loadClasses]uint64 // at the last tick
@@ -249,8 +250,9 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 	shedHigh := l.refusals(LoadNew, now) + l.refusals(LoadOnward, now) + l.refusals(LoadRefresh, now)
 	p := l.cfg.pressure(s)
 	l.patient = p.full <= 1 && p.wait*float64(l.cfg.Delay) < float64(loadPatience)
-	l.inner.tick(now, dt, p.wait, p.full, flow, shedHigh > 0 || shedLow > 0)
-	l.outer.tick(now, dt, 2*p.wait, p.soon, low, shedLow > 0)
+	l.used += (max(s.CPU, s.Busy) - l.used) * min(1, dt/usedOver)
+	l.inner.tick(now, dt, p.wait, p.full, l.used, flow, shedHigh > 0 || shedLow > 0)
+	l.outer.tick(now, dt, 2*p.wait, p.soon, l.used, low, shedLow > 0)
 	l.fair.tick(now, l.inner.rate-above/dt)
 	l.busy.Store(l.inner.rate > 0 || l.outer.rate > 0)
 	l.level = 0
@@ -260,6 +262,10 @@ func (l *Load) Tick(now time.Time, s LoadSignals) {
 		}
 	}
 }
+
+// usedOver is the seconds that the use of the processors is averaged over: of a
+// tick alone it jumps.
+const usedOver = 0.4
 
 // loadPatience is how long registrations may have to wait: they have no caller who
 // hears nothing, and if they are sent away they come again as a storm.

@@ -81,7 +81,7 @@ func (r *regulator) owe(cost float64) {
 // tick moves the rate by what was measured for dt seconds, in which let was let
 // in, and some were refused or not. wait and full are pressures: of a queue,
 // and of what there is only so much of.
-func (r *regulator) tick(now time.Time, dt, wait, full, let float64, refused bool) {
+func (r *regulator) tick(now time.Time, dt, wait, full, used, let float64, refused bool) {
 	r.flow += (let/dt - r.flow) * min(1, dt)
 	copy(r.waits[1:], r.waits[:])
 	r.waits[0] = wait
@@ -105,7 +105,7 @@ func (r *regulator) tick(now time.Time, dt, wait, full, let float64, refused boo
 	default:
 		far := gainFar * (p - 1)
 		if far < 0 {
-			far *= 1 + float64(r.easy)/5 // the way back up may be long
+			far *= climb(r.easy, used) // the way back up may be long
 		}
 		r.rate *= 1 - min(cutMost, max(-growMost, min(far, gainFar*farMost)+gainFast*change))
 	}
@@ -125,6 +125,24 @@ func (r *regulator) tick(now time.Time, dt, wait, full, let float64, refused boo
 		r.rate, r.saved = 0, 0
 	}
 }
+
+// climb is how many times faster than gainFar a rate rises after so many easy
+// ticks. What a call that is let in has to have done comes partly later, when it is
+// answered and when it ends, so a queue tells of too many only then: while the
+// processors have nothing to spare a rate rises slowly, and the faster the more
+// they have.
+func climb(easy int, used float64) float64 {
+	if used <= 0 {
+		return 1 + float64(easy)/5
+	}
+	spare := min(1, max(0, (fullyUsed-used)/(fullyUsed-idleUsed)))
+	return climbFull + spare*(1-climbFull+float64(easy))
+}
+
+const (
+	idleUsed, fullyUsed = 0.75, 0.95
+	climbFull           = 0.25
+)
 
 // standing is the wait that counts: the least. A very long one is believed at once.
 func standing(waits [standTicks]float64) float64 {
