@@ -67,7 +67,7 @@ func (c *calls) init() {
 	c.inside = map[string]*group{}
 	c.sessID = map[string]*group{}
 	c.recent = map[recentKey]recent{}
-	c.circles = circles{in: map[lap]int{}, out: map[string]int{}}
+	c.circles = circles{in: map[lap][]int64{}, out: map[string][]int64{}, full: map[string]struct{}{}}
 }
 
 func (c *calls) live() int {

@@ -156,7 +156,7 @@ func (g *Gateway) FillHeldAnswers() {
 func (g *Gateway) Circles() (in, out, full int) {
 	g.calls.mu.Lock()
 	defer g.calls.mu.Unlock()
-	return len(g.calls.circles.in), len(g.calls.circles.out), g.calls.circles.full
+	return len(g.calls.circles.in), len(g.calls.circles.out), len(g.calls.circles.full)
 }
 
 // Thinnable is how many calls were read that the kernel may drop a part of.

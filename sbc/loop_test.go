@@ -157,3 +157,48 @@ func TestLoopThroughACarrier(t *testing.T) {
 		t.Errorf("%d, %d and %d are still counted", in, out, full)
 	}
 }
+
+// TestNoLoop: calls of one number to a queue that nobody answers are served while
+// as many of an office to one number outside wait: they do not take turns.
+func TestNoLoop(t *testing.T) {
+	t.Parallel()
+	w := newRawWorld(t)
+	var came, went, atPBX, atCarrier []*siptest.Message
+	in := func() {
+		t.Helper()
+		came = append(came, w.a.invite("+33123456789", func(m *siptest.Message) { m.Set("From", "<sip:+33199001234@"+w.a.host()+">;tag="+unique("f")) }))
+		atPBX = append(atPBX, w.b.request("INVITE"))
+	}
+	out := func() {
+		t.Helper()
+		went = append(went, w.b.invite("+33699887766", func(m *siptest.Message) { m.Set("From", "<sip:+33123456789@"+w.b.host()+">;tag="+unique("f")) }))
+		atCarrier = append(atCarrier, w.a.request("INVITE"))
+	}
+	for i := range 5 { // in and out come singly, but for one time
+		in()
+		if i != 3 {
+			out()
+		}
+	}
+	for range 3 {
+		in()
+	}
+	for range 4 {
+		out()
+	}
+	in() // the ninth: fails with 482 if counts alone make a loop
+	for i := range came {
+		w.b.reply(atPBX[i], 486, unique("t"), nil)
+		id := came[i].Get("Call-ID")
+		w.a.ackFailure(came[i], w.a.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+	}
+	for i := range went {
+		w.a.reply(atCarrier[i], 486, unique("t"), nil)
+		id := went[i].Get("Call-ID")
+		w.b.ackFailure(went[i], w.b.expect("486", func(m *siptest.Message) bool { return m.Code == 486 && m.Get("Call-ID") == id }))
+	}
+	w.quiet()
+	if in, out, full := w.gw.Circles(); in+out+full != 0 {
+		t.Errorf("%d, %d and %d are still counted", in, out, full)
+	}
+}
