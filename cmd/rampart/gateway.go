@@ -20,6 +20,7 @@ import (
 	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/fraud/geo"
 	"github.com/rampart-sbc/rampart/media"
 	"github.com/rampart-sbc/rampart/policy"
@@ -57,6 +58,7 @@ type gateway struct {
 	roots       []*roots // of PBXs and peers with a CA of their own; set at start
 	gate        *ratelimit.Gate
 	kernel      kernelDrop
+	detectors   *fraud.Engine
 
 	allowFailing bool // load rules whose tests fail
 
@@ -119,7 +121,8 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	gate := newGate(cfg)
 	g.gate = gate
-	first := judges(g.counts, rules)
+	g.detectors = newDetectors(string(cfg.Profile), cfg.Home.Country, rules)
+	first := judges(g.counts, rules, g.detectors)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())
 	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Siege: newSiege(cfg.Limits), Plan: first.Plan, Reporter: g.rep, Log: log,
@@ -151,7 +154,9 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	g.openKernel()
 	g.startedPolicy()
+	events := g.event.Subscribe(fraudQueue)
 	g.sbc.Start()
+	g.wg.Go(func() { g.detect(ctx, events) })
 	g.wg.Go(func() { g.keepKernel(ctx) })
 	g.wg.Go(func() { g.watchCertificates(ctx) })
 	g.wg.Go(func() { g.heartbeat(ctx) })

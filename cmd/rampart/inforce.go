@@ -323,7 +323,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	g.counts = counts
 	g.policies.cfg, g.policies.now = cfg, now
 	g.rep.recall.keep(now.set) // before it decides anything
-	g.sbc.SetPolicy(judges(counts, now.set))
+	g.sbc.SetPolicy(judges(counts, now.set, g.detectors))
 	g.gate.SetPeers(peerBudgets(cfg, runtime.GOMAXPROCS(0)))
 	m := *g.rep.meta.Load()
 	m.PolicyRevision, m.NumberData = now.set.Revision(), now.set.Plan().Data().Version()

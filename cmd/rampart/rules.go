@@ -8,6 +8,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/history"
@@ -160,11 +161,11 @@ func from(was map[string][]byte) func(path string) ([]byte, error) {
 	}
 }
 
-// judges is what judges requests from one policy on: its limits, then its
-// rules, as one thing that is put in force at once.
-func judges(counts *ratelimit.Engine, set *policy.Set) sbc.Policy {
+// judges is what judges requests from one policy on: its limits, its rules, then
+// what detectors found, as one thing that is put in force at once.
+func judges(counts *ratelimit.Engine, set *policy.Set, found *fraud.Engine) sbc.Policy {
 	set.Count(counts)
-	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set}, Plan: set.Plan(), Headers: set.Headers()}
+	return sbc.Policy{Revision: set.Revision(), Guards: []sbc.Guard{counts, set, found}, Plan: set.Plan(), Headers: set.Headers()}
 }
 
 // prove says why a policy may not come into force: it could refuse an emergency

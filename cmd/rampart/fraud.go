@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/rampart-sbc/rampart/alert"
+	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
+	"github.com/rampart-sbc/rampart/policy"
+)
+
+// Fraud: one goroutine gives the detectors what happens, in its order, and
+// carries out what they ask for.
+
+// fraudQueue is how many events may wait for the detectors: a second of far more
+// calls than a gateway takes. What does not fit is lost to them, and told.
+const fraudQueue = 65_536
+
+// newDetectors makes the engine; it judges calls from the first policy on.
+func newDetectors(profile, country string, rules *policy.Set) *fraud.Engine {
+	return fraud.New(fraud.Defaults(profile), fraud.DefaultRates(country, rules.Plan().Data()))
+}
+
+// detect feeds the detectors until the stream ends.
+func (g *gateway) detect(ctx context.Context, sub *alert.EventSub) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var seq uint64
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case ev, ok := <-sub.C:
+			if !ok {
+				return
+			}
+			if seq != 0 && ev.Seq > seq+1 {
+				g.eventsLost(ev.Seq - seq - 1)
+			}
+			seq = ev.Seq
+			g.found(g.detectors.Observe(ev))
+		case now := <-tick.C:
+			g.found(g.detectors.Tick(now))
+		}
+	}
+}
+
+// eventsLost: the detectors were too slow and have not seen part of what
+// happened. What they learned is still right, what they find may be late.
+func (g *gateway) eventsLost(n uint64) {
+	e := g.about(call.SinkDegraded, call.High, "fraud/events-lost", fmt.Sprintf("%d events came faster than the detectors of fraud could take them, and were not seen by them", n))
+	e.Evidence = []call.Evidence{{Name: "events.lost", Value: n, Threshold: 0}}
+	g.log.Error("events lost to the detectors of fraud", "count", n)
+	g.rep.Failed(e)
+}
+
+// found tells what was found, and does what it asks for.
+func (g *gateway) found(fs []fraud.Finding) {
+	for _, f := range fs {
+		g.reportFinding(f)
+		for _, d := range f.Do {
+			g.carryOut(f, d)
+		}
+	}
+}
+
+// carryOut does what a detector asks for. In shadow the alert of the finding
+// says what would have been done, and that is all.
+func (g *gateway) carryOut(f fraud.Finding, d fraud.Do) {
+	if d.Shadow {
+		return
+	}
+	switch d.Act {
+	case call.ActHangup:
+		for _, id := range d.Calls {
+			g.hangupFor(f, d, id)
+		}
+	case call.ActHold:
+		g.holdFor(f, d)
+	}
+}
+
+// hangupFor ends a call, if it is still up, and says so.
+func (g *gateway) hangupFor(f fraud.Finding, d fraud.Do, id string) {
+	if !g.sbc.End(id, d.Rule) {
+		return
+	}
+	e := g.about(call.CallEnded, f.Severity, d.Rule, "ended: "+d.Reason)
+	e.Subject, e.CallID, e.Evidence = f.Subject, id, f.Evidence
+	g.rep.System(e)
+}
+
+// holdFor holds somebody's costly calls. Calls that are up go on, and so does
+// whatever is free or for help.
+func (g *gateway) holdFor(f fraud.Finding, d fraud.Do) {
+	if s := d.Key.Shape(); s != call.ShapeUser && s != call.ShapePeer && s != call.ShapeAccount {
+		return
+	}
+	now := time.Now()
+	b, again, ok := g.bans.Add(call.Ban{Act: call.ActHold, Key: d.Key, Rule: d.Rule, Reason: d.Reason, Evidence: f.Evidence, Since: now, Known: true}, d.For)
+	if !ok {
+		g.failed(call.AccountHeld, d.Rule, "costly calls of "+d.Key.String()+" are not held", fmt.Errorf("the table of bans and holds is full"))
+		return
+	}
+	if again {
+		return
+	}
+	last := b.Until.Sub(b.Since)
+	e := g.about(call.AccountHeld, f.Severity, d.Rule, fmt.Sprintf("costly calls of %s are held for %s: %s", d.Key, last, d.Reason))
+	e.Subject = d.Key.Subject()
+	e.Evidence = append(f.Evidence[:len(f.Evidence):len(f.Evidence)],
+		call.Evidence{Name: "hold.seconds", Value: int(last / time.Second)}, call.Evidence{Name: "hold.times", Value: b.Times})
+	g.rep.System(e)
+}
