@@ -86,16 +86,27 @@ func (g *Gateway) register(r *sipx.Request, id identity) {
 		g.registered(r, a, d.Status, sentCredentials(r))
 		r.Refuse(423, g.minExpires(refusalHeaders(a, d), nil))
 	case !d.Permits():
-		credentials := sentCredentials(r)
-		if d.Verdict == call.Challenge && credentials == "sent" {
-			credentials = "stale" // they were not looked at
-		}
-		g.registered(r, a, d.Status, credentials)
+		g.unregistered(r, a, d)
 		g.answer(r, a, d)
 	case g.unauthenticated(r, a, to, id):
 	case !req.here(false):
 		g.ask(req, id)
 	}
+}
+
+// unregistered tells of a registration that the guards refuse. Whom a site keeps out
+// by a rule has failed at nothing: only a password that was looked at here and
+// is wrong is a failure, and a challenge waits for its answer.
+func (g *Gateway) unregistered(r *sipx.Request, a *call.Attempt, d call.Decision) {
+	credentials := sentCredentials(r)
+	switch {
+	case d.Verdict != call.Challenge && r.Denied == "":
+		g.tellRegistered(r, a, d.Status, credentials)
+		return
+	case d.Verdict == call.Challenge && r.Denied == "" && credentials == "sent":
+		credentials = "stale" // they were not looked at
+	}
+	g.registered(r, a, d.Status, credentials)
 }
 
 // ask sends a registration to the PBX, at once or when its turn comes.
@@ -435,9 +446,8 @@ func clamped(v string) string {
 	return v
 }
 
-// registered tells the event stream of one attempt: the final answer. A
-// challenge is held back until the answer to it comes; if none does, the
-// challenge was the final answer.
+// registered tells of one attempt: the guards that count failures, and the event
+// stream.
 func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credentials string) {
 	if code >= 200 && code < 300 {
 		g.Counters.Registered.Add(1)
@@ -445,6 +455,13 @@ func (g *Gateway) registered(r *sipx.Request, a *call.Attempt, code int, credent
 	if credentials != "stale" { // an old nonce is no failure
 		g.outcome(a, code)
 	}
+	g.tellRegistered(r, a, code, credentials)
+}
+
+// tellRegistered writes the final answer into the event stream. A challenge is held
+// back until the answer to it comes; if none does, the challenge was the final
+// answer.
+func (g *Gateway) tellRegistered(r *sipx.Request, a *call.Attempt, code int, credentials string) {
 	e := g.event(call.EventRegister, a, newID())
 	e.Code, e.Credentials = code, credentials
 	e.User = a.RegisterUser

@@ -96,6 +96,40 @@ func TestEscapedRegisterUser(t *testing.T) {
 	}
 }
 
+// TestRefusedByRule: whom a rule of the site keeps out has guessed nothing. A
+// wrong password is a failure.
+func TestRefusedByRule(t *testing.T) {
+	t.Parallel()
+	register := func(a *call.Attempt) bool { return a.Method == "REGISTER" }
+	w := newRawWorld(t, func(c *worldConfig) {
+		counts, err := ratelimit.New([]ratelimit.Limit{
+			{ID: "site/closed", Key: []string{"source.ip"}, Rate: 0.001, Burst: 1, Verdict: call.Reject, Status: 403, Match: func(a *call.Attempt) bool { return register(a) && a.UserAgent == "closed" }},
+			{ID: "site/guess", Key: []string{"source.ip"}, Failures: 2, Over: time.Hour, Verdict: call.Reject, Status: 480, Match: register},
+		}, ratelimit.Caps{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.deps.Guards = []sbc.Guard{counts}
+	})
+	p := w.phone("1001")
+	w.in(p, set("User-Agent", "closed"))
+	for range 5 {
+		if res := <-w.ask(p, reg(p, set("User-Agent", "closed"))); res == nil || res.Code != 403 {
+			t.Fatalf("refused by a rule: %v", res)
+		}
+	}
+	for range 2 {
+		got := w.ask(p, reg(p, set("Authorization", `Digest username="1001", realm="`+domain+`", nonce="n", uri="sip:`+domain+`", response="0"`)))
+		w.b.reply(w.b.request("REGISTER"), 403, "t", nil)
+		if res := <-got; res == nil || res.Code != 403 {
+			t.Fatalf("the PBX refuses: %v", res)
+		}
+	}
+	if res := <-w.ask(p, reg(p)); res == nil || res.Code != 480 {
+		t.Errorf("after two failures: %v", res)
+	}
+}
+
 // TestLateAnswer: the answer to a REGISTER whose connection is gone must not
 // take the phone's new connection away.
 func TestLateAnswer(t *testing.T) {
