@@ -32,10 +32,16 @@ const maxShort = 40
 // thinBytes is how long a message has to be for the filter to look at it.
 const thinBytes = hashed
 
-// hashed is how much of an INVITE says which one it is: enough for its first
-// Via, with the branch. What is repeated is the same to the octet (RFC 3261
+// hashed is how much of an INVITE is read to know which one it is: enough for its
+// first Via, with the branch, if that stands in front. What is repeated is the same to the octet (RFC 3261
 // §17.1.1.2).
 const hashed = 256
+
+// sampled is up to where the rest is looked at, in groups of so many octets.
+const (
+	sampled     = hashed + 16*sampleGroup
+	sampleGroup = 64
+)
 
 // Thinned reports whether an INVITE of so many octets for that Request-URI is
 // among those that Thin drops a part of. It says what the filter does.

@@ -114,23 +114,41 @@ func (p *filter) thin(t thinning) {
 	p.place(on)
 }
 
-// hash makes a number of the seed and the first octets of the message.
+// hash makes a number of the seed, the first octets of the message, and of what
+// follows every fourth word. A hop that puts long fields in front of its Via would
+// have all its calls taken for one otherwise.
 func (p *filter) hash(seed uint32) {
-	const odd1, odd2 = 0x9e3779b1, 0x85ebca6b
+	const odd = 0x85ebca6b
 	p.do(unix.BPF_LDX|unix.BPF_IMM, seed)
 	for at := uint32(0); at < hashed; at += 4 {
-		p.load(unix.BPF_W, udpHeader+at)
-		p.do(unix.BPF_ALU|unix.BPF_ADD|unix.BPF_X, 0)
-		p.do(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, odd1)
-		p.do(unix.BPF_MISC|unix.BPF_TAX, 0)
-		p.do(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15)
-		p.do(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0)
-		p.do(unix.BPF_MISC|unix.BPF_TAX, 0)
+		p.mix(at)
 	}
-	p.do(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, odd2)
+	done := p.label()
+	for at := uint32(hashed); at < sampled; at += sampleGroup {
+		p.do(unix.BPF_LD|unix.BPF_W|unix.BPF_LEN, 0)
+		p.unless(unix.BPF_JGE, udpHeader+at+sampleGroup, done)
+		for word := uint32(0); word < sampleGroup; word += 16 {
+			p.mix(at + word)
+		}
+	}
+	p.place(done)
+	p.do(unix.BPF_MISC|unix.BPF_TXA, 0)
+	p.do(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 15)
+	p.do(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0)
+	p.do(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, odd)
 	p.do(unix.BPF_MISC|unix.BPF_TAX, 0)
 	p.do(unix.BPF_ALU|unix.BPF_RSH|unix.BPF_K, 16)
 	p.do(unix.BPF_ALU|unix.BPF_XOR|unix.BPF_X, 0)
+}
+
+// mix adds a word of the message to the number in X. No difference is lost in it:
+// the factor is odd.
+func (p *filter) mix(at uint32) {
+	const odd = 0x9e3779b1
+	p.load(unix.BPF_W, udpHeader+at)
+	p.do(unix.BPF_ALU|unix.BPF_ADD|unix.BPF_X, 0)
+	p.do(unix.BPF_ALU|unix.BPF_MUL|unix.BPF_K, odd)
+	p.do(unix.BPF_MISC|unix.BPF_TAX, 0)
 }
 
 // word is what a load of up to four octets gives.

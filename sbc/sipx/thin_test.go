@@ -3,6 +3,8 @@
 package sipx
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -79,6 +81,37 @@ func TestThinFilter(t *testing.T) {
 			if !passes(t, s, out, invite("sip:+4930123456@b.example", 1)) {
 				t.Errorf("%s: dropped when it is over", name)
 			}
+		}
+	}
+}
+
+// TestThinLateVia: calls are told from each other whatever stands before the Via:
+// with the first octets alone all of these would get in, or none.
+func TestThinLateVia(t *testing.T) {
+	s, out := filtered(t, "127.0.0.1")
+	if err := errors.Join(s.shape(8192), s.thin(thinning{pass: 1 << 30, short: 8, seed: 7})); err != nil {
+		t.Fatal(err)
+	}
+	long := "Subject: " + strings.Repeat("a", 300) + "\r\n"
+	for name, rest := range map[string]string{
+		"branch":  "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK%[2]s\r\nFrom: <sip:1001@a.example>;tag=1\r\nTo: <sip:x@b.example>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n",
+		"Call-ID": "From: <sip:1001@a.example>;tag=1\r\nTo: <sip:x@b.example>\r\nCall-ID: %[2]s\r\nCSeq: 1 INVITE\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\r\n",
+		"short":   "v:SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK%[1]d\r\nf:<sip:1001@a.example>;tag=%[1]d\r\ni:%[1]d\r\nt:<sip:x@b.example>\r\nCSeq:1 INVITE\r\n",
+	} {
+		in := 0
+		for n := range 400 {
+			sum := sha256.Sum256(fmt.Append(nil, n))
+			m := "INVITE sip:+4930123456@b.example SIP/2.0\r\n" + long + fmt.Sprintf(rest, n+1_000_000, hex.EncodeToString(sum[:12])) + "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+			got := passes(t, s, out, m)
+			if got {
+				in++
+			}
+			if n < 50 && passes(t, s, out, m) != got {
+				t.Fatalf("%s: the %dth gets in once and not again", name, n)
+			}
+		}
+		if in < 60 || in > 140 {
+			t.Errorf("%s: %d of 400 get in, want about 100", name, in)
 		}
 	}
 }
