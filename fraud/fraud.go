@@ -35,21 +35,28 @@ import (
 
 // Engine holds every detector and feeds them. It may be used from any goroutine.
 type Engine struct {
-	mu    sync.Mutex
-	cfg   Config
-	rates *Rates
+	feed sync.Mutex   // taken first, by whoever gives events or wants all of the state
+	mu   sync.RWMutex // taken for writing while the state changes, so that calls are judged meanwhile
+	*state
+}
 
-	batch []call.Event // of the millisecond that is not over
+// state is all that the Engine knows. What is not tagged "-" is kept over a
+// restart: see [Engine.Snapshot].
+type state struct {
+	cfg   Config `fraud:"-"`
+	rates *Rates `fraud:"-"`
+
+	batch []call.Event `fraud:"-"` // of the millisecond that is not over; written by itself
 	now   int64        // of the events handled, ns; never goes back
 	begin int64        // of the first event
 	calls *table[string, running]
 	open  *table[topic, incident]
 	story *story
-	out   []Finding
+	out   []Finding `fraud:"-"`
 
-	detectors []detector
-	ping      *ping  // asked by Judge
-	failed    uint64 // events that made a detector panic
+	detectors []detector `fraud:"-"` // each is looked through
+	ping      *ping      `fraud:"-"` // one of them, asked by Judge
+	failed    uint64     // events that made a detector panic
 }
 
 // A detector looks for one kind of fraud. It is asked for every event, with the
@@ -61,6 +68,7 @@ type detector interface {
 	end(e *Engine, x *ended)
 	register(e *Engine, ev *call.Event)
 	found(e *Engine, ev *call.Event) // a finding of ratelimit
+	tick(e *Engine)                  // time has passed: once a second or so
 }
 
 // blind is a detector that sees nothing; others say what they see.
@@ -71,10 +79,13 @@ func (blind) answer(*Engine, *running)      {}
 func (blind) end(*Engine, *ended)           {}
 func (blind) register(*Engine, *call.Event) {}
 func (blind) found(*Engine, *call.Event)    {}
+func (blind) tick(*Engine)                  {}
 
 // New makes an engine.
-func New(cfg Config, rates *Rates) *Engine {
-	e := &Engine{cfg: cfg, rates: rates}
+func New(cfg Config, rates *Rates) *Engine { return &Engine{state: newState(cfg, rates)} }
+
+func newState(cfg Config, rates *Rates) *state {
+	e := &state{cfg: cfg, rates: rates}
 	e.calls = newTable[string, running](cfg.MaxCalls, day, nil)
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
 	e.story = newStory(cfg.MaxKeys)
@@ -85,84 +96,140 @@ func New(cfg Config, rates *Rates) *Engine {
 
 // Observe takes the next event of the stream and returns what those before it
 // revealed: the events of a millisecond are handled when the first of a later
-// one comes, or by [Engine.Flush]. A time before that of events handled already
-// is taken as theirs.
+// one comes, or by [Engine.Flush] and [Engine.Tick].
 func (e *Engine) Observe(ev call.Event) []Finding {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	var out []Finding
-	if len(e.batch) > 0 && ev.At.After(e.batch[0].At.Time) {
-		out = e.flush()
+	e.lock()
+	defer e.unlock()
+	ev.At.Time = ev.At.Truncate(time.Millisecond) // as files have it, so that a replay finds the same
+	if n := len(e.batch); n > 0 && (ev.At.After(e.batch[0].At.Time) || n == maxBatch) {
+		e.flush()
 	}
 	e.batch = append(e.batch, ev)
-	if len(e.batch) == maxBatch {
-		out = append(out, e.flush()...)
-	}
-	return out
+	return e.found()
 }
 
-// maxBatch events of one millisecond are put in order; a million a second are
-// more than any gateway has.
+// maxBatch events of one millisecond are put in order; four million a second
+// are more than any gateway has.
 const maxBatch = 4096
 
 // Flush handles what waits for its millisecond to end: live, when nothing came
 // for a moment; in a replay, at the end.
 func (e *Engine) Flush() []Finding {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.flush()
+	e.lock()
+	defer e.unlock()
+	e.flush()
+	return e.found()
 }
 
 // Tick says that time has passed, with or without events: live once a second,
 // in a replay when the virtual clock moves. It returns what was found.
 func (e *Engine) Tick(at time.Time) []Finding {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := e.flush()
-	e.now = max(e.now, at.UnixNano())
+	e.lock()
+	defer e.unlock()
+	e.flush()
+	e.passes(at.UnixNano())
+	for _, d := range e.detectors {
+		e.safely(func() { d.tick(e) })
+	}
+	return e.found()
+}
+
+// lock is for whoever changes the state.
+func (e *Engine) lock()   { e.feed.Lock(); e.mu.Lock() }
+func (e *Engine) unlock() { e.mu.Unlock(); e.feed.Unlock() }
+
+// found takes what was found since it was asked last.
+func (e *Engine) found() []Finding {
+	out := e.out
+	e.out = nil
 	return out
 }
 
-// Configure puts other parameters and rates in force. What was learned stays.
+// Configure puts other parameters and rates in force. What was learned stays,
+// as far as it fits into the new caps.
 func (e *Engine) Configure(cfg Config, rates *Rates) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	e.cfg, e.rates = cfg, rates
+	now, err := e.state.parts()
+	like, err2 := newState(cfg, rates).parts()
+	if err != nil || err2 != nil {
+		return // a test finds it
+	}
+	limits := map[string]kept{}
+	for _, p := range like {
+		limits[p.name] = p.table
+	}
+	for _, p := range now {
+		if t := limits[p.name]; t != nil {
+			p.table.resize(t.limits())
+		}
+	}
 }
 
-var order = map[call.EventKind]int{call.EventRegister: 1, call.EventOptions: 2, call.EventMessage: 3, call.EventFinding: 4,
-	call.EventInvite: 5, call.EventRinging: 6, call.EventAnswer: 7, call.EventEnd: 8}
-
-func (e *Engine) flush() []Finding {
-	if len(e.batch) == 0 {
-		return nil
+// rank is the order of events of one millisecond: what comes before a call, its
+// beginning, its end.
+func rank(k call.EventKind) int {
+	switch k {
+	case call.EventRegister:
+		return 1
+	case call.EventOptions:
+		return 2
+	case call.EventMessage:
+		return 3
+	case call.EventFinding:
+		return 4
+	case call.EventInvite:
+		return 5
+	case call.EventRinging:
+		return 6
+	case call.EventAnswer:
+		return 7
+	case call.EventEnd:
+		return 8
 	}
+	return 9
+}
+
+func before(a, b *call.Event) int {
+	return cmp.Or(cmp.Compare(rank(a.Kind), rank(b.Kind)), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Source, b.Source), cmp.Compare(a.User, b.User),
+		cmp.Compare(a.Account, b.Account), cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Rule, b.Rule),
+		cmp.Compare(a.Direction, b.Direction), cmp.Compare(a.Peer, b.Peer), cmp.Compare(a.SourceCountry, b.SourceCountry), cmp.Compare(a.EndedBy, b.EndedBy),
+		cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Diversion, b.Diversion), cmp.Compare(a.Credentials, b.Credentials))
+}
+
+func (e *Engine) flush() {
 	if len(e.batch) > 1 {
-		slices.SortStableFunc(e.batch, func(a, b call.Event) int {
-			return cmp.Or(cmp.Compare(order[a.Kind], order[b.Kind]), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Source, b.Source), cmp.Compare(a.User, b.User))
-		})
+		slices.SortStableFunc(e.batch, func(a, b call.Event) int { return before(&a, &b) })
 	}
-	e.out = nil
 	for i := range e.batch {
-		e.take(&e.batch[i])
+		e.safely(func() { e.take(&e.batch[i]) })
 	}
+	clear(e.batch)
 	e.batch = e.batch[:0]
-	return e.out
 }
 
-// take handles one event.
-func (e *Engine) take(ev *call.Event) {
+// safely runs a detector. One that panics has not seen this event.
+func (e *Engine) safely(do func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			e.failed++
 		}
 	}()
-	if at := ev.At.UnixNano(); at > e.now {
-		e.now = at
-	}
+	do()
+}
+
+// passes moves the time on.
+func (e *Engine) passes(at int64) {
+	e.now = max(e.now, at)
 	if e.begin == 0 {
 		e.begin = e.now
 	}
+}
+
+// take handles one event.
+func (e *Engine) take(ev *call.Event) {
+	e.passes(ev.At.UnixNano())
 	switch ev.Kind {
 	case call.EventInvite:
 		c := e.begins(ev)

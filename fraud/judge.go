@@ -13,8 +13,8 @@ func (e *Engine) Judge(a *call.Attempt) call.Decision {
 	if a.Method != "INVITE" || a.On != call.Request || a.Direction != call.Outbound || a.To.E164() == "" {
 		return call.Decision{}
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	far, _ := e.rates.Look(a.To.E164())
 	why, _, guarded := e.ping.callback(a.Account, a.User, a.To.E164(), far.Class, max(e.now, a.At.UnixNano()))
 	r := e.cfg.Rules[IDCallback]

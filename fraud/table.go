@@ -1,5 +1,10 @@
 package fraud
 
+import (
+	"encoding/binary"
+	"reflect"
+)
+
 // A table keeps something about each of at most max keys. A key that nobody
 // touched for ttl is gone; when the table is full, the one that was not touched
 // for the longest time gives way. Its entries are used again, so a full table
@@ -141,3 +146,62 @@ func (t *table[K, V]) sweep(now int64, n int) {
 }
 
 func (t *table[K, V]) len() int { return len(t.at) }
+
+// resize gives the table other limits; the oldest keys give way.
+func (t *table[K, V]) resize(most int, ttl int64) {
+	t.max, t.ttl = max(most, 1), ttl
+	for len(t.at) > t.max {
+		t.drop(t.last)
+	}
+	t.free = nil
+}
+
+func (t *table[K, V]) limits() (most int, ttl int64) { return t.max, t.ttl }
+
+// save writes the entries, that touched last first.
+func (t *table[K, V]) save(b []byte) ([]byte, error) {
+	ks, err := shapeOf(reflect.TypeFor[K]())
+	if err != nil {
+		return b, err
+	}
+	vs, err := shapeOf(reflect.TypeFor[V]())
+	if err != nil {
+		return b, err
+	}
+	b = vs.append(ks.append(b))
+	b = binary.AppendUvarint(b, uint64(len(t.at)))
+	var before int64
+	for e := t.first; e != nil; e = e.next {
+		b = binary.AppendVarint(b, e.touched-before)
+		before = e.touched
+		b = appendValue(b, reflect.ValueOf(&e.key).Elem())
+		b = appendValue(b, reflect.ValueOf(&e.v).Elem())
+	}
+	return b, nil
+}
+
+// load adds entries behind those that are there, until the table is full.
+func (t *table[K, V]) load(r *reader) {
+	ks, vs := r.shape(0), r.shape(0)
+	var before int64
+	for range r.count() {
+		if r.err != nil || len(t.at) >= t.max {
+			return
+		}
+		e := &entry[K, V]{}
+		before += r.int()
+		e.touched = before
+		r.value(&ks, reflect.ValueOf(&e.key).Elem())
+		r.value(&vs, reflect.ValueOf(&e.v).Elem())
+		if t.at[e.key] != nil || r.err != nil {
+			continue // two keys that differ no longer
+		}
+		t.at[e.key] = e
+		if e.prev = t.last; e.prev != nil {
+			e.prev.next = e
+		} else {
+			t.first = e
+		}
+		t.last = e
+	}
+}
