@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/internal/plain"
 )
 
@@ -218,15 +219,16 @@ type Rampart struct {
 	NumberData     string          `json:"number_data,omitempty"` // version of the numbering data
 
 	// Of findings of the detectors.
-	Incident      string     `json:"incident,omitempty"`       // the same in all alerts of one incident
-	IncidentCount int        `json:"incident_count,omitempty"` // findings of it so far, this one included
-	IncidentFirst *call.Time `json:"incident_first,omitempty"`
-	Related       []string   `json:"related,omitempty"` // other incidents that belong to the same story
-	FraudType     []string   `json:"fraud_type,omitempty"`
-	Loss          *Loss      `json:"loss,omitempty"`
-	Numbers       []string   `json:"numbers,omitempty"`
-	Calls         []string   `json:"calls,omitempty"`
-	Acts          []ActDone  `json:"acts,omitempty"`
+	Incident      string         `json:"incident,omitempty"`       // the same in all alerts of one incident
+	IncidentCount int            `json:"incident_count,omitempty"` // findings of it so far, this one included
+	IncidentFirst *call.Time     `json:"incident_first,omitempty"`
+	Related       []string       `json:"related,omitempty"` // other incidents that belong to the same story
+	FraudType     []string       `json:"fraud_type,omitempty"`
+	Loss          *Loss          `json:"loss,omitempty"`
+	Numbers       []string       `json:"numbers,omitempty"`
+	Calls         []string       `json:"calls,omitempty"`
+	Missed        []fraud.Missed `json:"missed_calls,omitempty"` // the latest since the line before
+	Acts          []ActDone      `json:"acts,omitempty"`
 }
 
 // IsZero reports that there is nothing to alert about: a Decision without an

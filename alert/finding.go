@@ -37,7 +37,7 @@ type ActDone struct {
 // request, so its verdict is that of no opinion: what became of the call stands
 // in the alert of the decision about it.
 func FromFinding(f fraud.Finding, m Meta) Event {
-	if f.Action == "" {
+	if f.Action == "" || f.Quiet {
 		return Event{}
 	}
 	e := base(f.At.Time, m, f.Action, f.Severity, f.Reason, f.Evidence)
@@ -75,6 +75,7 @@ func FromFinding(f fraud.Finding, m Meta) Event {
 		r.Acts = append(r.Acts, a)
 	}
 	e.setSubject(f.Subject)
+	e.stranger = f.Subject.Kind == "source" // of limits: addresses are easily forged
 	return e
 }
 
@@ -93,6 +94,9 @@ func (e *Event) incident(f fraud.Finding) {
 	}
 	if len(f.Calls) > 0 {
 		r.Calls = cleanList(f.Calls, maxNumbers)
+	}
+	for _, m := range f.Missed[max(0, len(f.Missed)-maxNumbers):] {
+		r.Missed = append(r.Missed, fraud.Missed{At: call.Time{Time: millis(m.At.Time)}, User: short(m.User), To: short(m.To), From: short(m.From)})
 	}
 }
 

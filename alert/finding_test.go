@@ -26,7 +26,10 @@ func tollFinding() fraud.Finding {
 func pingFinding() fraud.Finding {
 	return fraud.Finding{At: call.Time{Time: t0}, Incident: "b0c4-mk0qz6dk", Detector: fraud.IDPing, Action: call.PingCall, Severity: call.Medium,
 		Subject: call.Subject{Kind: "from_prefix", Value: "+37120000"}, Account: "main", Peer: "carrier-a", CallID: "01JGT5", From: "+37120000001", To: "+33123450001",
-		Reason: "6 of 6 calls from this block rang for less than 6s and were gone", Count: 1, First: call.Time{Time: t0}}
+		Reason: "6 of 6 calls from this block rang for less than 6s and were gone", Count: 1, First: call.Time{Time: t0},
+		Numbers: []string{"+37120000007", "+37120000001"}, Calls: []string{"01JGT4", "01JGT5"},
+		Missed: []fraud.Missed{{At: call.Time{Time: t0.Add(-time.Minute)}, User: "1002", To: "+33123450002", From: "+37120000007"},
+			{At: call.Time{Time: t0}, To: "+33123450001", From: "+37120000001"}}}
 }
 
 func TestFromFinding(t *testing.T) {
@@ -38,6 +41,10 @@ func TestFromFinding(t *testing.T) {
 	if e.Rampart.Mode != "enforce" || e.Rampart.Loss.SoFar != 1.23 || e.Rampart.Loss.Currency != "USD" || e.Source.IP != "203.0.113.77" || e.Source.Port != 0 {
 		t.Errorf("%+v %+v", e.Rampart, e.Source)
 	}
+	if f.Quiet = true; !FromFinding(f, meta).IsZero() {
+		t.Error("what was told a moment ago is told again")
+	}
+	f.Quiet = false
 	f.Do[1].Shadow = true
 	if e := FromFinding(f, meta); e.Rampart.Mode != "shadow" || e.Rampart.Acts[0].Mode != "enforce" || e.Rampart.Acts[1].Mode != "shadow" {
 		t.Errorf("shadow: %+v", e.Rampart)
@@ -68,6 +75,7 @@ func TestFindingLineHasACap(t *testing.T) {
 		Account: long, User: long, Peer: long, Source: long, CallID: long, From: "+" + long, To: "+" + long, Reason: long, Count: 1, First: call.Time{Time: t0}, Lost: math.Inf(1)}
 	for range 1000 {
 		f.Numbers, f.Calls, f.Related = append(f.Numbers, long), append(f.Calls, long), append(f.Related, long)
+		f.Missed = append(f.Missed, fraud.Missed{User: long, To: long, From: long})
 		f.Evidence = append(f.Evidence, call.Evidence{Name: long, Value: long, Threshold: long})
 		f.Do = append(f.Do, fraud.Do{Act: call.ActHold, Key: call.Key{User: long}})
 	}

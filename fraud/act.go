@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -23,6 +24,14 @@ const (
 	IDSpend    = "fraud/spend-cap"
 	IDGuessed  = "fraud/guessed-password"
 )
+
+// IDs are those of all detectors.
+func IDs() []string {
+	return []string{IDPing, IDCallback, IDToll, IDForward, IDPump, IDFree, IDAnswer, IDRobo, IDProbe, IDTravel, IDCountry, IDCostly, IDSpend, IDGuessed}
+}
+
+// IsDetector tells a detector's id from that of a rule or limit.
+func IsDetector(id string) bool { return slices.Contains(IDs(), id) }
 
 // Then is what is done about what a detector finds, beside the alert. The zero
 // value only flags.

@@ -56,6 +56,7 @@ type state struct {
 
 	detectors []detector `fraud:"-"` // each is looked through
 	ping      *ping      `fraud:"-"` // one of them, asked by Judge
+	toll      *toll      `fraud:"-"` // another, that forgives
 	failed    uint64     // events that made a detector panic
 }
 
@@ -90,7 +91,8 @@ func newState(cfg Config, rates *Rates) *state {
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
 	e.story = newStory(cfg.MaxKeys)
 	e.ping = newPing(&e.cfg)
-	e.detectors = []detector{e.ping, newToll(&e.cfg), newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg)}
+	e.toll = newToll(&e.cfg)
+	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg)}
 	return e
 }
 

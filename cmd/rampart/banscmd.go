@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"text/tabwriter"
 	"time"
 )
@@ -57,6 +58,11 @@ func (c *bansListCmd) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	return listBans(a, cl, c.JSON, "nobody is banned or held", func(banView) bool { return true })
+}
+
+// listBans prints those that keep wants; none is said where there are none.
+func listBans(a *app, cl *client, asJSON bool, none string, keep func(banView) bool) error {
 	all := banList{Items: []banView{}}
 	for {
 		var page banList
@@ -68,11 +74,13 @@ func (c *bansListCmd) Run(a *app) error {
 			break
 		}
 	}
-	if c.JSON {
+	all.Items = slices.DeleteFunc(all.Items, func(b banView) bool { return !keep(b) })
+	all.Total = len(all.Items)
+	if asJSON {
 		return printJSON(a, all)
 	}
 	if len(all.Items) == 0 {
-		fmt.Fprintln(a.stdout, "nobody is banned or held")
+		fmt.Fprintln(a.stdout, none)
 		return nil
 	}
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)

@@ -51,14 +51,16 @@ type gateway struct {
 	// registeredBefore are the addresses of before a restart; set at start.
 	registeredBefore []sbc.SeenSource
 	// banByHand wakes the keeper of the file.
-	banByHand   chan struct{}
-	banFile     stateFile
-	failureFile stateFile
-	failuresNow string   // what became of a file that could not be used; set at start
-	roots       []*roots // of PBXs and peers with a CA of their own; set at start
-	gate        *ratelimit.Gate
-	kernel      kernelDrop
-	detectors   *fraud.Engine
+	banByHand    chan struct{}
+	banFile      stateFile
+	failureFile  stateFile
+	failuresNow  string   // what became of a file that could not be used; set at start
+	roots        []*roots // of PBXs and peers with a CA of their own; set at start
+	gate         *ratelimit.Gate
+	kernel       kernelDrop
+	detectors    *fraud.Engine
+	incidents    *incidents
+	incidentFile stateFile
 
 	allowFailing bool // load rules whose tests fail
 
@@ -100,6 +102,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 		return nil, err
 	}
 	g.failuresNotLoaded(lost)
+	g.startIncidents()
 	g.rep.recall.keep(rules)
 	if cfg.GeoIP.Country != "" || cfg.GeoIP.ASN != "" {
 		if g.geo, err = geo.Open(cfg.GeoIP.Country, cfg.GeoIP.ASN); err != nil {
@@ -163,6 +166,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	g.wg.Go(func() { g.watchPolicy(ctx) })
 	g.wg.Go(func() { g.keepBans(ctx) })
 	g.wg.Go(func() { g.keepFailures(ctx) })
+	g.wg.Go(func() { g.keepIncidents(ctx) })
 	return g, nil
 }
 

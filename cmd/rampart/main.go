@@ -36,6 +36,7 @@ type cli struct {
 	Sandbox  sandboxCmd  `cmd:"" hidden:""`
 	Policy   policyCmd   `cmd:"" help:"Look at, load and roll back the policy."`
 	Bans     bansCmd     `cmd:"" help:"List, add and lift bans and holds of a running gateway."`
+	Fraud    fraudCmd    `cmd:"" help:"Look at incidents of fraud in a running gateway, close and release them."`
 	Users    usersCmd    `cmd:"" help:"Add, list and remove the users of a file that the gateway checks passwords with."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
 	Calls    callsCmd    `cmd:"" help:"List and explain the calls of a running gateway."`

@@ -1,0 +1,42 @@
+package fraud
+
+// Release says that an incident was none, or is dealt with: what is remembered
+// against somebody because of it is forgotten. Numbers that it guards may be
+// called; whoever it is about has nothing at risk, and habits are learned again.
+// Later findings are as they would have been. It returns how many numbers and
+// blocks are no longer guarded.
+func (e *Engine) Release(id string) (numbers int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if id == "" {
+		return 0
+	}
+	for n, g := range e.ping.guard.at {
+		if g.v.id == id {
+			e.ping.guard.remove(n)
+			numbers++
+		}
+	}
+	for t, in := range e.open.at {
+		if in.v.ID == id {
+			e.toll.forgive(t)
+		}
+	}
+	return numbers
+}
+
+// forgive takes what is at risk off whom an incident is about.
+func (t *toll) forgive(about topic) {
+	var p *entry[userKey, purse]
+	switch about.Subject.Kind {
+	case "user":
+		p = t.users.at[userKey{about.Account, about.Subject.Value}]
+	case "account":
+		if a := t.accounts.at[about.Subject.Value]; a != nil {
+			a.v.hour.level, a.v.day.level, a.v.alarm = 0, 0, 0
+		}
+	}
+	if p != nil {
+		p.v.hour.level, p.v.day.level, p.v.alarm = 0, 0, 0
+	}
+}
