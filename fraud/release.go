@@ -6,8 +6,8 @@ package fraud
 // Later findings are as they would have been. It returns how many numbers and
 // blocks are no longer guarded.
 func (e *Engine) Release(id string) (numbers int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.lock()
+	defer e.unlock()
 	if id == "" {
 		return 0
 	}
