@@ -83,18 +83,28 @@ func (e *Engine) shadow(id string) bool {
 
 // acts are what the detector of a finding asks for, about the call that made it.
 func (e *Engine) acts(f Finding, c *running) []Do {
-	then := e.cfg.Rules[f.Detector].Then
-	if then.Act == call.NoAct || c == nil || !c.paid {
+	if c == nil || !c.paid {
 		return nil
 	}
+	key := call.Key{User: c.user}
+	if c.user == "" {
+		key = call.Key{Account: c.account}
+	}
+	return e.asks(&f, []string{c.id}, key)
+}
+
+// asks is what the detector of a finding asks for about calls, or about whoever
+// makes them.
+func (e *Engine) asks(f *Finding, calls []string, who call.Key) []Do {
+	then := e.cfg.Rules[f.Detector].Then
 	d := Do{Act: then.Act, For: then.For, Rule: f.Detector, Reason: f.Reason, Shadow: e.shadow(f.Detector)}
 	switch then.Act {
 	case call.ActHangup:
-		d.Calls = []string{c.id}
+		d.Calls = calls
 	case call.ActHold:
-		if d.Key = (call.Key{User: c.user}); c.user == "" {
-			d.Key = call.Key{Account: c.account}
-		}
+		d.Key = who
+	default:
+		return nil
 	}
 	return []Do{d}
 }

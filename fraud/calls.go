@@ -17,7 +17,12 @@ type running struct {
 
 	far  Rate // of the number outside
 	paid bool // far is known and we pay for the call
+	help bool // for help: never held against anybody
 	risk float64
+
+	counted bool // by costly, until it ends
+	paying  bool // counted by spend, until it ends
+	place   int  `fraud:"-"` // in alarms
 }
 
 // ended is a call that is over.
@@ -49,6 +54,7 @@ func block(n string, last int) string {
 // begins notes a call that begins.
 func (e *Engine) begins(ev *call.Event) *running {
 	c := e.calls.get(ev.ID, e.now)
+	e.leaves(c) // an id that comes again
 	*c = running{id: ev.ID, account: ev.Account, user: ev.User, from: ev.From, to: ev.To, peer: ev.Peer,
 		source: ev.Source, country: ev.SourceCountry, agent: ev.UserAgent, diverted: ev.Diversion != "",
 		inbound: ev.Direction == call.Inbound.String(), outbound: ev.Direction == call.Outbound.String(),
@@ -59,8 +65,20 @@ func (e *Engine) begins(ev *call.Event) *running {
 	}
 	var known bool
 	c.far, known = e.rates.Look(outside)
-	c.paid = known && c.outbound
+	c.help = ev.Rule == ruleEmergency
+	c.paid = known && c.outbound && !c.help
 	return c
+}
+
+// ruleEmergency permits calls for help, before anybody is asked.
+const ruleEmergency = "base/emergency"
+
+// leaves takes a call out of what counts the calls that are up: it has ended, or
+// its end was lost and it gives way.
+func (e *state) leaves(c *running) {
+	e.due.drop(&c.place)
+	e.costly.leaves(c, e.now)
+	e.spend.leaves(c, e.now)
 }
 
 // ends says how a call ended.

@@ -74,6 +74,9 @@ func shapeOf(t reflect.Type) (shape, error) {
 	case reflect.Struct:
 		s := shape{kind: shapeStruct}
 		for f := range t.Fields() {
+			if f.Tag.Get("fraud") == "-" {
+				continue
+			}
 			fs, err := shapeOf(f.Type)
 			if err != nil {
 				return s, fmt.Errorf("%s: %w", f.Name, err)
@@ -129,7 +132,9 @@ func appendValue(b []byte, v reflect.Value) []byte {
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
-			b = appendValue(b, v.Field(i))
+			if v.Type().Field(i).Tag.Get("fraud") != "-" {
+				b = appendValue(b, v.Field(i))
+			}
 		}
 	}
 	return b

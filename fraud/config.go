@@ -1,6 +1,10 @@
 package fraud
 
-import "time"
+import (
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
 
 // Config has the parameters of every detector.
 type Config struct {
@@ -20,6 +24,8 @@ type Config struct {
 	Robo   RoboConfig
 	Probe  ProbeConfig
 	Travel TravelConfig
+	Spend  SpendConfig
+	Costly CostlyConfig
 }
 
 // Defaults of a profile, "office" or "call-centre".
@@ -35,6 +41,9 @@ func Defaults(profile string) Config {
 		Robo:   RoboConfig{Calls: 20, Over: 20 * time.Minute, Callees: 10, HungUp: .25},
 		Probe:  ProbeConfig{Caller: 5, CallerOver: 10 * time.Minute, Account: 8, AccountOver: 30 * time.Minute},
 		Travel: TravelConfig{Speed: 900, Mute: 72 * time.Hour, Days: 2},
+		Spend:  SpendConfig{User: 50, Account: 250, Over: 24 * time.Hour},
+		Costly: CostlyConfig{PerMinute: .1, Calls: 2, Elevated: 4 * time.Hour, High: 2 * time.Hour, Satellite: time.Hour, Premium: time.Hour},
 	}
+	c.Rules[IDSpend] = Rule{Then: Then{Verdict: call.Reject, Status: 403, Act: call.ActHangup}}
 	return c
 }

@@ -55,7 +55,10 @@ type state struct {
 	out   []Finding `fraud:"-"`
 
 	detectors []detector `fraud:"-"` // each is looked through
-	ping      *ping      `fraud:"-"` // one of them, asked by Judge
+	ping      *ping      `fraud:"-"` // one of them, asked by Judge, as the two that follow
+	spend     *spend     `fraud:"-"`
+	costly    *costly    `fraud:"-"`
+	due       alarms     `fraud:"-"` // what becomes due without an event; made anew by remind
 	toll      *toll      `fraud:"-"` // another, that forgives
 	failed    uint64     // events that made a detector panic
 }
@@ -87,12 +90,16 @@ func New(cfg Config, rates *Rates) *Engine { return &Engine{state: newState(cfg,
 
 func newState(cfg Config, rates *Rates) *state {
 	e := &state{cfg: cfg, rates: rates}
-	e.calls = newTable[string, running](cfg.MaxCalls, day, nil)
+	e.calls = newTable[string, running](cfg.MaxCalls, day, func(c *running) {
+		e.leaves(c)
+		*c = running{}
+	})
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
 	e.story = newStory(cfg.MaxKeys)
 	e.ping = newPing(&e.cfg)
 	e.toll = newToll(&e.cfg)
-	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg)}
+	e.spend, e.costly = newSpend(&e.cfg, &e.due), newCostly(&e.cfg, &e.due)
+	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg), e.spend, e.costly}
 	return e
 }
 
@@ -167,6 +174,7 @@ func (e *Engine) Configure(cfg Config, rates *Rates) {
 			p.table.resize(t.limits())
 		}
 	}
+	e.remind()
 }
 
 // rank is the order of events of one millisecond: what comes before a call, its
@@ -221,14 +229,6 @@ func (e *Engine) safely(do func()) {
 	do()
 }
 
-// passes moves the time on.
-func (e *Engine) passes(at int64) {
-	e.now = max(e.now, at)
-	if e.begin == 0 {
-		e.begin = e.now
-	}
-}
-
 // take handles one event.
 func (e *Engine) take(ev *call.Event) {
 	e.passes(ev.At.UnixNano())
@@ -245,6 +245,9 @@ func (e *Engine) take(ev *call.Event) {
 	case call.EventAnswer:
 		if c := e.calls.find(ev.ID, e.now); c != nil && c.answered == 0 {
 			c.answered = e.now
+			if c.outbound && ev.Peer != "" { // the trunk that took it
+				c.peer = ev.Peer
+			}
 			for _, d := range e.detectors {
 				d.answer(e, c)
 			}

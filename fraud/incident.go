@@ -53,7 +53,9 @@ func (e *Engine) tell(f Finding, c *running) string {
 	in := e.open.get(topic{f.Detector, f.Account, f.Subject}, e.now)
 	told := e.counts(in, &f, 1)
 	in.names(&f, c)
-	f.Do = e.acts(f, c)
+	if f.Do == nil {
+		f.Do = e.acts(f, c)
+	}
 	if !told && len(f.Do) == 0 {
 		return in.ID
 	}

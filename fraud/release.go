@@ -20,6 +20,7 @@ func (e *Engine) Release(id string) (numbers int) {
 	for t, in := range e.open.at {
 		if in.v.ID == id {
 			e.toll.forgive(t)
+			e.spend.forgive(t)
 		}
 	}
 	return numbers

@@ -96,6 +96,7 @@ func (e *Engine) Restore(b []byte) error {
 	if err := s.load(b); err != nil {
 		return fmt.Errorf("fraud: state: %w", err)
 	}
+	s.remind()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.state = s

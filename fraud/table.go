@@ -145,6 +145,14 @@ func (t *table[K, V]) sweep(now int64, n int) {
 	}
 }
 
+// each shows every value, the one that was touched last first. It may change
+// them, but not the table.
+func (t *table[K, V]) each(do func(*V)) {
+	for e := t.first; e != nil; e = e.next {
+		do(&e.v)
+	}
+}
+
 func (t *table[K, V]) len() int { return len(t.at) }
 
 // resize gives the table other limits; the oldest keys give way.
