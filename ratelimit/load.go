@@ -143,6 +143,12 @@ func (l *Load) Admit(c LoadClass, cost uint32, who uint64, now time.Time) bool {
 	return ok
 }
 
+// Note counts what was let in without being asked about.
+func (l *Load) Note(c LoadClass, cost uint32) {
+	l.spent[c].Add(uint64(cost))
+	l.count[1][c].Add(1)
+}
+
 // A flood that begins may keep whoever measures from running: until then so
 // many calls are let in, and no more.
 const (

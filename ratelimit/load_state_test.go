@@ -27,3 +27,22 @@ func TestLoadStateWith(t *testing.T) {
 		t.Errorf("level %d, rate %v", got.Level, got.Rate)
 	}
 }
+
+func TestLoadStateAmong(t *testing.T) {
+	t.Parallel()
+	all := ratelimit.LoadState{Level: 1, Rate: 100, Shed: [5]uint64{1}, Signals: ratelimit.LoadSignals{Delay: 5}}
+	slow := ratelimit.LoadState{Level: 5, Rate: 4, Share: 1, Pressure: 9, Signals: ratelimit.LoadSignals{PBX: 0.8}, Shed: [5]uint64{1, 2}}
+	got := all.Among([]ratelimit.LoadState{{}, slow})
+	if got.Level != 3 || got.Rate != 100 || got.Share != 0 || got.Pressure != 9 || got.Signals.PBX != 0.8 || got.Signals.Delay != 5 || got.Shed != [5]uint64{2, 2} {
+		t.Errorf("one of two: %+v", got)
+	}
+	if got = all.Among([]ratelimit.LoadState{slow, slow}); got.Rate != 8 {
+		t.Errorf("both: %+v", got)
+	}
+	if got = (ratelimit.LoadState{}).Among([]ratelimit.LoadState{slow}); got.Rate != 4 {
+		t.Errorf("the only one: %+v", got)
+	}
+	if got = all.Among(nil); got != all {
+		t.Errorf("none: %+v", got)
+	}
+}

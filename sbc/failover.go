@@ -16,7 +16,7 @@ type tried struct {
 	dialog  sipx.Dialog
 	out     *sipx.Out
 	answers int  // to challenges so far
-	pbx     bool // it went to one
+	pbx     *PBX // it went to that one
 	tx      atomic.Pointer[sipx.ClientTx]
 	over    atomic.Bool // abandoned
 }

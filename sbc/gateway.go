@@ -282,6 +282,7 @@ func New(cfg Config, deps Deps) (*Gateway, error) {
 	if deps.Load != nil {
 		g.overload.seed = maphash.MakeSeed()
 		g.overload.reading, g.overload.read = ratelimit.NewReading(), 1
+		g.overload.pbxs.init(cfg.PBXs, deps.Load.State().Limits)
 		cfg.Stack.Shed = shedder{g}
 	}
 	g.stack, err = sipx.New(cfg.Stack, g)

@@ -28,22 +28,20 @@ import (
 type overload struct {
 	seed   maphash.Seed // of whose share it is
 	tally  tally
-	pbxOK  atomic.Uint32
-	pbxNo  atomic.Uint32
+	pbxs   pbxLoads
 	short  atomic.Int32  // the longest user whose calls are not dropped unread; 0: nobody is refused
 	calls  atomic.Uint64 // by datagram that were read and might have been dropped so
 	unread unread
 
 	// What follows is measuring's own.
-	pbxGood, pbxBad float64
-	reading         *ratelimit.Reading
-	read            float64   // share of new calls by datagram that is let in
-	thinNot         time.Time // before then: it could not be done
-	seed32          uint32    // of which ones
-	seedAt          time.Time
-	told            int // level of the last alert
-	toldAt          time.Time
-	shed            [5]uint64 // when it began
+	reading *ratelimit.Reading
+	read    float64   // share of new calls by datagram that is let in
+	thinNot time.Time // before then: it could not be done
+	seed32  uint32    // of which ones
+	seedAt  time.Time
+	told    int // level of the last alert
+	toldAt  time.Time
+	shed    [5]uint64 // when it began
 }
 
 // request is what is asked about, of a glance or of a whole message.
@@ -77,11 +75,16 @@ func (s shedder) Busy() bool { return s.g.loadBusy() }
 
 // loadBusy reports whether anybody may be refused at the moment.
 func (g *Gateway) loadBusy() bool {
-	return g.deps.Load.Busy() || g.deps.Datagrams != nil && g.deps.Datagrams.Busy()
+	return g.deps.Load.Busy() || g.deps.Datagrams != nil && g.deps.Datagrams.Busy() || g.overload.pbxs.busy.Load()
 }
 
-// roomFor asks for a request: for one of the queue of public datagrams first.
-func (g *Gateway) roomFor(f *sipx.Flow, c ratelimit.LoadClass, cost uint32, who uint64, now time.Time) bool {
+// roomFor asks for a request: whether the PBX has room for it, and the queue of
+// public datagrams if it came that way, first.
+func (g *Gateway) roomFor(q *request, id identity, c ratelimit.LoadClass, cost uint32, who uint64, now time.Time) bool {
+	f := q.flow
+	if !g.pbxHasRoom(q, id, c, cost, who, now) {
+		return false
+	}
 	if d := g.deps.Datagrams; d != nil && f.Side == call.Public && f.Transport == "udp" && !d.Admit(c, cost, who, now) {
 		return false
 	}
@@ -122,7 +125,7 @@ func (g *Gateway) judgeLoad(q *request, id identity, now time.Time) sipx.Shed {
 	}
 	g.countThinned(q, class)
 	who := g.shareOf(q, id)
-	if g.roomFor(q.flow, class, cost, who, now) {
+	if g.roomFor(q, id, class, cost, who, now) {
 		return sipx.Shed{What: sipx.ShedPass}
 	}
 	if !busy { // nobody measured for a while
@@ -280,6 +283,7 @@ func (g *Gateway) measuring() {
 			g.recordRefused(now, false)
 			s, datagrams := g.signals(now)
 			g.deps.Load.Tick(now, s)
+			g.overload.pbxs.tick(now)
 			if g.deps.Datagrams != nil {
 				s.Delay = max(s.Delay, datagrams)
 				g.deps.Datagrams.Tick(now, s)
@@ -305,32 +309,7 @@ func (g *Gateway) signals(now time.Time) (s ratelimit.LoadSignals, datagrams tim
 	if most := g.cfg.Stack.MaxTransactions; most > 0 {
 		s.Transactions = max(s.Transactions, float64(g.stack.Busy())/float64(most))
 	}
-	s.PBX = max(s.PBX, g.overload.pbx())
 	return s, datagrams
-}
-
-// pbxSeen is how many requests to PBXs have to have ended lately before they say
-// anything.
-const pbxSeen = 20
-
-// answered notes how a request to a PBX ended.
-func (o *overload) answered(ok bool) {
-	if ok {
-		o.pbxOK.Add(1)
-	} else {
-		o.pbxNo.Add(1)
-	}
-}
-
-// pbx is the share that ended badly, of the last seconds.
-func (o *overload) pbx() float64 {
-	const keep = 0.98 // of a tenth of a second: five seconds count
-	o.pbxGood = o.pbxGood*keep + float64(o.pbxOK.Swap(0))
-	o.pbxBad = o.pbxBad*keep + float64(o.pbxNo.Swap(0))
-	if all := o.pbxGood + o.pbxBad; all >= pbxSeen {
-		return o.pbxBad / all
-	}
-	return 0
 }
 
 // overloadAgain is how often an overload that goes on is told of.
@@ -347,7 +326,7 @@ func (g *Gateway) tellOverload(now time.Time, s ratelimit.LoadState) {
 	}
 	e := call.SystemEvent{At: now, Action: call.Overload, Severity: call.Medium, Rule: "base/overload",
 		Reason:  "too much to do: refused are " + refusedNow(s.Level),
-		Subject: call.Subject{Kind: "node", Value: g.cfg.Node}, Evidence: overloadEvidence(s, o.shed)}
+		Subject: call.Subject{Kind: "node", Value: g.cfg.Node}, Evidence: append(overloadEvidence(s, o.shed), o.pbxs.evidence()...)}
 	switch {
 	case over:
 		e.Severity, e.Rule, e.Reason = call.Info, "base/overload-over", "all requests are let in again"
@@ -399,5 +378,5 @@ func (g *Gateway) Overload() (ratelimit.LoadState, bool) {
 	if g.deps.Datagrams != nil {
 		s = s.With(g.deps.Datagrams.State())
 	}
-	return s, true
+	return s.Among(g.overload.pbxs.states()), true
 }

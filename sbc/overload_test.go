@@ -291,6 +291,59 @@ func TestOverloadPBX(t *testing.T) {
 	}
 }
 
+// TestOverloadOfOnePBX: a PBX that answers 503 to most costs another one no
+// calls; nor does it cost any while that one could take them.
+func TestOverloadOfOnePBX(t *testing.T) {
+	t.Parallel()
+	var load strained
+	w, other, two := tenants(t, load.option)
+	w.b.auto.Store(func(m *siptest.Message) bool {
+		if m.Method == "INVITE" {
+			w.b.reply(m, 503, "busy", nil)
+		}
+		return true
+	})
+	other.auto.Store(func(m *siptest.Message) bool {
+		if m.Method == "INVITE" {
+			other.reply(m, 486, "busy", nil)
+		}
+		return true
+	})
+	ask := func(domain string) *siptest.Message {
+		inv := w.a.invite("x", func(m *siptest.Message) { m.URI = "sip:+33123456789@" + domain })
+		m := w.a.expect("an answer", func(m *siptest.Message) bool { return m.Code >= 300 && m.Get("Call-ID") == inv.Get("Call-ID") })
+		w.a.ackFailure(inv, m)
+		return m
+	}
+	shed := func() uint64 { s, _ := w.gw.Overload(); return s.Shed[ratelimit.LoadNew] }
+	eventually(t, "calls to the slow one that are refused", func() bool {
+		for range 10 {
+			ask(domain)
+		}
+		s, _ := w.gw.Overload()
+		return shed() > 20 && s.Rate == 0 && s.Signals.PBX > 0.5 && s.Level > 0
+	})
+	was := shed()
+	for range 100 { // more than any burst
+		if m := ask(two); m.Code != 486 {
+			t.Fatalf("a call to the other PBX: %d", m.Code)
+		}
+	}
+	if n := shed() - was; n > 0 {
+		t.Errorf("%d calls to the other PBX are refused", n)
+	}
+	eventually(t, "an alert that names it", func() bool {
+		for _, e := range w.rep.system(call.Overload) {
+			for _, v := range e.Evidence {
+				if v.Name == "overload.pbx" && v.Value == "main" {
+					return true
+				}
+			}
+		}
+		return false
+	})
+}
+
 // TestOverloadOff: without a Load nothing is asked.
 func TestOverloadOff(t *testing.T) {
 	t.Parallel()

@@ -124,7 +124,10 @@ func (s *session) sendInvite() {
 		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: s.fullCode, TryNext: true})
 		return
 	}
-	try := &tried{pbx: t.kind == call.PBX}
+	try := &tried{pbx: t.pbx}
+	if t.pbx != nil {
+		s.g.overload.pbxs.asked(t.pbx)
+	}
 	s.trying = try
 	f, connect := s.g.flow(t)
 	if f != nil {
@@ -229,8 +232,8 @@ func (s *session) outcome(out sipx.Outcome, try *tried) {
 		s.g.late(try, out)
 		return
 	}
-	if try.pbx && (out.Err != nil || out.Res.Code() >= 200) {
-		s.g.overload.answered(out.Err == nil && out.Res.Code() != 503)
+	if try.pbx != nil && (out.Err != nil || out.Res.Code() >= 200) {
+		s.g.overload.pbxs.answered(try.pbx, out.Err == nil && out.Res.Code() != 503)
 	}
 	switch {
 	case out.Err != nil:
