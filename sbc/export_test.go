@@ -161,3 +161,13 @@ func (g *Gateway) Circles() (in, out, full int) {
 
 // Thinnable is how many calls were read that the kernel may drop a part of.
 func (g *Gateway) Thinnable() uint64 { return g.overload.calls.Load() }
+
+// SeemThinnable has n calls more look as if they had been read.
+func (g *Gateway) SeemThinnable(n uint64) { g.overload.calls.Add(n) }
+
+// Thinning: the kernel drops calls.
+func (g *Gateway) Thinning() bool {
+	g.overload.unread.mu.Lock()
+	defer g.overload.unread.mu.Unlock()
+	return g.overload.unread.thinned
+}

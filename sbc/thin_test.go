@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/siptest"
 	"github.com/rampart-sbc/rampart/ratelimit"
+	"github.com/rampart-sbc/rampart/sbc"
 )
 
 // TestThinnable: how many calls are read is told from those alone of which the
@@ -63,4 +65,62 @@ func TestBlindHelp(t *testing.T) {
 	}
 	w.a.invite("112")
 	w.b.expect("a call for help", func(m *siptest.Message) bool { return m.Method == "INVITE" && siptest.UserOf(m.URI) == "112" })
+}
+
+// TestThin: of many times more calls than are let in the kernel drops most, which
+// nobody takes for strangers, and none any more when it is over. Calls to
+// extensions are not among them.
+func TestThin(t *testing.T) {
+	t.Parallel()
+	var load strained
+	var gw atomic.Pointer[sbc.Gateway]
+	var flood atomic.Bool
+	w := newRawWorld(t, load.option, func(c *worldConfig) {
+		c.deps.Load, c.deps.Datagrams = ratelimit.NewLoad(ratelimit.LoadConfig{Delay: 1000 * time.Hour}), ratelimit.NewLoad(ratelimit.LoadConfig{Delay: time.Hour})
+		measured := c.deps.Pressure
+		c.deps.Pressure = func(now time.Time) ratelimit.LoadSignals {
+			// How many are read in a tenth of a second depends on the machine; that so
+			// many were does not.
+			if g := gw.Load(); g != nil && flood.Load() {
+				g.SeemThinnable(100_000)
+			}
+			return measured(now)
+		}
+	})
+	gw.Store(w.gw)
+	load.begin(w.world)
+	flood.Store(true)
+	eventually(t, "thinning", w.gw.Thinning)
+	strangers := w.gw.StrangersDropped()
+	eventually(t, "dropped calls", func() bool {
+		for range 20 {
+			w.a.invite("+33123456789")
+		}
+		return w.gw.KernelDrops(call.Public) > 100
+	})
+	if n := w.gw.StrangersDropped(); n != strangers {
+		t.Errorf("%d of the dropped calls count as strangers'", n-strangers)
+	}
+	for range 20 {
+		inv := w.a.invite("1001")
+		eventually(t, "an extension that is read", func() bool {
+			return w.a.take(func(m *siptest.Message) bool { return m.Code == 503 && m.Get("Call-ID") == inv.Get("Call-ID") }) != nil ||
+				w.b.take(func(m *siptest.Message) bool {
+					return m.Method == "INVITE" && siptest.UserOf(m.URI) == "1001"
+				}) != nil
+		})
+	}
+	flood.Store(false)
+	load.delay.Store(0)
+	eventually(t, "the end", func() bool { return !w.busy() && !w.gw.Thinning() })
+	dropped := w.gw.KernelDrops(call.Public)
+	for range 20 {
+		w.a.invite("+33199887766")
+		w.b.expect("a call", func(m *siptest.Message) bool {
+			return m.Method == "INVITE" && siptest.UserOf(m.URI) == "+33199887766"
+		})
+	}
+	if n := w.gw.KernelDrops(call.Public) - dropped; n > 0 {
+		t.Errorf("%d are dropped when it is over", n)
+	}
 }
