@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -84,8 +85,12 @@ func (e *state) leaves(c *running) {
 // ends says how a call ended.
 func ends(c *running, ev *call.Event, now int64) ended {
 	x := ended{running: c, at: now, code: ev.Code, by: ev.EndedBy}
+	x.ring = time.Duration(cmp.Or(c.answered, now) - cmp.Or(c.rang, c.start))
 	if ev.RingSeconds != nil {
 		x.ring = time.Duration(*ev.RingSeconds * float64(time.Second))
+	}
+	if c.answered != 0 {
+		x.seconds = time.Duration(now - c.answered).Seconds()
 	}
 	if ev.Seconds != nil {
 		x.seconds = *ev.Seconds

@@ -34,7 +34,7 @@ func Defaults(profile string) Config {
 		MaxCalls: 100_000, MaxKeys: 100_000, WarmUp: 7 * 24 * time.Hour, Incident: time.Hour, Update: time.Hour, Shadow: 7 * 24 * time.Hour,
 		Rules: map[string]Rule{},
 		Ping: PingConfig{Ring: 6 * time.Second, Answered: 3200 * time.Millisecond, Share: .75, Callees: 4,
-			Number: 5, NumberOver: time.Hour, Block: 6, BlockOver: 2 * time.Hour, Country: 8, CountryOver: 4 * time.Hour, Guard: 72 * time.Hour},
+			Number: 5, NumberOver: time.Hour, Block: 6, BlockOver: 2 * time.Hour, Country: 8, CountryOver: 4 * time.Hour, Day: 6, Tail: 1e-6, Guard: 72 * time.Hour, Contact: 3},
 		Toll:   TollConfig{Hour: 6, Day: 10, Account: 25},
 		Pump:   PumpConfig{Calls: 12, PerUser: 2.5, Days: 4},
 		Answer: AnswerConfig{Calls: 8, Share: .4, Seconds: 25, Over: 4 * time.Hour},

@@ -32,6 +32,7 @@ type Finding struct {
 	Count    int      // findings of the incident so far
 	First    call.Time
 	Do       []Do
+	about    call.Subject // what the incident is about, where that is not the subject
 	// Quiet: the incident was told a moment ago, the finding is only there for
 	// what it wants done.
 	Quiet bool

@@ -16,6 +16,14 @@ type topic struct {
 	Subject  call.Subject
 }
 
+// topic of a finding.
+func (f *Finding) topic() topic {
+	if f.about.Kind != "" {
+		return topic{f.Detector, f.Account, f.about}
+	}
+	return topic{f.Detector, f.Account, f.Subject}
+}
+
 // An incident is everything that one detector finds about one subject until
 // nothing more was found for a while.
 //
@@ -28,6 +36,7 @@ type incident struct {
 	Told    int64 // of the last one that was told
 	Count   int   // of findings
 	Tells   int
+	Grave   call.Severity // of its gravest finding
 	Numbers []string
 	Calls   []string
 	Missed  []Missed // since it was told last
@@ -50,7 +59,7 @@ func (e *Engine) tell(f Finding, c *running) string {
 		f.Account, f.Peer, f.Source, f.CallID = c.account, c.peer, c.source, c.id
 		f.From, f.To, f.User = c.from, c.to, cmp.Or(f.User, c.user)
 	}
-	in := e.open.get(topic{f.Detector, f.Account, f.Subject}, e.now)
+	in := e.open.get(f.topic(), e.now)
 	told := e.counts(in, &f, 1)
 	in.names(&f, c)
 	if f.Do == nil {
@@ -75,7 +84,9 @@ func (e *Engine) counts(in *incident, f *Finding, n int) bool {
 	}
 	in.Count += n
 	in.Last = e.now
-	if in.Tells > 0 && e.now-in.Told < int64(min(firstUpdate<<(2*min(in.Tells-1, 16)), e.cfg.Update)) {
+	graver := f.Severity > in.Grave // tells at once
+	in.Grave = max(in.Grave, f.Severity)
+	if in.Tells > 0 && !graver && e.now-in.Told < int64(min(firstUpdate<<(2*min(in.Tells-1, 16)), e.cfg.Update)) {
 		return false
 	}
 	in.Told = e.now
@@ -139,6 +150,7 @@ func latest(list []string, v string) []string {
 // incidentID follows from what an incident is about and when it began, so that
 // a replay gives it again.
 func incidentID(f *Finding, at int64) string {
-	what := f.Detector + "\x00" + f.Account + "\x00" + f.Subject.Kind + "\x00" + f.Subject.Value
+	t := f.topic()
+	what := t.Detector + "\x00" + t.Account + "\x00" + t.Subject.Kind + "\x00" + t.Subject.Value
 	return strconv.FormatUint(uint64(hash(what)), 36) + "-" + strconv.FormatInt(at/int64(time.Millisecond), 36)
 }

@@ -24,9 +24,9 @@ func (e *Engine) Judge(a *call.Attempt) (d call.Decision) {
 	if n, ok := e.costly.full(&c, now); ok && a.Pass <= 1 { // a later pass was counted as the first
 		e.opine(&d, e.costly.tooMany(n, &c))
 	}
-	if why, _, guarded := e.ping.callback(a.Account, a.User, a.To.E164(), far.Class, now); guarded {
+	if b, ok := e.ping.callback(a, far.Class, now); ok && !b.mild {
 		e.opine(&d, call.Decision{Rule: IDCallback, Action: call.PingCallCallback, Severity: call.High,
-			Subject: call.Subject{Kind: "to", Value: a.To.E164()}, Reason: "a call back to a ping call: " + why})
+			Subject: call.Subject{Kind: "to", Value: a.To.E164()}, Reason: "a call back to a ping call: " + b.how})
 	}
 	return d
 }

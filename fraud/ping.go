@@ -10,184 +10,166 @@ import (
 // PingConfig are the parameters of ping-call and ping-call-callback.
 type PingConfig struct {
 	Ring     time.Duration // a caller that rings for less and hangs up wants to be called back
-	Answered time.Duration // so does one that was answered and was gone after this
+	Answered time.Duration // so does one that was answered and hung up before this
 	Share    float64       // of the calls in the window that must be such
-	Callees  int           // different ones
+	Callees  int           // different ones; of blocks and countries different callers will do
 
 	Number      int // short calls of one number…
 	NumberOver  time.Duration
 	Block       int // …of a block of a thousand numbers…
 	BlockOver   time.Duration
-	Country     int // …of a country abroad
+	Country     int // …of a country abroad, or of all that cost…
 	CountryOver time.Duration
+	Day         int     // …and of these within a day
+	Tail        float64 // chance that a country has so many short calls on an ordinary day, at most
 
-	Guard time.Duration // calls back are told or refused for so long
+	Guard   time.Duration // calls back are told or refused for so long
+	Contact int           // days with calls to a number that make it one of ours, which is never refused
 }
 
+// ping finds callers that want to be called back, and calls back to them.
+//
+//	inbound call over ──short?──> number, block, country ──enough──> campaign ──> guard ──call back──> confirmed
 type ping struct {
 	blind
 	cfg    *PingConfig
 	number *table[string, pings]
 	block  *table[string, pings]
-	code   *table[string, pings]
+	code   *table[userCode, pings] // account → country, within CountryOver
+	day    *table[userCode, pings] // the same within a day
+	usual  *table[userCode, usual] // account → country: what an ordinary day has
 	guard  *table[string, guarded] // numbers and blocks that pinged us
-	missed *table[userNumber, int64]
+	rung   *table[userCode, rung]  // account → number that rang for a moment and costs
+	called *table[userCode, habit] // account → number: on how many days it was talked to, called by us…
+	heard  *table[userCode, habit] // …and by it, where that costs nothing
 }
 
 type userNumber struct{ account, user, number string }
 
-// pings are the last calls from a number, a block or a country.
-type pings struct {
-	seen  []pinged
-	alarm int64 // until when its calls belong to a campaign that was found
-	id    string
-}
+// The keys of all countries together, beside their codes.
+const (
+	costlyCode = "costly"
+	abroadCode = "abroad"
+)
 
-type pinged struct {
-	at     int64
-	from   string
-	callee string
-	user   string // that it rang
-	id     string
-	short  bool
-}
-
-type guarded struct {
-	until int64
-	id    string // of the incident
-}
-
-const maxPings = 64
+const maxCodes = 10_000 // pairs of account and country
 
 func newPing(c *Config) *ping {
 	p := &ping{cfg: &c.Ping}
-	clear := func(v *pings) { *v = pings{seen: v.seen[:0]} }
-	p.number = newTable[string, pings](c.MaxKeys, int64(c.Ping.NumberOver), clear)
-	p.block = newTable[string, pings](c.MaxKeys, int64(c.Ping.BlockOver), clear)
-	p.code = newTable[string, pings](1000, int64(c.Ping.CountryOver), clear)
-	p.guard = newTable[string, guarded](c.MaxKeys, int64(c.Ping.Guard), nil)
-	p.missed = newTable[userNumber, int64](c.MaxKeys, int64(c.Ping.Guard), nil)
+	again := func(v *pings) { *v = pings{Short: v.Short[:0]} }
+	p.number = newTable[string, pings](c.MaxKeys, day, again)
+	p.block = newTable[string, pings](c.MaxKeys, day, again)
+	p.code = newTable[userCode, pings](maxCodes, 2*day, again)
+	p.day = newTable[userCode, pings](maxCodes, 2*day, again)
+	p.usual = newTable[userCode, usual](maxCodes, keepHabit, nil)
+	p.guard = newTable[string, guarded](c.MaxKeys, maxGuard, nil)
+	p.rung = newTable[userCode, rung](c.MaxKeys, maxGuard, nil)
+	p.called = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
+	p.heard = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	return p
 }
 
-// end takes an inbound call that is over.
-func (p *ping) end(e *Engine, x *ended) {
-	if !x.inbound || x.refused && x.rang == 0 || x.from == "" || x.from[0] != '+' {
-		return
+// short reports whether a call that is over rang for a moment and was gone.
+// Numbers that cost may ring half as long again: who earns by calls back can wait.
+func (p *ping) short(x *ended) bool {
+	if x.answered != 0 {
+		return x.by != call.ByCallee && x.seconds < p.cfg.Answered.Seconds()
 	}
-	short := x.answered == 0 && x.by == call.ByCaller && x.rang != 0 && x.ring < p.cfg.Ring ||
-		x.answered != 0 && x.seconds < p.cfg.Answered.Seconds()
-	v := pinged{at: e.now, from: x.from, callee: x.to, user: x.user, id: x.id, short: short}
-	abroad := e.rates.Abroad(x.from) || x.far.Class >= Elevated
-	if short && x.far.Class >= Elevated {
-		*p.missed.get(userNumber{x.account, x.user, x.from}, e.now) = e.now
+	ring := p.cfg.Ring
+	if x.far.Class.costly() {
+		ring += ring / 2
 	}
-	p.look(e, x, p.number.get(x.from, e.now), v, "number", x.from, p.cfg.Number, p.cfg.NumberOver)
-	b := block(x.from, 3)
-	p.look(e, x, p.block.get(b, e.now), v, "block", b, p.cfg.Block, p.cfg.BlockOver)
-	if abroad {
-		p.look(e, x, p.code.get(x.far.Code, e.now), v, "country", x.far.Code, p.cfg.Country, p.cfg.CountryOver)
+	return (x.by == call.ByCaller || x.by == "" && x.code == 487) && x.ring < ring
+}
+
+// answer notes which call of a number was taken: the phones that rang beside it stop.
+func (p *ping) answer(e *Engine, c *running) {
+	if k := p.number.find(c.from, e.now); c.inbound && k != nil {
+		k.Up = pinged{At: e.now, Start: c.start, Callee: c.to}
 	}
 }
 
-func (p *ping) look(e *Engine, x *ended, k *pings, v pinged, what, value string, want int, over time.Duration) {
-	n := 0
-	for _, s := range k.seen {
-		if s.at > e.now-int64(over) {
-			k.seen[n] = s
-			n++
-		}
-	}
-	k.seen = k.seen[:n]
-	if len(k.seen) == maxPings {
-		k.seen = append(k.seen[:0], k.seen[1:]...)
-	}
-	k.seen = append(k.seen, v)
-	short := 0
-	for _, s := range k.seen {
-		if s.short {
-			short++
-		}
-	}
-	begins := e.now >= k.alarm
-	share := float64(short) / float64(len(k.seen))
-	if short >= want && share >= p.cfg.Share && k.callees() >= p.cfg.Callees {
-		k.alarm = e.now + int64(over)
-	}
-	if e.now >= k.alarm || !v.short {
+// end takes a call that is over.
+func (p *ping) end(e *Engine, x *ended) {
+	if x.outbound {
+		p.talked(e, x)
 		return
 	}
-	f := Finding{Detector: IDPing, Action: call.PingCall, Severity: call.Medium, Subject: call.Subject{Kind: "from", Value: x.from},
-		Reason: fmt.Sprintf("%d of %d calls from this %s rang for less than %s and were gone", short, len(k.seen), what, p.cfg.Ring),
-		Evidence: []call.Evidence{{Name: "short_calls", Value: short, Threshold: want}, {Name: "share", Value: share, Threshold: p.cfg.Share},
-			{Name: "callees", Value: k.callees(), Threshold: p.cfg.Callees}, {Name: "by", Value: what + " " + value}}}
-	for _, s := range k.seen {
-		if s.short && (begins || s.id == v.id) {
-			f.Missed = append(f.Missed, Missed{At: at(s.at), User: s.user, To: s.callee, From: s.from})
-			f.Numbers = append(f.Numbers, s.from)
-		}
+	if !x.inbound || x.refused && x.rang == 0 || !public(x.from) {
+		return
 	}
-	if what == "block" {
-		f.Subject = call.Subject{Kind: "from_prefix", Value: value}
+	k := p.number.get(x.from, e.now)
+	v := pinged{At: e.now, Start: x.start, From: x.from, Callee: x.to, User: x.user}
+	short := p.short(x)
+	if short && k.forks(&v) {
+		return
+	}
+	if x.answered != 0 && x.seconds >= 20 && x.far.Class <= LowRisk {
+		p.heard.get(userCode{x.account, "", x.from}, e.now).seen(e.now, 0)
+	}
+	if short && x.far.Class >= Elevated {
+		p.rung.get(userCode{x.account, "", x.from}, e.now).add(x, e.now, int64(p.cfg.Guard))
+	}
+	b := block(x.from, 3)
+	kb := p.block.get(b, e.now)
+	k.add(v, short, e.now, int64(p.cfg.NumberOver))
+	kb.add(v, short, e.now, int64(p.cfg.BlockOver))
+	widest, many := p.countries(e, x, v, short)
+	if !short {
+		return
+	}
+	one := k.Shorts >= p.cfg.Number && k.share() >= p.cfg.Share && k.callees() >= p.cfg.Callees
+	k.alarms(one, e.now, p.cfg.NumberOver)
+	row := kb.Shorts >= p.cfg.Block && kb.share() >= p.cfg.Share && kb.spread() >= p.cfg.Callees && kb.callers() >= 2
+	kb.alarms(row, e.now, p.cfg.BlockOver)
+	f := Finding{about: call.Subject{Kind: "from_prefix", Value: b}, Subject: call.Subject{Kind: "from_prefix", Value: b}}
+	from := call.Subject{Kind: "from", Value: x.from}
+	switch {
+	case kb.alarmed(e.now):
+		p.tell(e, x, kb, f, "block "+b, p.cfg.Block)
+	case k.alarmed(e.now):
+		f.about, f.Subject = from, from
+		p.tell(e, x, k, f, "number "+x.from, p.cfg.Number)
+	case many != nil:
+		f.about, f.Subject = call.Subject{Kind: "from_country", Value: widest}, from
+		p.tell(e, x, many, f, "country "+widest, p.cfg.Country)
+	}
+}
+
+// tell says that a call belongs to a campaign, and guards its numbers.
+func (p *ping) tell(e *Engine, x *ended, k *pings, f Finding, what string, want int) {
+	f.Detector, f.Action, f.Severity = IDPing, call.PingCall, call.Medium
+	f.Reason = fmt.Sprintf("%d of %d calls of %s rang for a moment and were gone", k.Shorts, k.Shorts+k.Others, what)
+	f.Evidence = []call.Evidence{{Name: "short_calls", Value: k.Shorts, Threshold: want}, {Name: "share", Value: k.share(), Threshold: p.cfg.Share},
+		{Name: "callees", Value: k.callees(), Threshold: p.cfg.Callees}, {Name: "callers", Value: k.callers()}, {Name: "by", Value: what}}
+	if k.Lambda > 0 {
+		f.Evidence = append(f.Evidence, call.Evidence{Name: "expected_short_calls", Value: k.Lambda}, call.Evidence{Name: "chance", Value: tail(k.Shorts, k.Lambda), Threshold: p.cfg.Tail})
+	}
+	if p.contact(x.account, x.from, e.now) {
+		f.Severity = call.Low
+		f.Reason += "; it is a number that you talk to, so the caller may be forged"
+	}
+	for _, s := range k.Short {
+		if !k.Told || s.At == e.now {
+			f.Missed = append(f.Missed, Missed{At: at(s.At), User: s.User, To: s.Callee, From: s.From})
+			f.Numbers = append(f.Numbers, s.From)
+		}
 	}
 	id := e.tell(f, x.running)
-	if k.id == "" {
-		k.id = id
+	if id == "" {
+		return // the detector is off
 	}
-	if what == "block" {
-		*p.guard.get(value, e.now) = guarded{e.now + int64(p.cfg.Guard), k.id}
+	g := guarded{Since: e.now, Until: e.now + int64(p.cfg.Guard), ID: id, Account: x.account, About: f.about}
+	if f.about.Kind == "from_prefix" && x.far.Class != Home {
+		p.guards(e, f.about.Value, g)
 	}
-	for _, s := range k.seen {
-		if s.short {
-			*p.guard.get(s.from, e.now) = guarded{e.now + int64(p.cfg.Guard), k.id}
+	for _, s := range k.Short {
+		if !k.Told || s.At == e.now {
+			p.guards(e, s.From, g)
 		}
 	}
+	k.Told = true
 }
 
-func (k *pings) callees() (n int) {
-	for i := range k.seen {
-		first := true
-		for j := range i {
-			if k.seen[j].callee == k.seen[i].callee {
-				first = false
-				break
-			}
-		}
-		if first {
-			n++
-		}
-	}
-	return n
-}
-
-// invite takes a call to outside that begins: is it a call back?
-func (p *ping) invite(e *Engine, c *running) {
-	if !c.paid {
-		return
-	}
-	how, id, ok := p.callback(c.account, c.user, c.to, c.far.Class, e.now)
-	if !ok {
-		return
-	}
-	f := Finding{Detector: IDCallback, Action: call.PingCallCallback, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to},
-		Reason: "a call back to a ping call: " + how, PerMin: c.far.PerMinute}
-	if id != "" {
-		f.Related = []string{id}
-	}
-	e.tell(f, c)
-}
-
-// callback says whether a call to a number would be one back to a ping call: how
-// that is known, and the incident where there is one.
-func (p *ping) callback(account, user, to string, class PriceClass, now int64) (how, incident string, ok bool) {
-	if g := p.guard.peek(to, now); g != nil && now < g.until {
-		return "the number pinged us", g.id, true
-	}
-	if g := p.guard.peek(block(to, 3), now); g != nil && now < g.until {
-		return "its block pinged us", g.id, true
-	}
-	if t := p.missed.peek(userNumber{account, user, to}, now); t != nil && class.costly() {
-		return "the number rang this user for a moment and costs", "", true
-	}
-	return "", "", false
-}
+// public reports whether a number is one that somebody can call back.
+func public(n string) bool { return len(n) > 4 && n[0] == '+' }
