@@ -12,7 +12,7 @@ func (e *Engine) Release(id string) (numbers int) {
 		return 0
 	}
 	for n, g := range e.ping.guard.at {
-		if g.v.id == id {
+		if g.v.ID == id {
 			e.ping.guard.remove(n)
 			numbers++
 		}

@@ -11,9 +11,9 @@ import (
 func TestRelease(t *testing.T) {
 	e := teller()
 	until := t0.Add(time.Hour).UnixNano()
-	*e.ping.guard.get("+37120000", e.now) = guarded{until, "a"}
-	*e.ping.guard.get("+37120000001", e.now) = guarded{until, "a"}
-	*e.ping.guard.get("+22507010203", e.now) = guarded{until, "b"}
+	*e.ping.guard.get("+37120000", e.now) = guarded{Until: until, ID: "a"}
+	*e.ping.guard.get("+37120000001", e.now) = guarded{Until: until, ID: "a"}
+	*e.ping.guard.get("+22507010203", e.now) = guarded{Until: until, ID: "b"}
 	if n := e.Release("a"); n != 2 || e.ping.guard.len() != 1 {
 		t.Errorf("%d released, %d left", n, e.ping.guard.len())
 	}
