@@ -53,6 +53,7 @@ type Bus struct {
 	coalesced uint64
 	lostTable uint64
 	lostSub   uint64
+	give      func(Event) // of a Past
 }
 
 // key says which alerts are repeats of each other.
@@ -79,6 +80,19 @@ type Stats struct {
 
 // NewBus starts a bus. It owns the sinks from here on.
 func NewBus(o Options, sinks ...Sink) *Bus {
+	b := makeBus(o)
+	b.mu.Lock() // a sink may report before the list of sinks is complete
+	for _, s := range sinks {
+		b.sinks = append(b.sinks, newLines(s, b.o.Queue, b.o.Log, b.Degraded))
+	}
+	b.mu.Unlock()
+	b.gone.Add(1)
+	go b.expire()
+	return b
+}
+
+// makeBus makes one that nobody tells of the time.
+func makeBus(o Options) *Bus {
 	if o.Window <= 0 {
 		o.Window = 10 * time.Second
 	}
@@ -97,20 +111,12 @@ func NewBus(o Options, sinks ...Sink) *Bus {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	b := &Bus{
+	return &Bus{
 		budget: budget{most: o.Strangers},
 		o:      o, stop: make(chan struct{}), wake: make(chan struct{}, 1),
 		table: newCoalescer[key](o.Window, 1, o.Table, fold),
 		subs:  map[*Subscription]struct{}{},
 	}
-	b.mu.Lock() // a sink may report before the list of sinks is complete
-	for _, s := range sinks {
-		b.sinks = append(b.sinks, newLines(s, o.Queue, o.Log, b.Degraded))
-	}
-	b.mu.Unlock()
-	b.gone.Add(1)
-	go b.expire()
-	return b
 }
 
 // fold makes more, which came later, stand for acc too.
@@ -203,6 +209,9 @@ func (e Event) anonymous() Event {
 // send queues a line everywhere but at one sink. The lock is held.
 func (b *Bus) send(e Event, except *lines) {
 	e.Event.ID = e.ID()
+	if b.give != nil {
+		b.give(e)
+	}
 	it := &item{e: e}
 	for _, s := range b.sinks {
 		if s != except {

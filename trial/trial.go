@@ -55,6 +55,8 @@ type Options struct {
 	Domain string
 	// Caps of the counters; zero: the gateway's.
 	Caps ratelimit.Caps
+	// Guards are asked behind the limits and the Set.
+	Guards []admission.Guard
 }
 
 // Bench is a policy on trial.
@@ -112,7 +114,7 @@ func New(o Options) (*Bench, error) {
 		return nil, fmt.Errorf("trial: %w", err)
 	}
 	o.Set.Count(engine)
-	b.guards = []admission.Guard{b.bans, engine, b.o.Set}
+	b.guards = append([]admission.Guard{b.bans, engine, b.o.Set}, o.Guards...)
 	return b, nil
 }
 
@@ -189,6 +191,21 @@ func (b *Bench) End(callID string) {
 		c.first = nil
 	}
 	admission.Done(b.guards, callID)
+}
+
+// Forget ends the call of that name, and nothing of it stays.
+func (b *Bench) Forget(name string) {
+	if c := b.ids[name]; c != nil {
+		b.End(c.id)
+		delete(b.ids, name)
+		delete(b.calls, c.id)
+	}
+}
+
+// Hold holds a key's costly calls, as somebody other than a rule asks for it.
+func (b *Bench) Hold(h call.Ban, last time.Duration) (call.Ban, bool) {
+	in, again, ok := b.bans.Add(h, last)
+	return in, ok && !again
 }
 
 // Set is the policy on trial.

@@ -39,6 +39,7 @@ type cli struct {
 	Fraud    fraudCmd    `cmd:"" help:"Look at incidents of fraud in a running gateway, close and release them."`
 	Users    usersCmd    `cmd:"" help:"Add, list and remove the users of a file that the gateway checks passwords with."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of a file, for editors and log pipelines."`
+	Replay   replayCmd   `cmd:"" help:"Run recorded calls through a policy and the detectors of fraud."`
 	Calls    callsCmd    `cmd:"" help:"List and explain the calls of a running gateway."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
 }

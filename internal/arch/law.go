@@ -34,6 +34,8 @@ func Rampart() Law {
 
 			{Path: "trial", Level: 20, Pure: true, Why: "judges described requests offline, in virtual time: policy tests, explain, replay"},
 
+			{Path: "replay", Level: 25, Why: "recorded calls through limits, policy and detectors, in virtual time; it decodes on several goroutines and reads what it is given"},
+
 			{Path: "explain", Level: 18, Pure: true, Why: "facts of recent decisions, and how each came about; trials and commands show it"},
 			{Path: "policy/history", Level: 20, Why: "keeps the files of policies that were in force"},
 
