@@ -61,6 +61,10 @@ type gateway struct {
 	detectors    *fraud.Engine
 	incidents    *incidents
 	incidentFile stateFile
+	detectorFile stateFile
+	fraudEvents  *alert.EventSub // set at start
+	// detectorsFound wakes the keeper of what the detectors know.
+	detectorsFound chan struct{}
 
 	allowFailing bool // load rules whose tests fail
 
@@ -124,10 +128,12 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	gate := newGate(cfg)
 	g.gate = gate
+	g.detectorsFound = make(chan struct{}, 1)
 	g.detectors = newDetectors(string(cfg.Profile), cfg.Home.Country, rules)
 	first := judges(g.counts, rules, g.detectors)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())
+	g.loadDetectors()
 	deps := sbc.Deps{Bans: g.bans, Media: g.media, Guards: first.Guards, Revision: first.Revision, Gate: gate, Siege: newSiege(cfg.Limits), Plan: first.Plan, Reporter: g.rep, Log: log,
 		Refused: g.rep.counters.Refused}
 	if g.geo != nil {
@@ -157,9 +163,9 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	}
 	g.openKernel()
 	g.startedPolicy()
-	events := g.event.Subscribe(fraudQueue)
+	g.fraudEvents = g.event.Subscribe(fraudQueue)
 	g.sbc.Start()
-	g.wg.Go(func() { g.detect(ctx, events) })
+	g.wg.Go(func() { g.detect(ctx, g.fraudEvents) })
 	g.wg.Go(func() { g.keepKernel(ctx) })
 	g.wg.Go(func() { g.watchCertificates(ctx) })
 	g.wg.Go(func() { g.heartbeat(ctx) })
@@ -167,6 +173,7 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	g.wg.Go(func() { g.keepBans(ctx) })
 	g.wg.Go(func() { g.keepFailures(ctx) })
 	g.wg.Go(func() { g.keepIncidents(ctx) })
+	g.wg.Go(func() { g.keepDetectors(ctx) })
 	return g, nil
 }
 
@@ -375,6 +382,7 @@ func (g *gateway) close(d time.Duration) {
 		g.admin.Close(ctx)
 	}
 	g.wg.Wait()
+	g.settleDetectors()
 	if g.event != nil {
 		g.event.Close(ctx)
 	}

@@ -19,6 +19,7 @@ func (g *gateway) reportFinding(f fraud.Finding) {
 	m := *g.rep.meta.Load()
 	g.incidents.enter(f, m)
 	g.rep.bus.Publish(alert.FromFinding(f, m))
+	g.keepFinding()
 }
 
 // Bounds of the book.
@@ -73,12 +74,11 @@ type closing struct {
 
 // incidents is the book. What nothing was found of for the longest time gives way.
 type incidents struct {
-	mu      sync.Mutex
-	by      map[string]*list.Element // of *incident
-	found   list.List                // of detectors, found last at the front
-	limits  list.List                // of limits
-	changes uint64
-	wake    chan struct{} // something to be written at once
+	mu     sync.Mutex
+	by     map[string]*list.Element // of *incident
+	found  list.List                // of detectors, found last at the front
+	limits list.List                // of limits
+	wake   chan struct{}            // something is to be written
 }
 
 func newIncidents() *incidents {
@@ -108,7 +108,7 @@ func (b *incidents) enter(f fraud.Finding, m alert.Meta) {
 	for _, d := range f.Do {
 		x.did(f.At, d)
 	}
-	b.change(len(f.Do) > 0)
+	b.change()
 }
 
 func (b *incidents) get(f *fraud.Finding) *incident {
@@ -178,23 +178,12 @@ func (x *incident) did(at call.Time, d fraud.Do) {
 	}
 }
 
-// change: there is something to write, at once where something was done.
-func (b *incidents) change(atOnce bool) {
-	b.changes++
-	if !atOnce {
-		return
-	}
+// change has the book written soon.
+func (b *incidents) change() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-}
-
-// changed counts the changes.
-func (b *incidents) changed() uint64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.changes
 }
 
 func (x *incident) view(now time.Time) incident {
@@ -248,6 +237,6 @@ func (b *incidents) close(id string, c closing, now time.Time) (incident, bool) 
 	}
 	x := el.Value.(*incident)
 	x.Closed = &c
-	b.change(true)
+	b.change()
 	return x.view(now), true
 }

@@ -155,7 +155,7 @@ func TestIncidentsAreKept(t *testing.T) {
 		b.enter(f, alert.Meta{Node: "n"})
 	}
 	b.enter(incidentOf("x1", at), alert.Meta{Node: "n"})
-	was, _ := b.kept()
+	was := b.kept()
 	raw, err := json.Marshal(was)
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +166,7 @@ func TestIncidentsAreKept(t *testing.T) {
 	}
 	c := newIncidents()
 	c.restore(append(read.Incidents, read.Incidents...))
-	is, _ := c.kept()
+	is := c.kept()
 	again, _ := json.Marshal(is)
 	if !bytes.Equal(raw, again) {
 		t.Errorf("%s\n%s", raw, again)

@@ -58,7 +58,7 @@ func (b *incidents) restore(all []incident) {
 }
 
 // kept is what the file holds.
-func (b *incidents) kept() (f incidentFile, changes uint64) {
+func (b *incidents) kept() (f incidentFile) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	f.Version, f.Incidents = 1, []incident{}
@@ -69,41 +69,41 @@ func (b *incidents) kept() (f incidentFile, changes uint64) {
 			f.Incidents = append(f.Incidents, v)
 		}
 	}
-	return f, b.changes
+	return f
 }
 
 // incidentsEvery is the time between two writes; with a full book it is half a
-// minute. What an operator or a detector did is written at once.
+// minute.
 func incidentsEvery(size int) time.Duration {
-	return 2*time.Second + time.Duration(size>>18)*time.Second
+	return time.Second + time.Duration(size>>18)*time.Second
 }
 
-// keepIncidents writes the book when it changed, and at the end.
+// keepIncidents writes the book soon after it changed.
 func (g *gateway) keepIncidents(ctx context.Context) {
-	timer := time.NewTimer(incidentsEvery(0))
-	defer timer.Stop()
-	var written uint64
 	failing := false
-	for last := false; !last; {
+	for {
 		select {
 		case <-ctx.Done():
-			last = true
+			return
 		case <-g.incidents.wake:
-		case <-timer.C:
 		}
-		size := 0
-		if g.incidents.changed() != written {
-			var err error
-			f, changes := g.incidents.kept()
-			size, err = g.incidentFile.write(f)
-			switch {
-			case err == nil:
-				written, failing = changes, false
-			case !failing: // once, not every two seconds
-				failing = true
-				g.failed(call.SinkDegraded, "incidents/not-kept", "incidents cannot be written and are forgotten with a restart", err)
-			}
+		size, err := g.incidentFile.write(g.incidents.kept())
+		switch {
+		case err == nil:
+			failing = false
+		case !failing: // once, not every time
+			failing = true
+			g.failed(call.SinkDegraded, "incidents/not-kept", "incidents cannot be written and are forgotten with a restart", err)
 		}
-		timer.Reset(incidentsEvery(size))
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(incidentsEvery(size)):
+		}
 	}
+}
+
+func (g *gateway) writeIncidents() error {
+	_, err := g.incidentFile.write(g.incidents.kept())
+	return err
 }
