@@ -81,16 +81,17 @@ func (e *Engine) shadow(id string) bool {
 	return e.begin == 0 || e.now-e.begin < int64(e.cfg.Shadow)
 }
 
-// acts are what the detector of a finding asks for, about the call that made it.
-func (e *Engine) acts(f Finding, c *running) []Do {
-	if c == nil || !c.paid {
-		return nil
+// acts are what the detector of a finding asks for. A hold is on whom the
+// finding is about, or on whose call it was; what is ended are the calls that
+// cost, of whom it is about, or the call that made it.
+func (e *Engine) acts(f *Finding, c *running) []Do {
+	switch e.cfg.Rules[f.Detector].Then.Act {
+	case call.ActHangup:
+		return e.asks(f, e.toEnd(f, c), call.Key{})
+	case call.ActHold:
+		return e.asks(f, nil, whom(f, c))
 	}
-	key := call.Key{User: c.user}
-	if c.user == "" {
-		key = call.Key{Account: c.account}
-	}
-	return e.asks(&f, []string{c.id}, key)
+	return nil
 }
 
 // asks is what the detector of a finding asks for about calls, or about whoever
@@ -98,13 +99,44 @@ func (e *Engine) acts(f Finding, c *running) []Do {
 func (e *Engine) asks(f *Finding, calls []string, who call.Key) []Do {
 	then := e.cfg.Rules[f.Detector].Then
 	d := Do{Act: then.Act, For: then.For, Rule: f.Detector, Reason: f.Reason, Shadow: e.shadow(f.Detector)}
-	switch then.Act {
-	case call.ActHangup:
+	switch {
+	case then.Act == call.ActHangup && len(calls) > 0:
 		d.Calls = calls
-	case call.ActHold:
+	case then.Act == call.ActHold && who != (call.Key{}):
 		d.Key = who
 	default:
 		return nil
 	}
 	return []Do{d}
+}
+
+func whom(f *Finding, c *running) call.Key {
+	switch {
+	case f.Subject.Kind == "user":
+		return call.Key{User: f.Subject.Value}
+	case f.Subject.Kind == "account":
+		return call.Key{Account: f.Subject.Value}
+	case c == nil || !c.paid:
+		return call.Key{}
+	case c.user != "":
+		return call.Key{User: c.user}
+	}
+	return call.Key{Account: c.account}
+}
+
+func (e *Engine) toEnd(f *Finding, c *running) (ids []string) {
+	k := userKey{f.Account, f.Subject.Value}
+	switch f.Subject.Kind {
+	case "account":
+		k = userKey{f.Subject.Value, everybody}
+		fallthrough
+	case "user":
+		if up := e.paying.peek(k, e.now); up != nil {
+			ids = slices.Clone(*up)
+		}
+	}
+	if c != nil && !c.over && !c.refused && !slices.Contains(ids, c.id) && (c.paid || f.Subject.Kind != "user" && f.Subject.Kind != "account") {
+		ids = append(ids, c.id)
+	}
+	return ids
 }

@@ -2,6 +2,7 @@ package fraud
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -24,6 +25,7 @@ type running struct {
 	counted bool // by costly, until it ends
 	paying  bool // counted by spend, until it ends
 	place   int  `fraud:"-"` // in alarms
+	over    bool // its end was told
 }
 
 // ended is a call that is over.
@@ -52,10 +54,13 @@ func block(n string, last int) string {
 	return n[:len(n)-last]
 }
 
-// begins notes a call that begins.
+// begins notes a call that begins. One with its name that was up is over.
 func (e *Engine) begins(ev *call.Event) *running {
+	if e.calls.peek(ev.ID, e.now) != nil {
+		e.calls.remove(ev.ID)
+		e.settle()
+	}
 	c := e.calls.get(ev.ID, e.now)
-	e.leaves(c) // an id that comes again
 	*c = running{id: ev.ID, account: ev.Account, user: ev.User, from: ev.From, to: ev.To, peer: ev.Peer,
 		source: ev.Source, country: ev.SourceCountry, agent: ev.UserAgent, diverted: ev.Diversion != "",
 		inbound: ev.Direction == call.Inbound.String(), outbound: ev.Direction == call.Outbound.String(),
@@ -68,32 +73,96 @@ func (e *Engine) begins(ev *call.Event) *running {
 	c.far, known = e.rates.Look(outside)
 	c.help = ev.Rule == ruleEmergency
 	c.paid = known && c.outbound && !c.help
+	if c.costs() && !c.refused {
+		e.up(userKey{c.account, c.user}, c.id)
+		e.up(userKey{c.account, everybody}, c.id)
+	}
 	return c
 }
 
 // ruleEmergency permits calls for help, before anybody is asked.
 const ruleEmergency = "base/emergency"
 
-// leaves takes a call out of what counts the calls that are up: it has ended, or
-// its end was lost and it gives way.
-func (e *state) leaves(c *running) {
-	e.due.drop(&c.place)
-	e.costly.leaves(c, e.now)
-	e.spend.leaves(c, e.now)
+// everybody of an account: no user has this name.
+const everybody = "\x00"
+
+// maxUp calls that are up are remembered of a user or an account, the latest.
+const maxUp = 256
+
+func (e *Engine) up(k userKey, id string) {
+	v := e.paying.get(k, e.now)
+	if len(*v) == maxUp {
+		*v = slices.Delete(*v, 0, 1)
+	}
+	*v = append(*v, id)
 }
 
-// ends says how a call ended.
-func ends(c *running, ev *call.Event, now int64) ended {
-	x := ended{running: c, at: now, code: ev.Code, by: ev.EndedBy}
-	x.ring = time.Duration(cmp.Or(c.answered, now) - cmp.Or(c.rang, c.start))
+func (e *Engine) down(k userKey, id string) {
+	v := e.paying.find(k, e.now)
+	if v == nil {
+		return
+	}
+	if i := slices.Index(*v, id); i >= 0 {
+		*v = slices.Delete(*v, i, i+1)
+	}
+	if len(*v) == 0 {
+		e.paying.remove(k)
+	}
+}
+
+// ends tells the detectors of the end of a call.
+func (e *Engine) ends(c *running, ev *call.Event) {
+	c.over = true
+	if c.costs() && !c.refused {
+		e.down(userKey{c.account, c.user}, c.id)
+		e.down(userKey{c.account, everybody}, c.id)
+	}
+	x := ended{running: c, at: e.now, code: ev.Code, by: ev.EndedBy}
+	x.ring = time.Duration(cmp.Or(c.answered, e.now) - cmp.Or(c.rang, c.start))
 	if ev.RingSeconds != nil {
 		x.ring = time.Duration(*ev.RingSeconds * float64(time.Second))
 	}
 	if c.answered != 0 {
-		x.seconds = time.Duration(now - c.answered).Seconds()
+		x.seconds = time.Duration(e.now - c.answered).Seconds()
 	}
 	if ev.Seconds != nil {
 		x.seconds = *ev.Seconds
 	}
-	return x
+	for _, d := range e.detectors {
+		d.end(e, &x)
+	}
+}
+
+// loses takes a call that leaves the table. One whose end nobody told, because
+// it was pushed out, is too old, or its name came again, is over all the same.
+func (e *state) loses(c *running) {
+	e.due.drop(&c.place)
+	if c.id != "" && !c.over {
+		e.lost = append(e.lost, *c)
+	}
+	*c = running{}
+}
+
+// settle ends the calls that were lost.
+func (e *Engine) settle() {
+	for len(e.lost) > 0 {
+		all := e.lost
+		e.lost = nil
+		for i := range all {
+			e.ends(&all[i], &call.Event{EndedBy: call.ByGateway})
+		}
+	}
+}
+
+// Stopped says that no call is up any more, and since when at the latest: the
+// gateway was gone, and its calls with it. For after [Engine.Restore].
+func (e *Engine) Stopped() []Finding {
+	e.lock()
+	defer e.unlock()
+	e.flush()
+	for e.calls.last != nil {
+		e.calls.drop(e.calls.last)
+	}
+	e.safely(e.settle)
+	return e.found()
 }

@@ -23,6 +23,7 @@ type shape struct {
 
 type shapeField struct {
 	name string
+	at   int // field of the Go type; -1: it has none of that name
 	shape
 }
 
@@ -73,7 +74,8 @@ func shapeOf(t reflect.Type) (shape, error) {
 		return shape{kind: k, elem: &elem}, err
 	case reflect.Struct:
 		s := shape{kind: shapeStruct}
-		for f := range t.Fields() {
+		for i := range t.NumField() {
+			f := t.Field(i)
 			if f.Tag.Get("fraud") == "-" {
 				continue
 			}
@@ -81,7 +83,7 @@ func shapeOf(t reflect.Type) (shape, error) {
 			if err != nil {
 				return s, fmt.Errorf("%s: %w", f.Name, err)
 			}
-			s.fields = append(s.fields, shapeField{f.Name, fs})
+			s.fields = append(s.fields, shapeField{name: f.Name, at: i, shape: fs})
 		}
 		return s, nil
 	}
@@ -107,34 +109,64 @@ func appendString(b []byte, s string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
 }
 
-// appendValue writes a value. One that is zero is one octet, whatever it is.
-func appendValue(b []byte, v reflect.Value) []byte {
+// bind finds the fields of a shape in the type that they are read into.
+func (s *shape) bind(t reflect.Type) {
+	now, err := shapeOf(t)
+	if err != nil {
+		now = shape{}
+	}
+	s.bindTo(&now)
+}
+
+func (s *shape) bindTo(now *shape) {
+	if s.elem != nil {
+		elem := now.elem
+		if elem == nil {
+			elem = &shape{}
+		}
+		s.elem.bindTo(elem)
+	}
+	for i := range s.fields {
+		f := &s.fields[i]
+		f.at = -1
+		same := &shape{}
+		for j := range now.fields {
+			if now.fields[j].name == f.name {
+				f.at, same = now.fields[j].at, &now.fields[j].shape
+			}
+		}
+		f.bindTo(same)
+	}
+}
+
+// value writes a value of a shape. One that is zero is one octet, whatever it is.
+func (s *shape) value(b []byte, v reflect.Value) []byte {
 	if v.IsZero() {
 		return append(b, 0)
 	}
 	b = append(b, 1)
-	if v.Type() == timeType { // unexported fields hold times, too: no Interface
-		return binary.AppendVarint(b, settable(v).Interface().(time.Time).UnixNano())
-	}
-	switch v.Kind() {
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+	switch s.kind {
+	case shapeBool:
+		return b
+	case shapeInt:
 		return binary.AppendVarint(b, v.Int())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case shapeUint:
 		return binary.AppendUvarint(b, v.Uint())
-	case reflect.Float32, reflect.Float64:
+	case shapeFloat:
 		return binary.LittleEndian.AppendUint64(b, math.Float64bits(v.Float()))
-	case reflect.String:
+	case shapeString:
 		return appendString(b, v.String())
-	case reflect.Slice, reflect.Array:
+	case shapeTime:
+		return binary.AppendVarint(b, settable(v).Interface().(time.Time).UnixNano())
+	case shapeSlice, shapeArray:
 		b = binary.AppendUvarint(b, uint64(v.Len()))
 		for i := range v.Len() {
-			b = appendValue(b, v.Index(i))
+			b = s.elem.value(b, v.Index(i))
 		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if v.Type().Field(i).Tag.Get("fraud") != "-" {
-				b = appendValue(b, v.Field(i))
-			}
+	case shapeStruct:
+		for i := range s.fields {
+			f := &s.fields[i]
+			b = f.value(b, v.Field(f.at))
 		}
 	}
 	return b
@@ -236,7 +268,7 @@ func (r *reader) shape(depth int) (s shape) {
 		}
 		for range n {
 			name := r.string()
-			s.fields = append(s.fields, shapeField{name, r.shape(depth + 1)})
+			s.fields = append(s.fields, shapeField{name: name, at: -1, shape: r.shape(depth + 1)})
 		}
 	case shapeSlice, shapeArray:
 		elem := r.shape(depth + 1)
@@ -317,15 +349,12 @@ func (r *reader) list(s *shape, to reflect.Value) {
 }
 
 func (r *reader) fields(s *shape, to reflect.Value) {
+	known := to.IsValid() && to.Kind() == reflect.Struct && to.Type() != timeType
 	for i := range s.fields {
 		f := &s.fields[i]
 		var v reflect.Value
-		if to.IsValid() && to.Kind() == reflect.Struct && to.Type() != timeType {
-			if i < to.NumField() && to.Type().Field(i).Name == f.name { // as a rule nothing has changed
-				v = settable(to.Field(i))
-			} else if v = to.FieldByName(f.name); v.IsValid() {
-				v = settable(v)
-			}
+		if known && f.at >= 0 {
+			v = settable(to.Field(f.at))
 		}
 		r.value(&f.shape, v)
 	}

@@ -104,9 +104,9 @@ func (h *alarms) down(i int) {
 	}
 }
 
-// passes moves the time on, and handles what becomes due on the way, each at its
+// goes moves the time on, and handles what becomes due on the way, each at its
 // own time: whether there was an event or a tick in between changes nothing.
-func (e *Engine) passes(at int64) {
+func (e *Engine) goes(at int64) {
 	for {
 		a := e.due.next(at)
 		if a == nil {
@@ -124,9 +124,6 @@ func (e *Engine) passes(at int64) {
 		})
 	}
 	e.now = max(e.now, at)
-	if e.begin == 0 {
-		e.begin = e.now
-	}
 }
 
 // Due is when something is to be found without an event, at the earliest;

@@ -46,13 +46,17 @@ type state struct {
 	cfg   Config `fraud:"-"`
 	rates *Rates `fraud:"-"`
 
-	batch []call.Event `fraud:"-"` // of the millisecond that is not over; written by itself
-	now   int64        // of the events handled, ns; never goes back
-	begin int64        // of the first event
-	calls *table[string, running]
-	open  *table[topic, incident]
-	story *story
-	out   []Finding `fraud:"-"`
+	batch  []call.Event `fraud:"-"` // of the millisecond that is not over; written by itself
+	now    int64        // of the events handled, ns; never goes back
+	skew   int64        // how far ahead of the clock that is: see passes
+	begin  int64        // of the first event
+	calls  *table[string, running]
+	lost   []running                 `fraud:"-"` // whose end nobody told: they end with the event that is handled
+	paying *table[userKey, []string] // calls up that cost, of each user
+	open   *table[topic, incident]
+	stands *table[standKey, [maxStands]stand] // what was found, against calls that begin
+	story  *story
+	out    []Finding `fraud:"-"`
 
 	detectors []detector `fraud:"-"` // each is looked through
 	ping      *ping      `fraud:"-"` // one of them, asked by Judge, as the two that follow
@@ -90,10 +94,9 @@ func New(cfg Config, rates *Rates) *Engine { return &Engine{state: newState(cfg,
 
 func newState(cfg Config, rates *Rates) *state {
 	e := &state{cfg: cfg, rates: rates}
-	e.calls = newTable[string, running](cfg.MaxCalls, day, func(c *running) {
-		e.leaves(c)
-		*c = running{}
-	})
+	e.calls = newTable[string, running](cfg.MaxCalls, 2*day, e.loses)
+	e.paying = newTable[userKey, []string](cfg.MaxKeys, 2*day, nil)
+	e.stands = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
 	e.story = newStory(cfg.MaxKeys)
 	e.ping = newPing(&e.cfg)
@@ -110,7 +113,7 @@ func (e *Engine) Observe(ev call.Event) []Finding {
 	e.lock()
 	defer e.unlock()
 	ev.At.Time = ev.At.Truncate(time.Millisecond) // as files have it, so that a replay finds the same
-	if n := len(e.batch); n > 0 && (ev.At.After(e.batch[0].At.Time) || n == maxBatch) {
+	if n := len(e.batch); n > 0 && (ev.At.After(e.batch[0].At.Time) || n == maxBatch || e.batch[0].At.UnixNano()-ev.At.UnixNano() > disorder) {
 		e.flush()
 	}
 	e.batch = append(e.batch, ev)
@@ -137,6 +140,8 @@ func (e *Engine) Tick(at time.Time) []Finding {
 	defer e.unlock()
 	e.flush()
 	e.passes(at.UnixNano())
+	e.calls.sweep(e.now, 1000)
+	e.safely(e.settle)
 	for _, d := range e.detectors {
 		e.safely(func() { d.tick(e) })
 	}
@@ -174,6 +179,7 @@ func (e *Engine) Configure(cfg Config, rates *Rates) {
 			p.table.resize(t.limits())
 		}
 	}
+	e.safely(e.settle)
 	e.remind()
 }
 
@@ -232,6 +238,7 @@ func (e *Engine) safely(do func()) {
 // take handles one event.
 func (e *Engine) take(ev *call.Event) {
 	e.passes(ev.At.UnixNano())
+	defer e.settle()
 	switch ev.Kind {
 	case call.EventInvite:
 		c := e.begins(ev)
@@ -254,10 +261,7 @@ func (e *Engine) take(ev *call.Event) {
 		}
 	case call.EventEnd:
 		if c := e.calls.find(ev.ID, e.now); c != nil {
-			x := ends(c, ev, e.now)
-			for _, d := range e.detectors {
-				d.end(e, &x)
-			}
+			e.ends(c, ev)
 			e.calls.remove(ev.ID)
 		}
 	case call.EventRegister:

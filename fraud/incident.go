@@ -62,8 +62,9 @@ func (e *Engine) tell(f Finding, c *running) string {
 	in := e.open.get(f.topic(), e.now)
 	told := e.counts(in, &f, 1)
 	in.names(&f, c)
+	e.stand(&f, c, in.ID)
 	if f.Do == nil {
-		f.Do = e.acts(f, c)
+		f.Do = e.acts(&f, c)
 	}
 	if !told && len(f.Do) == 0 {
 		return in.ID

@@ -1,7 +1,6 @@
 package fraud
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -217,34 +216,71 @@ func (r *Rates) shipped(i number.Info) Rate {
 	v := Rate{Code: i.Country, PerMinute: 0.05, Class: LowRisk}
 	switch i.Class {
 	case "satellite":
-		v.Code, v.PerMinute, v.Class = strconv.Itoa(i.Code), 5, Satellite
+		v.Code, v.PerMinute, v.Class = codeNames[i.Code%len(codeNames)], 5, Satellite
 		return v
 	case "premium_rate":
-		v.Code, v.PerMinute, v.Class = i.Country+"-premium", 1.5, Premium
+		v.Code, v.PerMinute, v.Class = special(i.Country, 0), 1.5, Premium
 		return v
 	case "shared_cost", "personal_number":
-		v.Code, v.PerMinute, v.Class = i.Country+"-shared", 0.2, Premium
+		v.Code, v.PerMinute, v.Class = special(i.Country, 1), 0.2, Premium
 		return v
 	}
 	switch {
 	case i.Country == "":
-		v.Code, v.PerMinute, v.Class = strconv.Itoa(i.Code), 3, Satellite
+		v.Code, v.PerMinute, v.Class = codeNames[i.Code%len(codeNames)], 3, Satellite
 	case i.Country == r.home:
 		v.PerMinute, v.Class = 0.01, Home
-	case bytes.Contains(highRisk, []byte(" "+i.Country+" ")):
+	case listed(highRisk, i.Country):
 		v.PerMinute, v.Class = 0.8, HighRisk
-	case bytes.Contains(elevated, []byte(" "+i.Country+" ")):
+	case listed(elevated, i.Country):
 		v.PerMinute, v.Class = 0.2, Elevated
 	}
 	return v
 }
 
+// Names of destinations are made once: a call that is judged allocates nothing.
+var (
+	codeNames = func() (out [1000]string) { // of country codes without a country
+		for i := range out {
+			out[i] = strconv.Itoa(i)
+		}
+		return out
+	}()
+	specials = func() map[string][2]string { // of premium and shared numbers, by country
+		out := map[string][2]string{}
+		for a := 'A'; a <= 'Z'; a++ {
+			for b := 'A'; b <= 'Z'; b++ {
+				c := string([]rune{a, b})
+				out[c] = [2]string{c + "-premium", c + "-shared"}
+			}
+		}
+		return out
+	}()
+)
+
+func special(country string, which int) string {
+	if s, ok := specials[country]; ok {
+		return s[which]
+	}
+	return [2]string{"-premium", "-shared"}[which]
+}
+
+// listed reports whether a list of countries, each between blanks, has one.
+func listed(list, country string) bool {
+	for i := 1; i+len(country) < len(list); i += 3 {
+		if list[i:i+len(country)] == country {
+			return len(country) == 2
+		}
+	}
+	return false
+}
+
 // Destinations by what published surveys and price lists say: no judgement of
 // who lives there.
 var (
-	highRisk = []byte(" CU SO BA EE LV LT GN RS SL TN MV SN GM ZW AZ PG TL KM ST CK NR SB MG BI DJ TD MM BY AL ME HT FK" +
-		" KI TV TO WS VU TK WF NC PF KP GW CD CG CF ER MR ML TG BJ NE BF SR GY SC SH AC LR TJ TM KG MD XK GQ GA ")
-	elevated = []byte(" PH NG RU TR AE PK MA VN KE UA JM DO LI MC LK BD NP AF IQ IR SY YE SD SS ET UG RW TZ ZM MW MZ AO CM CI GH" +
+	highRisk = " CU SO BA EE LV LT GN RS SL TN MV SN GM ZW AZ PG TL KM ST CK NR SB MG BI DJ TD MM BY AL ME HT FK" +
+		" KI TV TO WS VU TK WF NC PF KP GW CD CG CF ER MR ML TG BJ NE BF SR GY SC SH AC LR TJ TM KG MD XK GQ GA "
+	elevated = " PH NG RU TR AE PK MA VN KE UA JM DO LI MC LK BD NP AF IQ IR SY YE SD SS ET UG RW TZ ZM MW MZ AO CM CI GH" +
 		" LY DZ EG JO LB PS OM QA KW BH SA UZ KZ GE AM MK SI SM GL FO AD GI MT CY BO EC PY NI HN GT SV BZ CR PA CO VE" +
-		" AG AI BB BM BS DM GD KN KY LC MS TC TT VC VG FJ GU MH FM PW AS MP BN KH LA MN BT TW ")
+		" AG AI BB BM BS DM GD KN KY LC MS TC TT VC VG FJ GU MH FM PW AS MP BN KH LA MN BT TW "
 )

@@ -23,6 +23,7 @@ func (e *Engine) Release(id string) (numbers int) {
 			e.spend.forgive(t)
 		}
 	}
+	e.unstand(id)
 	return numbers
 }
 

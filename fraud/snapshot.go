@@ -68,7 +68,7 @@ func (s *state) append(b []byte) ([]byte, error) {
 				return b
 			}
 			sh, _ := shapeOf(p.plain.Type()) // parts has asked for it
-			return appendValue(sh.append(b), p.plain)
+			return sh.value(sh.append(b), p.plain)
 		})
 		if err != nil {
 			return nil, fmt.Errorf("fraud: state: %s: %w", p.name, err)
@@ -148,6 +148,7 @@ func (s *state) section(name string, p part, r *reader) error {
 		p.table.load(r)
 	case p.plain.IsValid():
 		sh := r.shape(0)
+		sh.bind(p.plain.Type())
 		p.plain.SetZero()
 		r.value(&sh, p.plain)
 	}

@@ -182,8 +182,8 @@ func (t *table[K, V]) save(b []byte) ([]byte, error) {
 	for e := t.first; e != nil; e = e.next {
 		b = binary.AppendVarint(b, e.touched-before)
 		before = e.touched
-		b = appendValue(b, reflect.ValueOf(&e.key).Elem())
-		b = appendValue(b, reflect.ValueOf(&e.v).Elem())
+		b = ks.value(b, reflect.ValueOf(&e.key).Elem())
+		b = vs.value(b, reflect.ValueOf(&e.v).Elem())
 	}
 	return b, nil
 }
@@ -191,6 +191,8 @@ func (t *table[K, V]) save(b []byte) ([]byte, error) {
 // load adds entries behind those that are there, until the table is full.
 func (t *table[K, V]) load(r *reader) {
 	ks, vs := r.shape(0), r.shape(0)
+	ks.bind(reflect.TypeFor[K]())
+	vs.bind(reflect.TypeFor[V]())
 	var before int64
 	for range r.count() {
 		if r.err != nil || len(t.at) >= t.max {
