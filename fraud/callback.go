@@ -120,6 +120,13 @@ func (p *ping) contact(account, n string, now int64) bool {
 	return p.cfg.Contact > 0 && max(p.called.peek(k, now).before(now), p.heard.peek(k, now).before(now)) >= p.cfg.Contact
 }
 
+// stranger reports whether nobody of an account talked to a number before the
+// last day.
+func (p *ping) stranger(account, n string, now int64) bool {
+	m := p.met.peek(userNumber{account, "", n}, now)
+	return (m == nil || now-*m < day) && !p.known(account, n, now)
+}
+
 // known reports whether an account called a number on any day before.
 func (p *ping) known(account, n string, now int64) bool {
 	return p.called.peek(userCode{account, "", n}, now).before(now) > 0

@@ -35,13 +35,14 @@ type ping struct {
 	cfg    *PingConfig
 	number *table[string, pings]
 	block  *table[string, pings]
-	code   *table[userCode, pings] // account → country, within CountryOver
-	day    *table[userCode, pings] // the same within a day
-	usual  *table[userCode, usual] // account → country: what an ordinary day has
-	guard  *table[string, guarded] // numbers and blocks that pinged us
-	rung   *table[userCode, rung]  // account → number that rang for a moment and costs
-	called *table[userCode, habit] // account → number: on how many days it was talked to, called by us…
-	heard  *table[userCode, habit] // …and by it, where that costs nothing
+	code   *table[userCode, pings]   // account → country, within CountryOver
+	day    *table[userCode, pings]   // the same within a day
+	usual  *table[userCode, usual]   // account → country: what an ordinary day has
+	guard  *table[string, guarded]   // numbers and blocks that pinged us
+	rung   *table[userCode, rung]    // account → number that rang for a moment and costs
+	called *table[userCode, habit]   // account → number: on how many days it was talked to, called by us…
+	met    *table[userNumber, int64] // account → caller: when it was first talked to
+	heard  *table[userCode, habit]   // …and by it, where that costs nothing
 }
 
 type userNumber struct{ account, user, number string }
@@ -65,6 +66,7 @@ func newPing(c *Config) *ping {
 	p.guard = newTable[string, guarded](c.MaxKeys, maxGuard, nil)
 	p.rung = newTable[userCode, rung](c.MaxKeys, maxGuard, nil)
 	p.called = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
+	p.met = newTable[userNumber, int64](c.MaxKeys, keepHabit, nil)
 	p.heard = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	return p
 }
@@ -97,6 +99,11 @@ func (p *ping) end(e *Engine, x *ended) {
 	}
 	if !x.inbound || x.refused && x.rang == 0 || !public(x.from) {
 		return
+	}
+	if x.answered != 0 && x.seconds >= 10 {
+		if m := p.met.get(userNumber{x.account, "", x.from}, e.now); *m == 0 {
+			*m = e.now
+		}
 	}
 	k := p.number.get(x.from, e.now)
 	v := pinged{At: e.now, Start: x.start, From: x.from, Callee: x.to, User: x.user}
