@@ -3,19 +3,20 @@ package replay
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"time"
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/fraud"
+	"github.com/rampart-sbc/rampart/ratelimit"
 	"github.com/rampart-sbc/rampart/trial"
 )
 
 // candidate is one side of a replay: engines and what they keep.
 type candidate struct {
 	side  Side
+	old   bool // the other one is on trial
 	o     *Options
 	rep   *Report
 	bench *trial.Bench
@@ -26,8 +27,8 @@ type candidate struct {
 	ticked     int64 // unix second of the last tick
 	calls      map[string]*going
 	registered registered
-	told       map[telling]time.Time // findings of limits that were told to the detectors
-	more       map[telling]int
+	findings   ratelimit.Findings
+	moments    [2]moment // of the events, the last one first: what is found in one is told in the next
 }
 
 // going is a call between its first event and its end.
@@ -38,15 +39,18 @@ type going struct {
 	answered time.Time
 	cut      time.Time // a detector ended it
 	wouldCut time.Time // … in shadow
+	newly    string    // the rule that refuses it, and did not
+	would    string    // … in shadow
 }
 
-type telling struct {
-	rule    string
-	subject call.Subject
+// moment is a millisecond, and the registrations in it.
+type moment struct {
+	at  time.Time
+	ids []string
 }
 
 func newCandidate(s Side, o *Options, rep *Report) (*candidate, error) {
-	c := &candidate{side: s, o: o, rep: rep, fraud: fraud.New(s.Fraud, s.Rates), calls: map[string]*going{}, told: map[telling]time.Time{}, more: map[telling]int{}}
+	c := &candidate{side: s, o: o, rep: rep, fraud: fraud.New(s.Fraud, s.Rates), calls: map[string]*going{}}
 	t := s.Trial
 	t.Guards = append(t.Guards[:len(t.Guards):len(t.Guards)], admission.Guard(c.fraud))
 	var err error
@@ -57,24 +61,36 @@ func newCandidate(s Side, o *Options, rep *Report) (*candidate, error) {
 	if give == nil {
 		give = func(alert.Event) {}
 	}
-	c.past = alert.NewPast(alert.Options{Meta: s.Meta}, give)
+	c.past = alert.NewPast(alert.Options{Meta: s.Meta}, func(e alert.Event) {
+		if !c.old {
+			rep.alerted(&e)
+		}
+		give(e)
+	})
 	return c, nil
 }
 
 // take gives an event to the engines, in the order of the gateway: who judges
 // knows what came before. The outcome is that of a request.
-func (c *candidate) take(ev *call.Event) (*going, error) {
+func (c *candidate) take(it *item) (*going, error) {
+	ev := &it.Event
 	c.until(ev.At.Time)
+	if m := &c.moments[0]; !m.at.Equal(ev.At.Time) {
+		c.moments[1].at, c.moments[1].ids, m.at, m.ids = m.at, m.ids, ev.At.Time, c.moments[1].ids[:0]
+	}
+	if ev.Kind == call.EventRegister {
+		c.moments[0].ids = append(c.moments[0].ids, ev.ID)
+	}
 	var g *going
 	var err error
 	switch ev.Kind {
 	case call.EventInvite:
-		g, err = c.judge(ev)
+		g, err = c.judge(it)
 		if g != nil {
 			c.calls[ev.ID] = g
 		}
 	case call.EventRegister, call.EventOptions, call.EventMessage:
-		g, err = c.judge(ev)
+		g, err = c.judge(it)
 	case call.EventAnswer:
 		if k := c.calls[ev.ID]; k != nil && k.answered.IsZero() {
 			k.answered = ev.At.Time
@@ -108,8 +124,9 @@ func (c *candidate) until(at time.Time) {
 }
 
 // judge asks the guards about a request.
-func (c *candidate) judge(ev *call.Event) (*going, error) {
-	r, ok := c.describe(ev)
+func (c *candidate) judge(it *item) (*going, error) {
+	ev := &it.Event
+	r, ok := c.describe(it)
 	if !ok {
 		return nil, nil
 	}
@@ -145,11 +162,25 @@ func (c *candidate) found(fs []fraud.Finding) {
 	for i := range fs {
 		f := &fs[i]
 		c.rep.finding(c, f)
+		if !c.old {
+			c.rep.Labelled.finding(f, c.moment(f))
+		}
 		c.tell(alert.FromFinding(*f, c.side.Meta))
 		for _, d := range f.Do {
 			c.do(f, d)
 		}
 	}
+}
+
+// moment is the registrations of the moment that a finding is of, if it is about
+// no call.
+func (c *candidate) moment(f *fraud.Finding) []string {
+	for _, m := range c.moments {
+		if f.CallID == "" && m.at.Equal(f.At.Time) {
+			return m.ids
+		}
+	}
+	return nil
 }
 
 func (c *candidate) do(f *fraud.Finding, d fraud.Do) {
@@ -172,53 +203,13 @@ func (c *candidate) do(f *fraud.Finding, d fraud.Do) {
 	}
 }
 
-// limitsFound gives the detectors what limits found out about guessing, unless
-// the recording has what they found then: a line of it is numbered.
-func (c *candidate) limitsFound(ev *call.Event, a *call.Attempt, out *trial.Outcome) {
-	if ev.Seq != 0 {
-		return
-	}
-	tell := func(d *call.Decision) {
-		if d.Action != call.RegistrationBruteforce && d.Action != call.Enumeration {
-			return
-		}
-		k := telling{d.Rule, d.Subject}
-		if t, ok := c.told[k]; ok && a.At.Sub(t) < time.Minute {
-			c.more[k]++
-			return
-		}
-		n := c.more[k] + 1
-		c.told[k] = a.At
-		delete(c.more, k)
-		e := call.Event{At: call.Time{Time: a.At}, Kind: call.EventFinding, ID: "finding-" + ev.ID, Account: a.Account, Peer: a.Peer, User: a.User,
-			Source: ev.Source, SourceCountry: a.Source.Country, UserAgent: a.UserAgent, Verdict: d.Verdict.String(), Rule: d.Rule, Action: d.Action,
-			Subject: &d.Subject, Evidence: d.Evidence, Count: n}
-		if a.Method == "REGISTER" {
-			e.User = a.RegisterUser
-		}
-		c.found(c.fraud.Observe(e))
-	}
-	tell(&out.Decision)
-	for i := range out.Also {
-		tell(&out.Also[i])
-	}
-}
-
 func (c *candidate) tell(e alert.Event) {
-	if e.IsZero() {
-		return
+	if !e.IsZero() {
+		c.past.Publish(e)
 	}
-	c.rep.alerted(c, &e)
-	c.past.Publish(e)
 }
 
 func (c *candidate) finish() {
 	c.found(c.fraud.Flush())
 	c.past.Close()
-}
-
-// sourceOf is the address of an event.
-func sourceOf(ev *call.Event) netip.Addr {
-	a, _ := netip.ParseAddr(ev.Source)
-	return a
 }

@@ -3,13 +3,10 @@ package replay
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"runtime"
-
-	"github.com/rampart-sbc/rampart/call"
 )
 
 const (
@@ -19,11 +16,11 @@ const (
 
 // chunk is some whole lines, and the events that they are.
 type chunk struct {
-	first  int // number of the first line
-	data   []byte
-	events []call.Event
-	bad    []BadLine
-	done   chan struct{}
+	first int // number of the first line
+	data  []byte
+	lines []line
+	bad   []BadLine
+	done  chan struct{}
 }
 
 // BadLine is a line that could not be read.
@@ -32,9 +29,9 @@ type BadLine struct {
 	Error string `json:"error"`
 }
 
-// read decodes lines on several goroutines and gives their events in the order
-// of the file. At most twice as many chunks as goroutines are in memory.
-func read(r io.Reader, workers int, rep *Report, give func(*call.Event)) error {
+// read decodes lines on several goroutines and gives them in the order of the
+// file. At most twice as many chunks as goroutines are in memory.
+func read(r io.Reader, workers int, rep *Report, give func(*line)) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -61,8 +58,8 @@ func read(r io.Reader, workers int, rep *Report, give func(*call.Event)) error {
 		for _, b := range c.bad {
 			rep.malformed(b)
 		}
-		for i := range c.events {
-			give(&c.events[i])
+		for i := range c.lines {
+			give(&c.lines[i])
 		}
 	}
 	return failed
@@ -102,39 +99,18 @@ func split(r io.Reader, give func(*chunk)) error {
 
 // decode reads the lines of a chunk.
 func (c *chunk) decode() {
-	c.events = make([]call.Event, 0, len(c.data)/160)
-	line := c.first - 1
+	c.lines = make([]line, 0, bytes.Count(c.data, []byte{'\n'})+1)
+	n := c.first - 1
 	for text := range bytes.Lines(c.data) {
-		line++
+		n++
 		if text = bytes.TrimSpace(text); len(text) == 0 {
 			continue
 		}
-		c.events = append(c.events, call.Event{})
-		if err := decodeEvent(text, &c.events[len(c.events)-1]); err != nil {
-			c.events = c.events[:len(c.events)-1]
-			c.bad = append(c.bad, BadLine{line, err.Error()})
+		c.lines = append(c.lines, line{})
+		if err := c.lines[len(c.lines)-1].decode(text); err != nil {
+			c.lines = c.lines[:len(c.lines)-1]
+			c.bad = append(c.bad, BadLine{n, err.Error()})
 		}
 	}
 	c.data = nil
 }
-
-var kinds = map[call.EventKind]bool{call.EventInvite: true, call.EventRinging: true, call.EventAnswer: true, call.EventEnd: true,
-	call.EventRegister: true, call.EventOptions: true, call.EventMessage: true, call.EventFinding: true}
-
-// decodeEvent reads one event.
-func decodeEvent(text []byte, ev *call.Event) error {
-	if err := json.Unmarshal(text, ev); err != nil {
-		return err
-	}
-	switch {
-	case !kinds[ev.Kind]:
-		return fmt.Errorf("event %q is none that there is", short(string(ev.Kind)))
-	case ev.At.IsZero():
-		return errors.New("no time: at is missing")
-	case ev.ID == "" && (ev.Kind == call.EventInvite || ev.Kind == call.EventRinging || ev.Kind == call.EventAnswer || ev.Kind == call.EventEnd):
-		return errors.New("no id")
-	}
-	return nil
-}
-
-func short(s string) string { return s[:min(len(s), 40)] }

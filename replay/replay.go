@@ -22,7 +22,9 @@ package replay
 
 import (
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/alert"
@@ -51,9 +53,9 @@ type Options struct {
 	Geo func(netip.Addr) string
 	// Strangers are names of peers that stand for nobody who was identified.
 	Strangers []string
-	// Attacks are the ids of events that are known to belong to an attack; nil:
-	// nothing is known.
-	Attacks map[string]bool
+	// Attacks says of events by their id to which attack they belong; nil: nothing
+	// is known.
+	Attacks map[string]string
 	// Workers decode; 0: as many as there are processors.
 	Workers int
 }
@@ -66,32 +68,49 @@ func Run(r io.Reader, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	sides := []*candidate{next}
+	var old *candidate
 	if o.Old != nil {
-		old, err := newCandidate(*o.Old, &o, rep)
-		if err != nil {
+		if old, err = newCandidate(*o.Old, &o, rep); err != nil {
 			return nil, err
 		}
-		sides = append(sides, old)
+		old.old = true
 	}
 	var last time.Time
-	err = read(r, o.Workers, rep, func(ev *call.Event) {
-		if ev.At.Before(last) {
+	take := func(it *item) {
+		if it.At.Before(last) {
 			rep.Back++
-			ev.At.Time = last
+			it.At.Time = last
 		}
-		last = ev.At.Time
-		rep.saw(ev)
-		if o.Geo != nil && ev.SourceCountry == "" && ev.Source != "" {
-			if a, err := netip.ParseAddr(ev.Source); err == nil {
-				ev.SourceCountry = o.Geo(a)
+		last = it.At.Time
+		rep.saw(&it.Event)
+		if o.Geo != nil && it.SourceCountry == "" && it.Source != "" {
+			if a, err := netip.ParseAddr(it.Source); err == nil {
+				it.SourceCountry = o.Geo(a)
 			}
 		}
-		compare(rep, sides, ev)
-	})
-	for _, c := range sides {
-		c.finish()
+		rep.compare(next, old, it)
 	}
+	cdrs := spread{give: take}
+	err = read(r, o.Workers, rep, func(l *line) {
+		if l.cdr == nil {
+			take(&l.item)
+			return
+		}
+		rep.CDRs++
+		rep.Folded += l.cdr.Coalesced
+		cdrs.take(l.cdr)
+	})
+	cdrs.rest()
+	next.finish()
+	if old != nil {
+		old.finish()
+	}
+	rep.Labelled.finish(rep.Calls)
 	rep.Took = time.Since(begun)
 	return rep, err
 }
+
+// sorted are the keys of a map in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func sortedActions(m map[call.Action]int) []call.Action { return slices.Sorted(maps.Keys(m)) }

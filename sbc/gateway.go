@@ -212,7 +212,7 @@ type Gateway struct {
 	proven     challenged // attempts that answered a challenge of ours
 	asked      openChallenges
 	realms     realms
-	findings   findings
+	findings   ratelimit.Findings
 	decoys     decoys    // users that PBXs challenge
 	even       evenClock // when strangers' registrations are answered
 	edge       edge

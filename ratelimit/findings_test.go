@@ -1,4 +1,4 @@
-package sbc
+package ratelimit
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 func TestFindingsAreToldOnceAMinute(t *testing.T) {
-	var f findings
+	var f Findings
 	k := findingKey{"r", call.Subject{Kind: "source", Value: "192.0.2.1"}}
 	t0 := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 	for i, want := range []int{1, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 6} {
@@ -23,7 +23,7 @@ func TestFindingsAreToldOnceAMinute(t *testing.T) {
 }
 
 func TestFindingsAreBounded(t *testing.T) {
-	f := findings{most: 8}
+	f := Findings{most: 8}
 	t0 := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 	for i := range 1000 {
 		f.note(findingKey{"r", call.Subject{Kind: "source", Value: fmt.Sprint(i)}}, t0.Add(time.Duration(i)*time.Minute))
