@@ -2,6 +2,7 @@ package fraud
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -19,7 +20,15 @@ type AnswerConfig struct {
 type answer struct {
 	blind
 	cfg *AnswerConfig
-	by  *table[userCode, []gave]
+	by  *table[userCode, route]
+}
+
+// route is what a peer did with calls to a destination.
+type route struct {
+	last  []gave
+	usual float64 // share of suspicious calls, slow; not learned while alarmed
+	n     int     // learned
+	alarm int64   // until when nothing is learned
 }
 
 type gave struct {
@@ -29,7 +38,7 @@ type gave struct {
 
 func newAnswer(c *Config) *answer {
 	a := &answer{cfg: &c.Answer}
-	a.by = newTable[userCode, []gave](10_000, int64(c.Answer.Over), func(v *[]gave) { *v = (*v)[:0] })
+	a.by = newTable[userCode, route](10_000, 30*day, func(v *route) { *v = route{last: v.last[:0]} })
 	return a
 }
 
@@ -37,30 +46,40 @@ func (a *answer) end(e *Engine, x *ended) {
 	if !x.paid || x.answered == 0 || x.peer == "" || x.far.Class == Home {
 		return
 	}
-	v := a.by.get(userCode{x.account, x.peer, x.far.Code}, e.now)
-	n := 0
-	for _, g := range *v {
-		if g.at > e.now-int64(a.cfg.Over) {
-			(*v)[n] = g
-			n++
+	r := a.by.get(userCode{x.account, x.peer, x.far.Code}, e.now)
+	for len(r.last) > 0 && (r.last[0].at <= e.now-int64(a.cfg.Over) || len(r.last) == 30) {
+		if e.now >= r.alarm { // what no longer counts may become usual
+			r.learn(r.last[0].false)
 		}
+		r.last = slices.Delete(r.last, 0, 1)
 	}
-	*v = (*v)[:n]
-	if n == 30 {
-		copy(*v, (*v)[1:])
-		*v = (*v)[:n-1]
-	}
-	*v = append(*v, gave{e.now, x.rang == 0 && x.seconds < a.cfg.Seconds && x.by == call.ByCaller})
-	n = 0
-	for _, g := range *v {
+	bad := x.rang == 0 && x.seconds < a.cfg.Seconds && x.by == call.ByCaller
+	r.last = append(r.last, gave{e.now, bad})
+	n := 0
+	for _, g := range r.last {
 		if g.false {
 			n++
 		}
 	}
-	share := float64(n) / float64(len(*v))
-	if n >= a.cfg.Calls && share >= a.cfg.Share {
-		e.tell(Finding{Detector: IDAnswer, Action: call.FalseAnswer, Severity: call.Medium, Subject: call.Subject{Kind: "peer", Value: x.peer},
-			Reason:   fmt.Sprintf("%d of %d calls to %s were answered without ringing and given up within %.0f s", n, len(*v), x.far.Code, a.cfg.Seconds),
-			Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: a.cfg.Calls}, {Name: "share", Value: share, Threshold: a.cfg.Share}}}, x.running)
+	share := float64(n) / float64(len(r.last))
+	most := a.cfg.Share
+	if r.n >= 30 { // a destination of menus and mailboxes has its own usual
+		most = min(max(most, r.usual+.25), .9)
 	}
+	if n >= a.cfg.Calls && share >= most {
+		e.tell(Finding{Detector: IDAnswer, Action: call.FalseAnswer, Severity: call.Medium, Subject: call.Subject{Kind: "peer", Value: x.peer},
+			Reason: fmt.Sprintf("%d of %d calls to %s were answered without ringing and given up within %.0f s", n, len(r.last), x.far.Code, a.cfg.Seconds),
+			Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: a.cfg.Calls}, {Name: "share", Value: share, Threshold: most},
+				{Name: "usual_share", Value: r.usual}, {Name: "destination", Value: x.far.Code}}}, x.running)
+		r.alarm = e.now + 2*int64(a.cfg.Over)
+	}
+}
+
+func (r *route) learn(bad bool) {
+	r.n = min(r.n+1, 200)
+	v := 0.0
+	if bad {
+		v = 1
+	}
+	r.usual += (v - r.usual) / float64(r.n)
 }

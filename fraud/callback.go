@@ -117,7 +117,7 @@ func has(list [4]uint32, v uint32) bool {
 // number's, whose caller nobody vouches for.
 func (p *ping) contact(account, n string, now int64) bool {
 	k := userCode{account, "", n}
-	return p.cfg.Contact > 0 && max(p.called.peek(k, now).before(now), p.heard.peek(k, now).before(now)) >= p.cfg.Contact
+	return p.cfg.Contact > 0 && max(p.called.peek(k, now).before(utcDay(now)), p.heard.peek(k, now).before(utcDay(now))) >= p.cfg.Contact
 }
 
 // stranger reports whether nobody of an account talked to a number before the
@@ -129,7 +129,7 @@ func (p *ping) stranger(account, n string, now int64) bool {
 
 // known reports whether an account called a number on any day before.
 func (p *ping) known(account, n string, now int64) bool {
-	return p.called.peek(userCode{account, "", n}, now).before(now) > 0
+	return p.called.peek(userCode{account, "", n}, now).before(utcDay(now)) > 0
 }
 
 // invite takes a call to outside that begins: is it a call back?
@@ -185,7 +185,7 @@ func (p *ping) talked(e *Engine, x *ended) {
 	case g != nil && e.now < g.Until:
 		g.Lost += x.cost(e.now)
 	case x.seconds >= 10:
-		p.called.get(userCode{x.account, "", x.to}, e.now).seen(e.now, 0)
+		p.called.get(userCode{x.account, "", x.to}, e.now).seen(utcDay(e.now), 0)
 	}
 }
 

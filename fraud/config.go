@@ -8,18 +8,20 @@ import (
 
 // Config has the parameters of every detector.
 type Config struct {
-	MaxCalls int           // at a time
-	MaxKeys  int           // of each table
-	WarmUp   time.Duration // habits are not held against anybody before
-	Incident time.Duration // silence that ends an incident
-	Update   time.Duration // between two alerts of one incident
-	Shadow   time.Duration // after the first start, in which [FirstShadow] withholds acts
+	MaxCalls int            // at a time
+	MaxKeys  int            // of each table
+	WarmUp   time.Duration  // habits are not held against anybody before
+	Incident time.Duration  // silence that ends an incident
+	Update   time.Duration  // between two alerts of one incident
+	Shadow   time.Duration  // after the first start, in which [FirstShadow] withholds acts
+	Zone     *time.Location // the time that people around the gateway keep; nil: UTC
 
 	Rules map[string]Rule // by detector; what is missing only flags
 
 	Ping   PingConfig
 	Toll   TollConfig
 	Pump   PumpConfig
+	Free   FreeConfig
 	Answer AnswerConfig
 	Robo   RoboConfig
 	Probe  ProbeConfig
@@ -35,13 +37,14 @@ func Defaults(profile string) Config {
 		Rules: map[string]Rule{},
 		Ping: PingConfig{Ring: 6 * time.Second, Answered: 3200 * time.Millisecond, Share: .75, Callees: 4,
 			Number: 5, NumberOver: time.Hour, Block: 6, BlockOver: 2 * time.Hour, Country: 8, CountryOver: 4 * time.Hour, Day: 6, Tail: 1e-6, Guard: 72 * time.Hour, Contact: 3},
-		Toll:   TollConfig{Hour: 6, Day: 10, Account: 25},
-		Pump:   PumpConfig{Calls: 12, PerUser: 2.5, Days: 4},
+		Toll:   TollConfig{Hour: 6, Day: 10, Account: 25, Spent: 40, AccountSpent: 150, Pickup: 4500 * time.Millisecond},
+		Pump:   PumpConfig{Calls: 12, PerUser: 2.5, Days: 4, Alike: 8},
+		Free:   FreeConfig{Caller: 6, Block: 12, BlockOver: 30 * time.Minute, Variation: .25, Seconds: 45},
 		Answer: AnswerConfig{Calls: 8, Share: .4, Seconds: 25, Over: 4 * time.Hour},
 		Robo: RoboConfig{Calls: 20, Over: time.Hour, Callees: 10, Message: time.Minute, HungUp: .25,
 			Strangers: 6, StrangersOver: time.Hour, Tail: 1e-6},
 		Probe:  ProbeConfig{Caller: 5, CallerOver: 10 * time.Minute, Slow: 12, Account: 8, AccountOver: 30 * time.Minute, Tail: 1e-6},
-		Travel: TravelConfig{Speed: 900, Mute: 72 * time.Hour, Days: 2},
+		Travel: TravelConfig{Speed: 900, Slack: 200, Mute: 72 * time.Hour, Days: 2, Agents: 1},
 		Spend:  SpendConfig{User: 50, Account: 250, Over: 24 * time.Hour},
 		Costly: CostlyConfig{PerMinute: .1, Calls: 2, Elevated: 4 * time.Hour, High: 2 * time.Hour, Satellite: time.Hour, Premium: time.Hour},
 	}

@@ -102,7 +102,7 @@ func newState(cfg Config, rates *Rates) *state {
 	e.ping = newPing(&e.cfg)
 	e.toll = newToll(&e.cfg)
 	e.spend, e.costly = newSpend(&e.cfg, &e.due), newCostly(&e.cfg, &e.due)
-	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg), e.spend, e.costly}
+	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newFree(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg), e.spend, e.costly}
 	return e
 }
 

@@ -112,7 +112,7 @@ func (p *ping) end(e *Engine, x *ended) {
 		return
 	}
 	if x.answered != 0 && x.seconds >= 20 && x.far.Class <= LowRisk {
-		p.heard.get(userCode{x.account, "", x.from}, e.now).seen(e.now, 0)
+		p.heard.get(userCode{x.account, "", x.from}, e.now).seen(utcDay(e.now), 0)
 	}
 	if short && x.far.Class >= Elevated {
 		p.rung.get(userCode{x.account, "", x.from}, e.now).add(x, e.now, int64(p.cfg.Guard))

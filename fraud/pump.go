@@ -2,133 +2,160 @@ package fraud
 
 import (
 	"fmt"
-	"math"
+	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
 )
 
-// PumpConfig are the parameters of traffic-pumping and tollfree-pumping.
+// PumpConfig are the parameters of traffic-pumping.
 type PumpConfig struct {
-	Calls   int     // to a costly number at home within a day…
+	Calls   int     // to a costly number at home, its block or its kind within a day…
 	PerUser float64 // …and so many of each user who does it
 	Days    int     // a number that was called on so many days is known
+	Alike   int     // so many are enough where they are all of one length
 }
 
+// pump sees calls that somebody makes to costly numbers at home, to share what
+// they cost: many calls of few users to numbers that nobody called before.
 type pump struct {
 	blind
-	cfg     *PumpConfig
-	number  *table[userCode, pumped]
-	free    *table[string, []heard] // by caller
-	freeBlk *table[string, []heard]
+	cfg    *PumpConfig
+	number *table[userCode, pumped]
 }
 
+// pumped are the last calls to a number, to a block of ten thousand numbers, or
+// to a kind of numbers.
 type pumped struct {
-	at    []int64
-	users []uint32
+	calls []pumping
 	days  habit
 }
 
-type heard struct {
+type pumping struct {
 	at      int64
+	user    uint32
+	id      uint32
 	seconds float64
 }
 
+const (
+	maxPumped = 128
+	alike     = .2 // coefficient of variation of lengths
+	alikeUser = 1.5
+)
+
 func newPump(c *Config) *pump {
 	p := &pump{cfg: &c.Pump}
-	p.number = newTable[userCode, pumped](c.MaxKeys, 30*day, nil)
-	p.free = newTable[string, []heard](c.MaxKeys, day, func(v *[]heard) { *v = (*v)[:0] })
-	p.freeBlk = newTable[string, []heard](c.MaxKeys, int64(time.Hour), func(v *[]heard) { *v = (*v)[:0] })
+	p.number = newTable[userCode, pumped](c.MaxKeys, 30*day, func(v *pumped) { *v = pumped{calls: v.calls[:0]} })
 	return p
+}
+
+// keys are what a call to a costly number is counted for.
+func (p *pump) keys(c *running) [3]userCode {
+	return [3]userCode{{c.account, "", c.to}, {c.account, "", block(c.to, 4)}, {c.account, "kind", c.far.Code}}
 }
 
 func (p *pump) invite(e *Engine, c *running) {
 	if !c.paid || c.far.Class != Premium {
 		return
 	}
-	for _, k := range []string{c.to, block(c.to, 4)} {
-		v := p.number.get(userCode{c.account, "", k}, e.now)
-		if v.days.before(e.now) >= p.cfg.Days {
-			v.days.seen(e.now, 0)
+	today := e.localDay()
+	known := false
+	for i, k := range p.keys(c) {
+		v := p.number.get(k, e.now)
+		if i < 2 && v.days.before(today) >= p.cfg.Days {
+			v.days.seen(today, 0)
+			known = true
+		}
+		if known { // what is usual does not count for its kind, either
 			continue
 		}
-		n := 0
-		for i := range v.at {
-			if v.at[i] > e.now-day {
-				v.at[n], v.users[n] = v.at[i], v.users[i]
-				n++
-			}
+		v.calls = slices.DeleteFunc(v.calls, func(x pumping) bool { return x.at <= e.now-day })
+		if len(v.calls) == maxPumped {
+			v.calls = slices.Delete(v.calls, 0, 1)
 		}
-		v.at, v.users = v.at[:n], v.users[:n]
-		if n == 256 {
-			copy(v.at, v.at[1:])
-			copy(v.users, v.users[1:])
-			v.at, v.users = v.at[:n-1], v.users[:n-1]
+		v.calls = append(v.calls, pumping{at: e.now, user: hash(c.user), id: hash(c.id)})
+		if !p.tell(e, c, v, k.code) && i < 2 {
+			v.days.seen(today, 0)
 		}
-		v.at, v.users = append(v.at, e.now), append(v.users, hash(c.user))
-		users := map[uint32]struct{}{}
-		for _, u := range v.users {
-			users[u] = struct{}{}
-		}
-		per := float64(len(v.at)) / float64(len(users))
-		if len(v.at) >= p.cfg.Calls && per >= p.cfg.PerUser {
-			e.tell(Finding{Detector: IDPump, Action: call.TrafficPumping, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to}, PerMin: c.far.PerMinute,
-				Reason:   fmt.Sprintf("%d calls within a day to %s, %.1f of each user", len(v.at), k, per),
-				Evidence: []call.Evidence{{Name: "calls", Value: len(v.at), Threshold: p.cfg.Calls}, {Name: "calls_per_user", Value: per, Threshold: p.cfg.PerUser}}}, c)
-			continue
-		}
-		v.days.seen(e.now, 0)
 	}
 }
 
-// end looks for calls to a toll-free number that are made to last.
+func (p *pump) tell(e *Engine, c *running, v *pumped, what string) bool {
+	calls := v.calls
+	if what == c.far.Code { // of a kind of numbers, whoever calls one now and then is not meant
+		if calls = v.often(3); !slices.ContainsFunc(calls, func(x pumping) bool { return x.user == hash(c.user) }) {
+			return false
+		}
+	}
+	n, users := len(calls), usersOf(calls)
+	per := float64(n) / float64(max(users, 1))
+	var s spreading
+	for _, x := range calls {
+		if x.seconds > 0 {
+			s.add(x.seconds)
+		}
+	}
+	same := n >= p.cfg.Alike && per >= alikeUser && s.n >= p.cfg.Alike*3/4 && s.cv() < alike && s.mean > 20
+	if !same && (n < p.cfg.Calls || per < p.cfg.PerUser) {
+		return false
+	}
+	f := Finding{Detector: IDPump, Action: call.TrafficPumping, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to},
+		PerMin: c.far.PerMinute, Lost: c.far.PerMinute * s.mean * float64(s.n) / 60,
+		Reason: fmt.Sprintf("%d calls within a day to %s, %.1f of each user", n, what, per),
+		Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: p.cfg.Calls}, {Name: "calls_per_user", Value: per, Threshold: p.cfg.PerUser},
+			{Name: "users", Value: users}, {Name: "mean_seconds", Value: s.mean}, {Name: "length_variation", Value: s.cv(), Threshold: alike}}}
+	if same {
+		f.Reason += fmt.Sprintf(", all of about %.0f s", s.mean)
+		f.Evidence[0].Threshold, f.Evidence[1].Threshold = p.cfg.Alike, alikeUser
+	}
+	e.tell(f, c)
+	u := e.toll.users.get(userKey{c.account, c.user}, e.now)
+	u.alarm = max(u.alarm, e.now+day)
+	return true
+}
+
+// often are the calls of users who made at least n of them.
+func (v *pumped) often(n int) (out []pumping) {
+	for _, x := range v.calls {
+		k := 0
+		for _, y := range v.calls {
+			if y.user == x.user {
+				k++
+			}
+		}
+		if k >= n {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func usersOf(calls []pumping) (n int) {
+	for i := range calls {
+		if !slices.ContainsFunc(calls[:i], func(x pumping) bool { return x.user == calls[i].user }) {
+			n++
+		}
+	}
+	return n
+}
+
+// end notes how long a call was.
 func (p *pump) end(e *Engine, x *ended) {
-	if !x.inbound || x.answered == 0 || x.from == "" {
+	if !x.paid || x.far.Class != Premium || x.answered == 0 {
 		return
 	}
-	note := func(t *table[string, []heard], k string, over int64) []heard {
-		v := t.get(k, e.now)
-		n := 0
-		for _, h := range *v {
-			if h.at > e.now-over {
-				(*v)[n] = h
-				n++
+	id := hash(x.id)
+	for _, k := range p.keys(x.running) {
+		v := p.number.peek(k, e.now)
+		if v == nil {
+			continue
+		}
+		for i := len(v.calls) - 1; i >= 0; i-- {
+			if v.calls[i].id == id {
+				v.calls[i].seconds = float64(e.now-x.answered) / float64(time.Second)
+				break
 			}
 		}
-		*v = (*v)[:n]
-		if n == 64 {
-			copy(*v, (*v)[1:])
-			*v = (*v)[:n-1]
-		}
-		*v = append(*v, heard{e.now, x.seconds})
-		return *v
 	}
-	own := note(p.free, x.from, day)
-	blk := note(p.freeBlk, block(x.from, 3), int64(30*time.Minute))
-	cvOwn, mOwn := spread(own)
-	cvBlk, mBlk := spread(blk)
-	switch {
-	case len(own) >= 6 && cvOwn < .25 && mOwn > 45:
-		e.tell(Finding{Detector: IDFree, Action: call.TollfreePumping, Severity: call.Medium, Subject: call.Subject{Kind: "from", Value: x.from},
-			Reason: fmt.Sprintf("%d calls of %.0f s, all alike", len(own), mOwn)}, x.running)
-	case len(blk) >= 12 && cvBlk < .25 && mBlk > 45:
-		e.tell(Finding{Detector: IDFree, Action: call.TollfreePumping, Severity: call.Medium, Subject: call.Subject{Kind: "from_prefix", Value: block(x.from, 3)},
-			Reason: fmt.Sprintf("%d calls of %.0f s from one block, all alike", len(blk), mBlk)}, x.running)
-	}
-}
-
-// spread is the coefficient of variation and the mean.
-func spread(v []heard) (cv, mean float64) {
-	for _, h := range v {
-		mean += h.seconds
-	}
-	mean /= float64(len(v))
-	var s float64
-	for _, h := range v {
-		s += (h.seconds - mean) * (h.seconds - mean)
-	}
-	if mean == 0 {
-		return 0, 0
-	}
-	return math.Sqrt(s/float64(len(v))) / mean, mean
 }

@@ -195,8 +195,23 @@ func (r *Rates) Look(n string) (Rate, bool) {
 			return v, true
 		}
 	}
-	return r.shipped(r.data.Lookup(n)), true
+	v := r.shipped(r.data.Lookup(n))
+	if v.Class == Premium {
+		for _, c := range cheaper {
+			if strings.HasPrefix(digits, c.prefix) {
+				v.PerMinute, v.Code = c.usd, v.Code+"-"+c.prefix
+			}
+		}
+	}
+	return v, true
 }
+
+// cheaper are service numbers that numbering plans call premium and that cost
+// little: helplines, conference bridges.
+var cheaper = []struct {
+	prefix string
+	usd    float64
+}{{"4484", .1}, {"4487", .2}}
 
 // Abroad reports whether a destination is outside the operator's country.
 func (r *Rates) Abroad(n string) bool { return r.data.Lookup(n).Country != r.home }

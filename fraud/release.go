@@ -35,10 +35,15 @@ func (t *toll) forgive(about topic) {
 		p = t.users.at[userKey{about.Account, about.Subject.Value}]
 	case "account":
 		if a := t.accounts.at[about.Subject.Value]; a != nil {
-			a.v.hour.level, a.v.day.level, a.v.alarm = 0, 0, 0
+			a.v.forget()
 		}
 	}
 	if p != nil {
-		p.v.hour.level, p.v.day.level, p.v.alarm = 0, 0, 0
+		p.v.forget()
 	}
+}
+
+func (p *purse) forget() {
+	p.hour.level, p.day.level, p.spent.level, p.alarm, p.told, p.lost = 0, 0, 0, 0, 0, 0
+	p.who = nil
 }

@@ -8,13 +8,22 @@ import (
 	"github.com/rampart-sbc/rampart/call"
 )
 
-// TollConfig are the parameters of toll-fraud.
+// TollConfig are the parameters of toll-fraud and call-forward-fraud. What is at
+// risk is a weighed estimate that is known when a call begins; what is spent is
+// money, counted while calls run.
 type TollConfig struct {
 	Hour    float64 // USD at risk of a user that leak away within an hour
 	Day     float64 // the same within a day
 	Account float64 // of everybody, to costly countries that the account never called, within a day
+
+	Spent        float64 // USD of a user within a day, beside three times what is usual for him
+	AccountSpent float64 // of everybody
+
+	Pickup time.Duration // nobody lifts a receiver sooner
 }
 
+// toll sees calls that cost more than they should: somebody sends them to
+// numbers that share the price with him.
 type toll struct {
 	blind
 	cfg      *TollConfig
@@ -25,19 +34,27 @@ type toll struct {
 	numbers  *table[userCode, habit] // account → number
 	sources  *table[userCode, habit] // user → country it calls from
 	failed   *table[userNumber, int64]
+	up       *table[string, meter]        // calls that cost
+	peaks    *table[peakKey, [16]peaking] // what thresholds were compared with: see [Engine.Baseline]
 }
 
 type userKey struct{ account, user string }
 type userCode struct{ account, user, code string }
 
-// purse is what a user or account has at risk.
+// purse is what a user or account has at risk, and spends.
 type purse struct {
 	hour, day bucket
+	spent     bucket
+	usual     float64 // USD a day, slow
+	today     float64 // USD so far
+	date      int32   // local day that today is of
 	week      week
 	running   int       // costly calls up
 	perMin    float64   // what they cost
-	lost      float64   // USD in this incident
+	lost      float64   // USD until now, in this incident
+	last      int64     // costly call
 	alarm     int64     // until when it is suspected: nothing is learned from it
+	told      int64     // that it spends too much
 	who       []spender // of an account: who called where nobody had called before
 }
 
@@ -45,6 +62,7 @@ type purse struct {
 type spender struct {
 	user uint32
 	at   int64
+	usd  float64
 }
 
 const keepHabit = 60 * day
@@ -58,7 +76,63 @@ func newToll(c *Config) *toll {
 	t.numbers = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	t.sources = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	t.failed = newTable[userNumber, int64](c.MaxKeys, int64(time.Hour), nil)
+	t.up = newTable[string, meter](c.MaxCalls, 2*day, nil)
+	t.peaks = newTable[peakKey, [16]peaking](maxPeaks, keepPeaks, nil)
 	return t
+}
+
+// weighing is why a call is worth what it is worth.
+type weighing struct {
+	novelty   float64
+	quietHour bool // next to nobody calls in this hour of the week
+	strange   bool // the user calls from a country that is new to him
+	again     bool // the number failed within the hour
+}
+
+// weigh says what a call puts at risk, in USD.
+func (t *toll) weigh(e *Engine, c *running, a, u *purse) (float64, weighing) {
+	var w weighing
+	w.novelty = t.novelty(e, c)
+	x := c.far.PerMinute * 3 * w.novelty
+	if c.far.Class <= Elevated {
+		x *= .5
+	}
+	if hour, mean := a.week.expect(e.wall(), a.week.off); a.week.known() && hour < .1*mean {
+		x, w.quietHour = x*2, true
+	}
+	if c.country != "" && e.warm() && t.sources.peek(userCode{c.account, c.user, c.country}, e.now).before(e.localDay()) < 2 {
+		x, w.strange = x*3, true
+	}
+	x *= 1 + .5*float64(min(u.running, 10))
+	if t.failed.peek(userNumber{c.account, c.user, c.to}, e.now) != nil {
+		x, w.again = x*.3, true
+	}
+	if c.diverted {
+		x *= 3
+	}
+	return x, w
+}
+
+// novelty is 1 where nobody called before, and less where calls are usual. That
+// others of the account call a costly country says little about this user: it
+// takes more of them, and does not help calls that are all answered at once.
+func (t *toll) novelty(e *Engine, c *running) float64 {
+	today := e.localDay()
+	dest := t.dest.get(userCode{c.account, c.user, c.far.Code}, e.now)
+	acct := t.acctDest.get(userCode{c.account, "", c.far.Code}, e.now)
+	users := uint8(2)
+	if c.far.Class.costly() {
+		users = 3
+	}
+	switch {
+	case dest.before(today) >= 3:
+		return .1
+	case t.numbers.peek(userCode{c.account, "", c.to}, e.now).before(today) >= 3:
+		return .35
+	case acct.before(today) >= 4 && acct.n >= users && !(dest.quick >= 3 && dest.quick > 4*dest.people):
+		return .35
+	}
+	return 1
 }
 
 func (t *toll) invite(e *Engine, c *running) {
@@ -66,118 +140,138 @@ func (t *toll) invite(e *Engine, c *running) {
 		return
 	}
 	a := t.accounts.get(c.account, e.now)
-	a.week.add(e.now)
-	u := t.users.get(userKey{c.account, c.user}, e.now)
+	a.week.add(e.wall(), offset(e.cfg.Zone, e.wall()))
 	if c.far.Class == Home {
 		return
 	}
-	dest := t.dest.get(userCode{c.account, c.user, c.far.Code}, e.now)
-	acct := t.acctDest.get(userCode{c.account, "", c.far.Code}, e.now)
-	num := t.numbers.get(userCode{c.account, "", c.to}, e.now)
-	novelty := 1.0
-	switch {
-	case dest.before(e.now) >= 3:
-		novelty = .1
-	case acct.before(e.now) >= 4 && acct.n >= 2 || num.before(e.now) >= 3:
-		novelty = .35
+	u := t.users.get(userKey{c.account, c.user}, e.now)
+	if u.alarm <= e.now && e.now-u.last > day {
+		u.lost = 0
 	}
-	x := c.far.PerMinute * 3 * novelty
-	if c.far.Class <= Elevated {
-		x *= .5
-	}
-	quietHour := false
-	if hour, mean := a.week.expect(e.now); a.week.known() && hour < .1*mean {
-		x *= 2
-		quietHour = true
-	}
-	strange := false
-	if c.country != "" {
-		if s := t.sources.peek(userCode{c.account, c.user, c.country}, e.now); s == nil || s.before(e.now) < 2 {
-			if e.warm() {
-				x *= 3
-				strange = true
-			}
-		}
-	}
-	x *= 1 + .5*float64(min(u.running, 10))
-	if f := t.failed.peek(userNumber{c.account, c.user, c.to}, e.now); f != nil {
-		x *= .3
-	}
-	if c.diverted {
-		x *= 3
-	}
+	u.last = e.now
+	x, w := t.weigh(e, c, a, u)
 	c.risk = x
-	hour := u.hour.add(e.now, x, t.cfg.Hour, int64(time.Hour))
-	dayv := u.day.add(e.now, x, t.cfg.Day, day)
-	f := Finding{Detector: IDToll, Action: call.TollFraud, Severity: call.High, PerMin: u.perMin + c.far.PerMinute, Lost: u.lost,
-		Subject: call.Subject{Kind: "user", Value: c.user}, Reason: fmt.Sprintf("calls to %s (%s) at USD %.2f a minute that do not fit this user", c.far.Code, c.far.Class, c.far.PerMinute)}
-	if c.diverted {
-		f.Detector, f.Action = IDForward, call.CallForwardFraud
+	scale := 1.0
+	if !e.warm() {
+		scale = 2 // nobody's habits are known; what is spent is counted as ever
 	}
-	if hour >= t.cfg.Hour || dayv >= t.cfg.Day {
-		f.Evidence = []call.Evidence{{Name: "usd_at_risk_hour", Value: hour, Threshold: t.cfg.Hour}, {Name: "usd_at_risk_day", Value: dayv, Threshold: t.cfg.Day},
-			{Name: "novelty", Value: novelty}, {Name: "quiet_hour", Value: quietHour}, {Name: "new_source_country", Value: strange}, {Name: "costly_calls_running", Value: u.running}}
+	hour := u.hour.add(e.now, x, scale*t.cfg.Hour, int64(time.Hour))
+	whole := u.day.add(e.now, x, scale*t.cfg.Day, day)
+	t.peak(e, "toll-fraud hour", c.account, c.user, hour)
+	t.peak(e, "toll-fraud day", c.account, c.user, whole)
+	if hour >= scale*t.cfg.Hour || whole >= scale*t.cfg.Day {
+		f := t.finding(c, u)
+		f.Reason = fmt.Sprintf("calls to %s (%s) at USD %.2f a minute that do not fit this user", c.far.Code, c.far.Class, c.far.PerMinute)
+		f.Evidence = []call.Evidence{{Name: "usd_at_risk_hour", Value: hour, Threshold: scale * t.cfg.Hour}, {Name: "usd_at_risk_day", Value: whole, Threshold: scale * t.cfg.Day},
+			{Name: "novelty", Value: w.novelty}, {Name: "quiet_hour", Value: w.quietHour}, {Name: "new_source_country", Value: w.strange}, {Name: "costly_calls_running", Value: u.running}}
 		e.tell(f, c)
 		u.alarm = e.now + day
 		a.alarm = max(a.alarm, e.now+int64(time.Hour))
+		a.week.quiet = true
 	}
-	if c.far.Class == HighRisk || c.far.Class == Satellite {
-		if acct.before(e.now) < 2 {
-			a.spends(c.user, e.now)
-			if v := a.day.add(e.now, x, t.cfg.Account, day); v >= t.cfg.Account && len(a.who) >= 3 {
-				f.Subject = call.Subject{Kind: "account", Value: c.account}
-				f.Reason = "calls of many users to costly countries that nobody called before"
-				f.Evidence = []call.Evidence{{Name: "usd_at_risk_day", Value: v, Threshold: t.cfg.Account}}
-				e.tell(f, c)
-			}
-		}
-	}
-	if u.alarm <= e.now {
-		dest.seen(e.now, 0)
-		acct.seen(e.now, hash(c.user))
-		num.seen(e.now, 0)
-	}
+	t.together(e, c, a, u, x, scale)
+	t.learn(e, c, u, hour < scale*t.cfg.Hour/2 && whole < scale*t.cfg.Day/2)
 }
 
-// spends notes a user of an account, for a day.
-func (p *purse) spends(user string, now int64) {
-	h := hash(user)
-	p.who = slices.DeleteFunc(p.who, func(s spender) bool { return s.user == h || s.at <= now-day })
-	if len(p.who) < 64 {
-		p.who = append(p.who, spender{h, now})
+// finding begins what is told about a user's call.
+func (t *toll) finding(c *running, u *purse) Finding {
+	f := Finding{Detector: IDToll, Action: call.TollFraud, Severity: call.High, PerMin: u.perMin + c.far.PerMinute, Lost: u.lost,
+		Subject: call.Subject{Kind: "user", Value: c.user}}
+	if c.diverted {
+		f.Detector, f.Action = IDForward, call.CallForwardFraud
 	}
+	return f
 }
 
-// answer takes a call that is up from now on.
-func (t *toll) answer(e *Engine, c *running) {
-	if !c.paid || c.far.Class == Home {
+// together sees many users who each put little at risk, where nobody of the
+// account ever called.
+func (t *toll) together(e *Engine, c *running, a, u *purse, x, scale float64) {
+	if c.far.Class != HighRisk && c.far.Class != Satellite || u.alarm > e.now { // who is suspected was told about
 		return
 	}
-	u := t.users.get(userKey{c.account, c.user}, e.now)
-	u.running++
-	u.perMin += c.far.PerMinute
+	if t.acctDest.get(userCode{c.account, "", c.far.Code}, e.now).before(e.localDay()) >= 2 {
+		return
+	}
+	most, users := a.spends(c.user, x, e.now)
+	v := a.day.add(e.now, x, scale*t.cfg.Account, day)
+	t.peak(e, "toll-fraud account", c.account, c.account, v)
+	if v < scale*t.cfg.Account || users < 3 || most > .6 {
+		return
+	}
+	f := t.finding(c, u)
+	f.Subject = call.Subject{Kind: "account", Value: c.account}
+	f.Reason = fmt.Sprintf("calls of %d users to costly countries that nobody called before", users)
+	f.Evidence = []call.Evidence{{Name: "usd_at_risk_day", Value: v, Threshold: scale * t.cfg.Account}, {Name: "users", Value: users, Threshold: 3}}
+	e.tell(f, c)
 }
 
+// learn notes where users call, while nothing is suspected. Costly countries
+// become a habit only by calls that people took (see end).
+func (t *toll) learn(e *Engine, c *running, u *purse, calm bool) {
+	if u.alarm > e.now || !calm {
+		return
+	}
+	today := e.localDay()
+	t.numbers.get(userCode{c.account, "", c.to}, e.now).seen(today, 0)
+	if !c.far.Class.costly() {
+		t.dest.get(userCode{c.account, c.user, c.far.Code}, e.now).seen(today, 0)
+		t.acctDest.get(userCode{c.account, "", c.far.Code}, e.now).seen(today, hash(c.user))
+	}
+}
+
+// spends notes a user's part of what an account has at risk, for a day. It
+// returns the largest share that one user has, and how many users there are.
+func (p *purse) spends(user string, x float64, now int64) (most float64, users int) {
+	h := hash(user)
+	p.who = slices.DeleteFunc(p.who, func(s spender) bool { return s.at <= now-day })
+	i := slices.IndexFunc(p.who, func(s spender) bool { return s.user == h })
+	switch {
+	case i >= 0:
+		p.who[i].usd += x
+	case len(p.who) < 64:
+		p.who = append(p.who, spender{h, now, x})
+	}
+	var sum float64
+	for _, s := range p.who {
+		sum += s.usd
+		most = max(most, s.usd)
+	}
+	return most / max(sum, 1e-9), len(p.who)
+}
+
+// end takes back most of what a call put at risk when people seem to have
+// talked, or the phone of somebody rang for long, and learns from such calls.
 func (t *toll) end(e *Engine, x *ended) {
 	if !x.outbound {
 		return
 	}
 	u := t.users.get(userKey{x.account, x.user}, e.now)
+	today := e.localDay()
 	if x.country != "" && u.alarm <= e.now {
-		t.sources.get(userCode{x.account, x.user, x.country}, e.now).seen(e.now, 0)
+		t.sources.get(userCode{x.account, x.user, x.country}, e.now).seen(today, 0)
 	}
 	if !x.paid || x.far.Class == Home {
 		return
 	}
-	if x.answered != 0 {
-		u.running = max(0, u.running-1)
-		u.perMin = max(0, u.perMin-x.far.PerMinute)
-		u.lost += x.cost(e.now)
+	t.hangup(e, x, u)
+	people := x.answered != 0 && x.answered-x.start > int64(t.cfg.Pickup) || x.answered == 0 && (x.ring > 10*time.Second || x.code == 486)
+	dest := t.dest.get(userCode{x.account, x.user, x.far.Code}, e.now)
+	if x.answered != 0 || people {
+		dest.answered(people)
 	}
-	people := x.answered != 0 && time.Duration(x.answered-x.start) > 4500*time.Millisecond || x.answered == 0 && x.ring > 10*time.Second
-	if people || x.answered == 0 && x.code == 486 {
-		u.hour.level = max(0, u.hour.level-.6*x.risk)
-		u.day.level = max(0, u.day.level-.6*x.risk)
+	if people {
+		back := .6
+		if dest.people >= 4 && dest.people > 4*dest.quick {
+			back = .8
+		}
+		u.hour.level = max(0, u.hour.level-back*x.risk)
+		u.day.level = max(0, u.day.level-back*x.risk)
+		a := t.accounts.get(x.account, e.now)
+		a.day.level = max(0, a.day.level-back*x.risk)
+		if x.far.Class.costly() && u.alarm <= e.now && u.day.now(e.now, t.cfg.Day, day) < t.cfg.Day/2 {
+			dest.seen(today, 0)
+			t.acctDest.get(userCode{x.account, "", x.far.Code}, e.now).seen(today, hash(x.user))
+		}
 	}
 	if x.answered == 0 {
 		*t.failed.get(userNumber{x.account, x.user, x.to}, e.now) = e.now

@@ -2,59 +2,101 @@ package fraud
 
 import "time"
 
-// A week learns how much goes on in each hour of the week: an average of each
-// hour that follows slowly, drawn towards the mean of all hours while little is
-// known about it (weight n/(n+shrink)). Hours while an alarm is up, and days on
-// which next to nothing happens on a working day (holidays), are not learned.
+// A week learns how much goes on in each hour of the week, in local time: an
+// average of each hour that follows slowly, drawn towards the mean of all hours
+// while little is known about it (weight n/(n+shrink)). It learns whole days. A
+// day on which an alarm was up is not learned, nor a holiday (a day with less
+// than a quarter of what is usual on its weekday), nor one on which clocks were
+// changed.
 type week struct {
 	mean  [168]float32
 	n     [168]uint8
 	total float64 // mean of all hours, slow
 	hours int     // learned
-	slot  int64   // hour now running, since 1970
-	count float32
-	quiet bool // do not learn the hour now running
+	slot  int64   // hour now running, in local hours since 1970
+	off   int32   // of local time, s
+	today [24]float32
+	quiet bool // do not learn today
 }
 
-const shrink = 8
+const (
+	shrink  = 8
+	holiday = .25 // of the usual, at most
+	busy    = 10  // a day of so many calls can be told from a holiday
+)
 
-// hourOf is the hour of the week of an instant in local time given by offset.
-func hourOf(hour int64) int { return int((hour + 72) % 168) } // 1970-01-01 was a Thursday; 0 is Monday 0:00
-
-// roll closes the hours before that of at.
-func (w *week) roll(at int64) {
-	h := at / int64(time.Hour)
-	if w.slot == 0 {
-		w.slot = h
+// offset of local time from UTC, in seconds.
+func offset(zone *time.Location, at int64) int32 {
+	if zone == nil {
+		return 0
 	}
-	for i := 0; w.slot < h && i < 24*14; i++ {
+	_, off := time.Unix(0, at).In(zone).Zone()
+	return int32(off)
+}
+
+// localDay is the day that people around the gateway have, counted from 1970.
+func (e *Engine) localDay() int32 {
+	return int32((e.wall() + int64(offset(e.cfg.Zone, e.wall()))*int64(time.Second)) / day)
+}
+
+// hourOf is the hour of the week of a local hour since 1970, a Thursday; 0 is
+// Monday 0:00.
+func hourOf(hour int64) int { return int((hour + 72) % 168) }
+
+func localHour(at int64, off int32) int64 {
+	return (at + int64(off)*int64(time.Second)) / int64(time.Hour)
+}
+
+// roll closes the days before that of at.
+func (w *week) roll(at int64, off int32) {
+	h := localHour(at, off)
+	if w.slot == 0 {
+		w.slot, w.off = h, off
+		w.quiet = h%24 != 0 // the first day is not whole
+	}
+	if off != w.off {
+		w.off, w.quiet = off, true
+	}
+	for i := 0; w.slot/24 < h/24 && i < 14; i++ {
 		w.close()
-		w.slot++
+		w.slot = (w.slot/24 + 1) * 24
 	}
 	w.slot = max(w.slot, h)
 }
 
+// close learns the day that is over.
 func (w *week) close() {
-	if !w.quiet {
-		i := hourOf(w.slot)
-		if w.n[i] < 50 {
-			w.n[i]++
-		}
-		w.mean[i] += (w.count - w.mean[i]) / float32(min(w.n[i], 6))
-		w.hours++
-		w.total += (float64(w.count) - w.total) / float64(min(w.hours, 168*6))
+	first := w.slot / 24 * 24
+	var sum, usual float32
+	known := true
+	for i := range w.today {
+		h := hourOf(first + int64(i))
+		sum += w.today[i]
+		usual += w.mean[h]
+		known = known && w.n[h] > 0
 	}
-	w.count, w.quiet = 0, false
+	if !w.quiet && !(known && usual >= busy && sum < holiday*usual) {
+		for i, count := range w.today {
+			h := hourOf(first + int64(i))
+			if w.n[h] < 50 {
+				w.n[h]++
+			}
+			w.mean[h] += (count - w.mean[h]) / float32(min(w.n[h], 6))
+			w.hours++
+			w.total += (float64(count) - w.total) / float64(min(w.hours, 168*6))
+		}
+	}
+	w.today, w.quiet = [24]float32{}, false
 }
 
-func (w *week) add(at int64) {
-	w.roll(at)
-	w.count++
+func (w *week) add(at int64, off int32) {
+	w.roll(at, off)
+	w.today[w.slot%24]++
 }
 
 // expect is how much is usual in the hour of at, and the mean of all hours.
-func (w *week) expect(at int64) (hour, mean float64) {
-	i := hourOf(at / int64(time.Hour))
+func (w *week) expect(at int64, off int32) (hour, mean float64) {
+	i := hourOf(localHour(at, off))
 	n := float64(w.n[i])
 	k := n / (n + shrink)
 	return k*float64(w.mean[i]) + (1-k)*w.total, w.total

@@ -1,0 +1,101 @@
+package fraud
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rampart-sbc/rampart/call"
+)
+
+// A meter counts what a call costs while it is up.
+type meter struct {
+	account, user string
+	perMin        float64
+	class         PriceClass
+	counted       int64 // until when its money is in the purses
+}
+
+// usualDays is over how many days the usual spending of a user is averaged.
+const usualDays = 14
+
+// answer takes a call that is up from now on.
+func (t *toll) answer(e *Engine, c *running) {
+	if !c.paid || c.far.Class == Home {
+		return
+	}
+	u := t.users.get(userKey{c.account, c.user}, e.now)
+	u.running++
+	u.perMin += c.far.PerMinute
+	*t.up.get(c.id, e.now) = meter{account: c.account, user: c.user, perMin: c.far.PerMinute, class: c.far.Class, counted: e.now}
+}
+
+// hangup counts the rest of a call.
+func (t *toll) hangup(e *Engine, x *ended, u *purse) {
+	if x.answered == 0 {
+		return
+	}
+	u.running = max(0, u.running-1)
+	u.perMin = max(0, u.perMin-x.far.PerMinute)
+	if m := t.up.peek(x.id, e.now); m != nil {
+		t.count(e, x.running, m)
+		t.up.remove(x.id)
+	}
+}
+
+// tick counts what running calls cost until now.
+func (t *toll) tick(e *Engine) {
+	t.up.sweep(e.now, 100)
+	for m := t.up.first; m != nil; m = m.next { // in their order: findings of a replay are those of then
+		if c := e.calls.peek(m.key, e.now); c != nil {
+			t.count(e, c, &m.v)
+		}
+	}
+}
+
+// count puts what a call cost since it was counted last into the purses of its
+// user and account, and tells when that is too much.
+func (t *toll) count(e *Engine, c *running, m *meter) {
+	usd := m.perMin * float64(e.now-m.counted) / float64(time.Minute)
+	m.counted = e.now
+	u := t.users.get(userKey{m.account, m.user}, e.now)
+	a := t.accounts.get(m.account, e.now)
+	u.lost += usd
+	today := e.localDay()
+	t.tooMuch(e, c, u, usd, today, t.cfg.Spent, call.Subject{Kind: "user", Value: m.user})
+	if m.class >= Elevated && u.alarm <= e.now { // who is suspected was told about
+		t.tooMuch(e, c, a, usd, today, t.cfg.AccountSpent, call.Subject{Kind: "account", Value: m.account})
+	}
+}
+
+// allowed is what a purse may spend within a day: the limit, and three times
+// what is usual. The usual is at most the limit, so who spends more day by day
+// gets no further than four times the limit.
+func (p *purse) allowed(limit float64) float64 { return limit + 3*p.usual }
+
+// tooMuch adds money that is spent.
+func (t *toll) tooMuch(e *Engine, c *running, p *purse, usd float64, today int32, limit float64, who call.Subject) {
+	if p.date != today {
+		if p.date != 0 && p.alarm <= e.now {
+			days := min(today-p.date, 60) // those without a call count, too
+			p.usual += (min(p.today, limit) - p.usual) / usualDays
+			for range days - 1 {
+				p.usual -= p.usual / usualDays
+			}
+		}
+		p.date, p.today = today, 0
+	}
+	p.today += usd
+	most := p.allowed(limit)
+	v := p.spent.add(e.now, usd, most, day)
+	t.peak(e, "toll-fraud spent "+who.Kind, c.account, who.Value, v)
+	if v < most || e.now < p.told {
+		return
+	}
+	p.told = e.now + int64(10*time.Minute)
+	p.alarm = max(p.alarm, e.now+day)
+	f := t.finding(c, t.users.get(userKey{c.account, c.user}, e.now))
+	f.Subject = who
+	f.Reason = fmt.Sprintf("USD %.2f spent on calls abroad and to costly numbers within a day, usual are %.2f", v, p.usual)
+	f.Evidence = []call.Evidence{{Name: "usd_spent_day", Value: v, Threshold: most}, {Name: "usd_usual_day", Value: p.usual}, {Name: "costly_calls_running", Value: p.running}}
+	e.tell(f, c)
+}
