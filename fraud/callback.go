@@ -17,7 +17,7 @@ type guarded struct {
 	Lost         float64 // USD that they cost
 }
 
-const maxGuard = 31 * day
+const maxGuard = 61 * day
 
 // rung is a number that costs and rang for a moment.
 type rung struct {

@@ -85,14 +85,20 @@ func (e *Engine) counts(in *incident, f *Finding, n int) bool {
 	}
 	in.Count += n
 	in.Last = e.now
-	graver := f.Severity > in.Grave // tells at once
+	rests := in.rests(f.Severity, e.now, e.cfg.Update)
 	in.Grave = max(in.Grave, f.Severity)
-	if in.Tells > 0 && !graver && e.now-in.Told < int64(min(firstUpdate<<(2*min(in.Tells-1, 16)), e.cfg.Update)) {
+	if rests {
 		return false
 	}
 	in.Told = e.now
 	in.Tells++
 	return true
+}
+
+// rests reports whether a finding would only be counted now: one that is not
+// graver than those before, so soon after the last that was told.
+func (in *incident) rests(s call.Severity, now int64, update time.Duration) bool {
+	return in.Tells > 0 && s <= in.Grave && now-in.Told < int64(min(firstUpdate<<(2*min(in.Tells-1, 16)), update))
 }
 
 // give hands a finding out, with what is known about its incident.

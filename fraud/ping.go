@@ -125,9 +125,9 @@ func (p *ping) end(e *Engine, x *ended) {
 	if !short {
 		return
 	}
-	one := k.Shorts >= p.cfg.Number && k.share() >= p.cfg.Share && k.callees() >= p.cfg.Callees
+	one := k.Shorts >= p.cfg.Number && k.share() >= p.cfg.Share && k.different(callees, p.cfg.Callees) >= p.cfg.Callees
 	k.alarms(one, e.now, p.cfg.NumberOver)
-	row := kb.Shorts >= p.cfg.Block && kb.share() >= p.cfg.Share && kb.spread() >= p.cfg.Callees && kb.callers() >= 2
+	row := kb.Shorts >= p.cfg.Block && kb.share() >= p.cfg.Share && kb.spread(p.cfg.Callees) && kb.different(callers, 2) >= 2
 	kb.alarms(row, e.now, p.cfg.BlockOver)
 	f := Finding{about: call.Subject{Kind: "from_prefix", Value: b}, Subject: call.Subject{Kind: "from_prefix", Value: b}}
 	from := call.Subject{Kind: "from", Value: x.from}
@@ -145,16 +145,13 @@ func (p *ping) end(e *Engine, x *ended) {
 
 // tell says that a call belongs to a campaign, and guards its numbers.
 func (p *ping) tell(e *Engine, x *ended, k *pings, f Finding, what string, want int) {
-	f.Detector, f.Action, f.Severity = IDPing, call.PingCall, call.Medium
-	f.Reason = fmt.Sprintf("%d of %d calls of %s rang for a moment and were gone", k.Shorts, k.Shorts+k.Others, what)
-	f.Evidence = []call.Evidence{{Name: "short_calls", Value: k.Shorts, Threshold: want}, {Name: "share", Value: k.share(), Threshold: p.cfg.Share},
-		{Name: "callees", Value: k.callees(), Threshold: p.cfg.Callees}, {Name: "callers", Value: k.callers()}, {Name: "by", Value: what}}
-	if k.Lambda > 0 {
-		f.Evidence = append(f.Evidence, call.Evidence{Name: "expected_short_calls", Value: k.Lambda}, call.Evidence{Name: "chance", Value: tail(k.Shorts, k.Lambda), Threshold: p.cfg.Tail})
-	}
-	if p.contact(x.account, x.from, e.now) {
+	f.Detector, f.Action, f.Severity, f.Account = IDPing, call.PingCall, call.Medium, x.account
+	ours := p.contact(x.account, x.from, e.now)
+	if ours {
 		f.Severity = call.Low
-		f.Reason += "; it is a number that you talk to, so the caller may be forged"
+	}
+	if in := e.open.peek(f.topic(), e.now); in == nil || !in.rests(f.Severity, e.now, e.cfg.Update) {
+		p.explain(&f, k, what, want, ours)
 	}
 	for _, s := range k.Short {
 		if !k.Told || s.At == e.now {
@@ -176,6 +173,19 @@ func (p *ping) tell(e *Engine, x *ended, k *pings, f Finding, what string, want 
 		}
 	}
 	k.Told = true
+}
+
+// explain says why. It is asked only where somebody will read it.
+func (p *ping) explain(f *Finding, k *pings, what string, want int, ours bool) {
+	f.Reason = fmt.Sprintf("%d of %d calls of %s rang for a moment and were gone", k.Shorts, k.Shorts+k.Others, what)
+	f.Evidence = []call.Evidence{{Name: "short_calls", Value: k.Shorts, Threshold: want}, {Name: "share", Value: k.share(), Threshold: p.cfg.Share},
+		{Name: "callees", Value: k.different(callees, maxPings), Threshold: p.cfg.Callees}, {Name: "callers", Value: k.different(callers, maxPings)}, {Name: "by", Value: what}}
+	if k.Lambda > 0 {
+		f.Evidence = append(f.Evidence, call.Evidence{Name: "expected_short_calls", Value: k.Lambda}, call.Evidence{Name: "chance", Value: tail(k.Shorts, k.Lambda), Threshold: p.cfg.Tail})
+	}
+	if ours {
+		f.Reason += "; it is a number that you talk to, so the caller may be forged"
+	}
 }
 
 // public reports whether a number is one that somebody can call back.

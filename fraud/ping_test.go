@@ -358,3 +358,18 @@ func TestTail(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkPings is a flood of ping calls in the name of everybody in a country,
+// three events each.
+func BenchmarkPings(b *testing.B) {
+	s := scripted(b)
+	for i := range b.N {
+		s.ping(time.Duration(i)*50*time.Millisecond, fmt.Sprintf("+9053%08d", i*4999%100_000_000), i)
+	}
+	evs := s.evs
+	b.ReportAllocs()
+	b.ResetTimer()
+	for _, ev := range evs {
+		s.e.Observe(ev)
+	}
+}

@@ -110,15 +110,18 @@ func (k *pings) alarms(yes bool, now int64, over time.Duration) {
 
 func (k *pings) alarmed(now int64) bool { return now < k.Alarm }
 
-func (k *pings) callees() int { return k.different(func(v *pinged) string { return v.Callee }) }
-func (k *pings) callers() int { return k.different(func(v *pinged) string { return v.From }) }
-func (k *pings) blocks() int  { return k.different(func(v *pinged) string { return block(v.From, 3) }) }
+func callees(v *pinged) string { return v.Callee }
+func callers(v *pinged) string { return v.From }
+func blocks(v *pinged) string  { return block(v.From, 3) }
 
-// spread is over how many numbers the calls go: of ours, or, where everybody
-// calls one number of a switchboard, of theirs.
-func (k *pings) spread() int { return max(k.callees(), k.callers()) }
+// spread reports whether the calls are over n numbers: of ours, or, where
+// everybody calls one number of a switchboard, of theirs.
+func (k *pings) spread(n int) bool {
+	return k.different(callees, n) >= n || k.different(callers, n) >= n
+}
 
-func (k *pings) different(of func(*pinged) string) (n int) {
+// different counts up to enough different values.
+func (k *pings) different(of func(*pinged) string, enough int) (n int) {
 	for i := range k.Short {
 		first := true
 		for j := range i {
@@ -128,7 +131,9 @@ func (k *pings) different(of func(*pinged) string) (n int) {
 			}
 		}
 		if first {
-			n++
+			if n++; n == enough {
+				break
+			}
 		}
 	}
 	return n

@@ -119,8 +119,11 @@ func (p *ping) countries(e *Engine, x *ended, v pinged, short bool) (where strin
 
 // tooMany reports whether a window has more short calls than a country ever had.
 func (p *ping) tooMany(k *pings, u *usual, x *ended, want int, part, abroad float64) bool {
+	if k.Shorts < want {
+		return false
+	}
 	k.Lambda = u.expects(k.Others, part, abroad)
-	if k.Shorts < want || k.spread() < p.cfg.Callees || k.blocks() < 2 {
+	if !k.spread(p.cfg.Callees) || k.different(blocks, 2) < 2 {
 		return false
 	}
 	known := u.Days >= knownDays && (x.far.Class >= Elevated || k.Shorts >= 2*want)
