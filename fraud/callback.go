@@ -165,7 +165,7 @@ func (p *ping) invite(e *Engine, c *running) {
 func (p *ping) confirm(e *Engine, g *guarded, c *running, id string) {
 	f := Finding{Detector: IDPing, Action: call.PingCall, Severity: call.High, about: g.About, Subject: call.Subject{Kind: "to", Value: c.to},
 		Account: g.Account, Peer: c.peer, Source: c.source, CallID: c.id, From: c.from, To: c.to, User: c.user, Related: []string{id}, Lost: g.Lost,
-		PerMin: c.far.PerMinute, Reason: fmt.Sprintf("confirmed: %d calls back, the last by %s to %s", g.Backs, c.user, c.to),
+		PerMin: c.far.PerMinute, Reason: fmt.Sprintf("confirmed: calls back: %d, the last by %s to %s", g.Backs, c.user, c.to),
 		Evidence: []call.Evidence{{Name: "calls_back", Value: g.Backs, Threshold: 1}}, Numbers: []string{c.to}, Calls: []string{c.id}}
 	if in := e.open.peek(f.topic(), e.now); in != nil && in.ID == g.ID && e.now-in.Last < int64(e.cfg.Incident) {
 		e.tell(f, nil)

@@ -3,6 +3,7 @@ package fraud
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -158,7 +159,7 @@ func (r *robo) tell(e *Engine, x *ended, k *robots, s call.Subject, what string)
 	}
 	callees := k.different(all, callee)
 	e.tell(Finding{Detector: IDRobo, Action: call.Robocall, Severity: call.Medium, Subject: s,
-		Reason: fmt.Sprintf("%d calls of %s to %d of our numbers within %s: %d answered, %d of these hung up on", len(k.Calls), what, callees, r.cfg.Over, answered, hung),
+		Reason: fmt.Sprintf("%d calls of %s to %d of our numbers within %s: %d answered, %d of these hung up on", len(k.Calls), what, callees, span(r.cfg.Over), answered, hung),
 		Evidence: []call.Evidence{{Name: "calls", Value: len(k.Calls), Threshold: r.cfg.Calls}, {Name: "callees", Value: callees, Threshold: r.cfg.Callees},
 			{Name: "hung_up_on", Value: float64(hung) / float64(max(answered, 1)), Threshold: r.cfg.HungUp}}}, x.running)
 }
@@ -192,7 +193,7 @@ func (r *robo) stranger(e *Engine, x *ended, v robot) {
 			return
 		}
 		u.Alarmed = true
-		f.Reason = fmt.Sprintf("%d strangers were hung up on within %s", hung, r.cfg.StrangersOver)
+		f.Reason = fmt.Sprintf("%d strangers were hung up on within %s", hung, span(r.cfg.StrangersOver))
 		f.Evidence = []call.Evidence{{Name: "hung_up_on", Value: hung, Threshold: r.cfg.Strangers}, {Name: "expected", Value: lambda}, {Name: "chance", Value: tail(hung, lambda), Threshold: r.cfg.Tail}}
 	case v.played() && x.by != call.ByCallee:
 		like := func(c *robot) bool { return c.played() && math.Abs(float64(c.Seconds-v.Seconds)) <= .5 }
@@ -207,7 +208,7 @@ func (r *robo) stranger(e *Engine, x *ended, v robot) {
 			return
 		}
 		u.Alarmed = true
-		f.Reason = fmt.Sprintf("%d strangers with calls of the same %.0f seconds within %s", equal, v.Seconds, r.cfg.StrangersOver)
+		f.Reason = fmt.Sprintf("%d strangers with calls of the same %.0f seconds within %s", equal, v.Seconds, span(r.cfg.StrangersOver))
 		f.Evidence = []call.Evidence{{Name: "equal_calls", Value: equal, Threshold: r.cfg.Strangers}, {Name: "seconds", Value: float64(v.Seconds)}, {Name: "chance", Value: tail(equal, lambda), Threshold: r.cfg.Tail}}
 	default:
 		return
@@ -217,4 +218,16 @@ func (r *robo) stranger(e *Engine, x *ended, v robot) {
 
 func (r *robo) many(callers, callees int, lambda float64) bool {
 	return callers >= r.cfg.Strangers && callees >= min(4, r.cfg.Strangers) && tail(callers, lambda) < r.cfg.Tail
+}
+
+// span is a duration as people write it: 1h, not 1h0m0s.
+func span(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
 }
