@@ -120,17 +120,25 @@ func (e *Engine) ends(c *running, ev *call.Event) {
 	x := ended{running: c, at: e.now, code: ev.Code, by: ev.EndedBy}
 	x.ring = time.Duration(cmp.Or(c.answered, e.now) - cmp.Or(c.rang, c.start))
 	if ev.RingSeconds != nil {
-		x.ring = time.Duration(*ev.RingSeconds * float64(time.Second))
+		x.ring = time.Duration(lasted(*ev.RingSeconds) * float64(time.Second))
 	}
 	if c.answered != 0 {
 		x.seconds = time.Duration(e.now - c.answered).Seconds()
 	}
 	if ev.Seconds != nil {
-		x.seconds = *ev.Seconds
+		x.seconds = lasted(*ev.Seconds)
 	}
 	for _, d := range e.detectors {
 		d.end(e, &x)
 	}
+}
+
+// lasted is a time in seconds that a call may have lasted.
+func lasted(s float64) float64 {
+	if !(s > 0) { // not a number, too
+		return 0
+	}
+	return min(s, 30*86400)
 }
 
 // loses takes a call that leaves the table. One whose end nobody told, because

@@ -1,5 +1,7 @@
 package fraud
 
+import "time"
+
 // The time of the Engine is that of the events, and never goes back: everything
 // that leaks, ends or is forgotten depends on it. A clock may go wrong:
 //
@@ -15,12 +17,21 @@ package fraud
 const (
 	disorder = int64(10e9) // events that are so much late are no step of the clock
 	leap     = 30 * day
+	lastTime = int64(7_258_118_400e9) // the year 2200: no clock says more, and sums of times stay within 64 bits
 )
+
+// nanos is a time since 1970, 0 when that does not fit.
+func nanos(t time.Time) int64 {
+	if s := t.Unix(); s <= 0 || s > lastTime/1e9 {
+		return 0
+	}
+	return t.UnixNano()
+}
 
 // passes moves the time on to that of an event or tick.
 func (e *Engine) passes(wall int64) {
-	if wall <= 0 {
-		return // before 1970: no time at all
+	if wall <= 0 || wall > lastTime || wall+e.skew > lastTime {
+		return // no time at all
 	}
 	if e.now == 0 {
 		e.now, e.begin = wall, wall

@@ -26,6 +26,7 @@ package fraud
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -113,7 +114,8 @@ func (e *Engine) Observe(ev call.Event) []Finding {
 	e.lock()
 	defer e.unlock()
 	ev.At.Time = ev.At.Truncate(time.Millisecond) // as files have it, so that a replay finds the same
-	if n := len(e.batch); n > 0 && (ev.At.After(e.batch[0].At.Time) || n == maxBatch || e.batch[0].At.UnixNano()-ev.At.UnixNano() > disorder) {
+	ev.RingSeconds, ev.Seconds = finite(ev.RingSeconds), finite(ev.Seconds)
+	if n := len(e.batch); n > 0 && (ev.At.After(e.batch[0].At.Time) || n == maxBatch || e.batch[0].At.Sub(ev.At.Time) > time.Duration(disorder)) {
 		e.flush()
 	}
 	e.batch = append(e.batch, ev)
@@ -123,6 +125,14 @@ func (e *Engine) Observe(ev call.Event) []Finding {
 // maxBatch events of one millisecond are put in order; four million a second
 // are more than any gateway has.
 const maxBatch = 4096
+
+// finite is a number that a file can hold.
+func finite(x *float64) *float64 {
+	if x != nil && (math.IsNaN(*x) || math.IsInf(*x, 0)) {
+		return nil
+	}
+	return x
+}
 
 // Flush handles what waits for its millisecond to end: live, when nothing came
 // for a moment; in a replay, at the end.
@@ -139,7 +149,7 @@ func (e *Engine) Tick(at time.Time) []Finding {
 	e.lock()
 	defer e.unlock()
 	e.flush()
-	e.passes(at.UnixNano())
+	e.passes(nanos(at))
 	e.calls.sweep(e.now, 1000)
 	e.safely(e.settle)
 	for _, d := range e.detectors {
@@ -237,7 +247,7 @@ func (e *Engine) safely(do func()) {
 
 // take handles one event.
 func (e *Engine) take(ev *call.Event) {
-	e.passes(ev.At.UnixNano())
+	e.passes(nanos(ev.At.Time))
 	defer e.settle()
 	switch ev.Kind {
 	case call.EventInvite:
@@ -279,3 +289,10 @@ func (e *Engine) take(ev *call.Event) {
 
 // warm reports whether enough was seen to say what is usual.
 func (e *Engine) warm() bool { return e.now-e.begin >= int64(e.cfg.WarmUp) }
+
+// Failed is how many events made a detector panic.
+func (e *Engine) Failed() uint64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.failed
+}

@@ -30,7 +30,7 @@ func (e *Engine) Judge(a *call.Attempt) (d call.Decision) {
 	}
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	q.now = e.time(a.At.UnixNano())
+	q.now = e.time(nanos(a.At))
 	if out {
 		q.far, q.known = e.rates.Look(q.to)
 		e.payers(&q, &d)
@@ -56,7 +56,7 @@ func (e *Engine) JudgeRoute(a *call.Attempt, peer string) (d call.Decision) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	far, _ := e.rates.Look(to)
-	e.against(&d, standKey{concernsPeer, far.Code, peer}, e.time(a.At.UnixNano()), "peer")
+	e.against(&d, standKey{concernsPeer, far.Code, peer}, e.time(nanos(a.At)), "peer")
 	return d
 }
 
