@@ -18,7 +18,7 @@ import (
 func TestOrderWithinOneTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
-		evs := newWorld(seed).events(15)
+		evs := newWorld(seed).events(8)
 		for i := range evs { // much happens at once
 			evs[i].At.Time = evs[i].At.Truncate(20 * time.Second)
 		}
@@ -238,8 +238,8 @@ func TestGarbage(t *testing.T) {
 			}
 			return size
 		}
-		first := eat(20_000)
-		for name, size := range eat(20_000) {
+		first := eat(8_000)
+		for name, size := range eat(8_000) {
 			if size > first[name]*3/2+200 {
 				t.Errorf("%s: %d octets a key, and twice as much garbage makes it %d", name, first[name], size)
 			}

@@ -23,7 +23,7 @@ func asText(t interface{ Fatal(...any) }, fs []Finding) (out []string) {
 // A stream that is split over two processes gives what one gives.
 func TestRestartChangesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		evs := newWorld(rapid.Uint64().Draw(t, "seed")).events(30)
+		evs := newWorld(rapid.Uint64().Draw(t, "seed")).events(12)
 		cut := rapid.IntRange(0, len(evs)).Draw(t, "cut")
 		whole, first := office(), office()
 		want := watch(whole, evs)
