@@ -83,6 +83,7 @@ func Compile(files []Source, opts Options) (*Set, strictyaml.Problems) {
 	c.override()
 	c.compile()
 	c.countries()
+	c.detectors()
 	c.sections()
 	c.tests()
 	c.exceptions()

@@ -15,6 +15,6 @@ type fileYAML struct {
 	Limits     []limitYAML         `yaml:"limits"`
 	Lists      map[string]listYAML `yaml:"lists"`
 	Exceptions []exceptionYAML     `yaml:"exceptions"`
-	Detectors  strictyaml.Reserved `yaml:"detectors" hint:"fraud detectors come with a later version; remove the key"`
+	Detectors  []detectorYAML      `yaml:"detectors"`
 	Tests      []testYAML          `yaml:"tests"`
 }

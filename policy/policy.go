@@ -34,29 +34,31 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud/param"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // Set is a compiled policy.
 type Set struct {
-	revision string
-	base     string // digest of the files, without the lists they name
-	plan     *number.Plan
-	places   places
-	files    []ruleFile
-	counted  []counted
-	limits   []Limit // of counted, bound to this Set
-	flat     []*rule // of all files, in their order
-	index    *index  // of flat
-	rules    []RuleInfo
-	needs    []Need
-	sections []RuleInfo // of `countries:`
-	tests    []Test
-	lists    []*List // by name
-	excepted []*exception
-	opened   []int    // those of counted that have exceptions
-	headers  []string // that conditions read
-	asked    *asked   // by conditions; shared by Sets that differ in their lists
+	revision  string
+	base      string // digest of the files, without the lists they name
+	plan      *number.Plan
+	places    places
+	files     []ruleFile
+	counted   []counted
+	limits    []Limit // of counted, bound to this Set
+	flat      []*rule // of all files, in their order
+	index     *index  // of flat
+	rules     []RuleInfo
+	detectors []param.Entry
+	needs     []Need
+	sections  []RuleInfo // of `countries:`
+	tests     []Test
+	lists     []*List // by name
+	excepted  []*exception
+	opened    []int    // those of counted that have exceptions
+	headers   []string // that conditions read
+	asked     *asked   // by conditions; shared by Sets that differ in their lists
 }
 
 // ruleFile is the rules of one file in their order.

@@ -57,6 +57,7 @@ func Rampart() Law {
 			{Path: "admission", Level: 5, Pure: true, Why: "opinions become one decision: the same for the gateway and for tests of its policy"},
 
 			{Path: "call", Level: 0, Pure: true, Why: "the vocabulary"},
+			{Path: "fraud/param", Level: 0, Pure: true, May: []string{"call"}, Why: "which detectors there are and what can be set: what policy files and the engine have in common"},
 			{Path: "policy/number", Level: 0, Pure: true, May: []string{"call"},
 				Why: "numbers; it answers in the vocabulary of call, which knows nothing of it"},
 			{Path: "policy/number/internal/**", Level: 0, Command: true, Support: true, May: []string{"policy/number/internal/**"},
