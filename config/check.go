@@ -406,6 +406,7 @@ func (k *checker) rest() {
 	c := k.c
 	k.file("geoip.country", c.GeoIP.Country)
 	k.file("geoip.asn", c.GeoIP.ASN)
+	k.file("rates", c.Rates)
 	if c.Store.Kind != "memory" && !k.badAt("store.kind") {
 		if c.Store.Kind == "redis" {
 			k.problem("store.kind", "kind: memory", "store.kind: redis is not available in this version")

@@ -36,6 +36,7 @@ type Config struct {
 	Policy Policy        `yaml:"policy"`
 	Routes []Route       `yaml:"routes"`
 	GeoIP  GeoIP         `yaml:"geoip"`
+	Rates  string        `yaml:"rates"`
 	Store  Store         `yaml:"store"`
 	State  string        `yaml:"state"` // directory of the CA, keys and default logs
 	Alerts []Sink        `yaml:"alerts"`

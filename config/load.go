@@ -153,7 +153,7 @@ func (k *checker) fill() {
 			c.Node, _, _ = strings.Cut(name, ".")
 		}
 	}
-	for _, p := range []*string{&c.State, &c.Store.Path, &c.TLS.ClientCA, &c.GeoIP.Country, &c.GeoIP.ASN, &c.Home.Numbering, &c.Authentication.File} {
+	for _, p := range []*string{&c.State, &c.Store.Path, &c.TLS.ClientCA, &c.GeoIP.Country, &c.GeoIP.ASN, &c.Rates, &c.Home.Numbering, &c.Authentication.File} {
 		*p = k.abs(*p)
 	}
 	if c.State == "" {

@@ -16,7 +16,8 @@ func (c *Config) fields(id string) map[string]any {
 	case IDPing:
 		p := &c.Ping
 		return map[string]any{"ring": &p.Ring, "answered": &p.Answered, "share": &p.Share, "callees": &p.Callees, "number": &p.Number, "number_over": &p.NumberOver,
-			"block": &p.Block, "block_over": &p.BlockOver, "country": &p.Country, "country_over": &p.CountryOver, "guard_callback": &p.Guard}
+			"block": &p.Block, "block_over": &p.BlockOver, "country": &p.Country, "country_over": &p.CountryOver,
+			"day": &p.Day, "tail": &p.Tail, "contact": &p.Contact, "guard_callback": &p.Guard}
 	case IDToll:
 		p := &c.Toll
 		return map[string]any{"risk_hour": &p.Hour, "risk_day": &p.Day, "risk_account": &p.Account}

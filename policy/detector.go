@@ -25,6 +25,7 @@ type detectorYAML struct {
 	modeSet       bool
 	values        []param.Value
 	owner, ticket string
+	text          string // description
 }
 
 // detectorKeys may stand in every entry.
@@ -80,7 +81,7 @@ func (y *detectorYAML) entry(key string, n strictyaml.Node) {
 	case "ticket":
 		n.Decode(&y.ticket)
 	case "description":
-		n.Decode(new(string))
+		n.Decode(&y.text)
 	default:
 		p := y.kind.Param(key)
 		if p == nil {
@@ -156,31 +157,10 @@ func (y *detectorYAML) value(p *param.Param, n strictyaml.Node) (v float64, ok b
 		return 0, false
 	}
 	if !(v >= p.Min && v <= p.Max) {
-		n.Problem(p.Doc, "must be %s to %s", bound(p, p.Min), bound(p, p.Max))
+		n.Problem(p.Doc, "must be %s to %s", param.Text(p.Kind, p.Min), param.Text(p.Kind, p.Max))
 		return 0, false
 	}
 	return v, true
-}
-
-// bound writes a bound as it would stand in a file.
-func bound(p *param.Param, v float64) string {
-	if p.Kind != param.Duration {
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	}
-	return durationText(v)
-}
-
-// durationText writes seconds as a file does: 90s, 5m, 72h, 7d.
-func durationText(v float64) string {
-	for _, u := range []struct {
-		name string
-		s    float64
-	}{{"d", 86400}, {"h", 3600}, {"m", 60}} {
-		if v >= u.s && v == float64(int64(v/u.s))*u.s {
-			return strconv.FormatInt(int64(v/u.s), 10) + u.name
-		}
-	}
-	return strconv.FormatFloat(v, 'f', -1, 64) + "s"
 }
 
 // detectors puts together what packs, the profile and files say of each
@@ -231,6 +211,9 @@ func take(d *param.Entry, y *detectorYAML, s *source) {
 			d.Mode = "shadow"
 		}
 	}
+	if y.text != "" {
+		d.Description = y.text
+	}
 	if y.owner != "" {
 		d.Owner = y.owner
 	}
@@ -247,7 +230,7 @@ func take(d *param.Entry, y *detectorYAML, s *source) {
 func (detectorYAML) YAMLShape() shape {
 	var each []any
 	for _, d := range param.All() {
-		props := map[string]any{"id": shape{"const": d.ID, "description": d.Sees},
+		props := shape{"id": shape{"const": d.ID, "description": d.Sees},
 			"mode": modeYAML{}.YAMLShape(), "owner": shape{"type": "string"}, "ticket": shape{"type": "string"}, "description": shape{"type": "string"}}
 		if d.ID != param.Everywhere {
 			then := `^flag$`

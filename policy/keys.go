@@ -28,6 +28,7 @@ var keys = []Key{
 	{"file", "rules", "In order: the first that matches and decides ends the file's search.", nil},
 	{"file", "limits", "What is counted.", nil},
 	{"file", "exceptions", "What opens one rule, limit or part of `countries:` for some; the only way to open what a pack refuses.", nil},
+	{"file", "detectors", "What the detectors of fraud look for and do, by id, see [detectors](detectors.md). What an entry does not say stays as the pack and the profile have it; `mode: off` switches one off.", nil},
 	{"file", "tests", "Requests with what they must come to. They run before the policy comes in force.", nil},
 
 	{"home", "country", "ISO code of the country.", nil},

@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/policy"
 )
@@ -19,8 +21,31 @@ import (
 const fraudQueue = 65_536
 
 // newDetectors makes the engine; it judges calls from the first policy on.
-func newDetectors(profile, country string, rules *policy.Set) *fraud.Engine {
-	return fraud.New(fraud.Defaults(profile), fraud.DefaultRates(country, rules.Plan().Data()))
+func newDetectors(cfg *config.Config, rules *policy.Set) (*fraud.Engine, error) {
+	conf, err := fraud.Compose(string(cfg.Profile), rules.Detectors())
+	if err != nil {
+		return nil, err
+	}
+	rates, err := rates(cfg, rules)
+	if err != nil {
+		return nil, err
+	}
+	return fraud.New(conf, rates), nil
+}
+
+// rates are what calls cost: the deck of the configuration on top of the price
+// classes that are shipped.
+func rates(cfg *config.Config, rules *policy.Set) (*fraud.Rates, error) {
+	shipped := fraud.DefaultRates(cfg.Home.Country, rules.Plan().Data())
+	if cfg.Rates == "" {
+		return shipped, nil
+	}
+	f, err := os.Open(cfg.Rates)
+	if err != nil {
+		return nil, fmt.Errorf("rates: %w", err)
+	}
+	defer f.Close()
+	return shipped.ReadDeck(cfg.Rates, f)
 }
 
 // detect feeds the detectors until the stream ends.

@@ -129,7 +129,9 @@ func startGateway(cfg *config.Config, log *slog.Logger, options ...func(*gateway
 	gate := newGate(cfg)
 	g.gate = gate
 	g.detectorsFound = make(chan struct{}, 1)
-	g.detectors = newDetectors(string(cfg.Profile), cfg.Home.Country, rules)
+	if g.detectors, err = newDetectors(cfg, rules); err != nil {
+		return nil, err
+	}
 	first := judges(g.counts, rules, g.detectors)
 	g.bans, g.banByHand = ratelimit.NewBans(ratelimit.BanCaps{}), make(chan struct{}, 1)
 	g.loadBans(time.Now())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/history"
@@ -319,10 +320,19 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
+	detect, err := fraud.Compose(string(cfg.Profile), now.set.Detectors())
+	if err != nil {
+		return err
+	}
+	cost, err := rates(cfg, now.set)
+	if err != nil {
+		return err
+	}
 	changed := now.set.Revision() != g.policies.now.set.Revision()
 	g.counts = counts
 	g.policies.cfg, g.policies.now = cfg, now
 	g.rep.recall.keep(now.set) // before it decides anything
+	g.detectors.Configure(detect, cost)
 	g.sbc.SetPolicy(judges(counts, now.set, g.detectors))
 	g.gate.SetPeers(peerBudgets(cfg, runtime.GOMAXPROCS(0)))
 	m := *g.rep.meta.Load()

@@ -115,7 +115,12 @@ func (c *replayCmd) options(a *app) (o replay.Options, err error) {
 		return o, usageError{fmt.Errorf("home: %w", err)}
 	}
 	base.bare = c.Config == ""
-	base.rates = fraud.DefaultRates(base.cfg.Home.Country, base.plan.Data())
+	if c.Rates != "" { // instead of the configuration's
+		base.cfg.Rates = ""
+	}
+	if base.rates, err = rates(base.cfg, base.plan.Data()); err != nil {
+		return o, err
+	}
 	if err := readCSV("--rates", c.Rates, func(name string, r io.Reader) (err error) {
 		base.rates, err = base.rates.ReadDeck(name, r)
 		return err
@@ -211,7 +216,11 @@ func (b *replayBase) side(a *app, files string) (s replay.Side, err error) {
 	if set == nil {
 		return s, listed("rules", ps)
 	}
-	s = replay.Side{Name: nameOf(files), Rates: b.rates, Fraud: fraud.Defaults(string(cfg.Profile)), Meta: alert.Meta{Node: "replay", PolicyRevision: set.Revision()}}
+	detect, err := fraud.Compose(string(cfg.Profile), set.Detectors())
+	if err != nil {
+		return s, err
+	}
+	s = replay.Side{Name: nameOf(files), Rates: b.rates, Fraud: detect, Meta: alert.Meta{Node: "replay", PolicyRevision: set.Revision()}}
 	if s.Trial = trialOptions(cfg, set); b.bare {
 		s.Trial = trial.Options{Set: set}
 	}

@@ -10,6 +10,7 @@
 package param
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -62,13 +63,43 @@ type Entry struct {
 
 	File          string // that names it last
 	Line          int
+	Description   string
 	Owner, Ticket string
+}
+
+// DoesText writes what is done as a file would: flag, reject 403, hangup, hold 1h.
+func (e *Entry) DoesText() string {
+	switch {
+	case e.Act == call.ActHold:
+		return "hold " + Text(Duration, e.For.Seconds())
+	case e.Act == call.ActHangup:
+		return "hangup"
+	case e.Verdict == call.Reject:
+		return "reject " + strconv.Itoa(e.Status)
+	}
+	return "flag"
 }
 
 // Value is a parameter that a file sets. Durations are in seconds.
 type Value struct {
 	Key   string
 	Value float64
+}
+
+// Text writes a value as it would stand in a file: 0.5, 90s, 5m, 72h, 7d.
+func Text(k Kind, v float64) string {
+	if k == Duration {
+		for _, u := range []struct {
+			name string
+			s    float64
+		}{{"d", day}, {"h", hour}, {"m", minute}} {
+			if n := int64(v / u.s); n > 0 && v == float64(n)*u.s {
+				return strconv.FormatInt(n, 10) + u.name
+			}
+		}
+		return strconv.FormatFloat(v, 'f', -1, 64) + "s"
+	}
+	return strconv.FormatFloat(v, 'f', -1, 64)
 }
 
 // Everywhere is the id of what counts for all detectors.
