@@ -10,6 +10,7 @@ import (
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud/geo"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
+	"github.com/rampart-sbc/rampart/policy/number"
 	rtls "github.com/rampart-sbc/rampart/tls"
 )
 
@@ -181,6 +182,8 @@ func (in *inspection) databases() {
 	in.add("geoip.country", err)
 	_, err = geo.Open("", in.cfg.GeoIP.ASN)
 	in.add("geoip.asn", err)
+	_, err = rates(in.cfg, number.Builtin())
+	in.add("rates", err)
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -265,7 +265,7 @@ var harmless = strings.Fields(`
 	home.international home.national home.extensions home.emergency home.outside_prefix home.timezone home.numbers
 	home.carrier_selection home.tech_prefixes home.numbering numbers.forward numbers.carriers
 	policy.files policy.watch routes.match.to.country routes.match.to.prefix routes.match.to.emergency routes.peers
-	geoip.country geoip.asn store.kind store.path store.url
+	geoip.country geoip.asn rates store.kind store.path store.url
 	alerts.max_size alerts.keep cdr.max_size cdr.keep events.file events.keep
 	limits.failover_after limits.session_interval limits.udp_buffer limits.udp_sockets
 `)

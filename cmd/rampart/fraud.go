@@ -11,6 +11,7 @@ import (
 	"github.com/rampart-sbc/rampart/config"
 	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/policy"
+	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // Fraud: one goroutine gives the detectors what happens, in its order, and
@@ -26,7 +27,7 @@ func newDetectors(cfg *config.Config, rules *policy.Set) (*fraud.Engine, error) 
 	if err != nil {
 		return nil, err
 	}
-	rates, err := rates(cfg, rules)
+	rates, err := rates(cfg, rules.Plan().Data())
 	if err != nil {
 		return nil, err
 	}
@@ -35,8 +36,8 @@ func newDetectors(cfg *config.Config, rules *policy.Set) (*fraud.Engine, error) 
 
 // rates are what calls cost: the deck of the configuration on top of the price
 // classes that are shipped.
-func rates(cfg *config.Config, rules *policy.Set) (*fraud.Rates, error) {
-	shipped := fraud.DefaultRates(cfg.Home.Country, rules.Plan().Data())
+func rates(cfg *config.Config, data *number.Data) (*fraud.Rates, error) {
+	shipped := fraud.DefaultRates(cfg.Home.Country, data)
 	if cfg.Rates == "" {
 		return shipped, nil
 	}

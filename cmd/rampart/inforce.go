@@ -324,7 +324,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	if err != nil {
 		return err
 	}
-	cost, err := rates(cfg, now.set)
+	cost, err := rates(cfg, now.set.Plan().Data())
 	if err != nil {
 		return err
 	}

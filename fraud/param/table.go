@@ -5,7 +5,7 @@ var all = []Detector{
 		{"warm_up", Duration, 0, 60 * day, "Habits are not held against anybody for so long after the first start."},
 		{"shadow", Duration, 0, 60 * day, "For so long after the first start nothing is refused, ended or held by a detector without a `mode:` of its own; alerts are sent all the same."},
 		{"incident", Duration, minute, 7 * day, "So much silence ends an incident; what comes later is a new one."},
-		{"update", Duration, minute, 7 * day, "The least time between the first two alerts of one incident; the time to the next doubles."},
+		{"update", Duration, minute, 7 * day, "The most time between two alerts of one incident that goes on; the first come sooner."},
 	}},
 	{ID: "fraud/ping-call", Sees: "Short unanswered rings at many of your numbers, by one number, a block of numbers or a country.", Page: "fraud-ping-call.md", Acts: true, Params: []Param{
 		{"ring", Duration, 1, minute, "A caller who rings for less and hangs up wants to be called back."},
