@@ -36,10 +36,11 @@ func (c *Config) fields(id string) map[string]any {
 		return map[string]any{"calls": &p.Calls, "share": &p.Share, "seconds": &p.Seconds, "over": &p.Over}
 	case IDRobo:
 		p := &c.Robo
-		return map[string]any{"calls": &p.Calls, "over": &p.Over, "callees": &p.Callees, "hung_up": &p.HungUp}
+		return map[string]any{"calls": &p.Calls, "over": &p.Over, "callees": &p.Callees, "message": &p.Message, "hung_up": &p.HungUp,
+			"strangers": &p.Strangers, "strangers_over": &p.StrangersOver, "tail": &p.Tail}
 	case IDProbe:
 		p := &c.Probe
-		return map[string]any{"caller": &p.Caller, "caller_over": &p.CallerOver, "account": &p.Account, "account_over": &p.AccountOver}
+		return map[string]any{"caller": &p.Caller, "caller_over": &p.CallerOver, "slow": &p.Slow, "account": &p.Account, "account_over": &p.AccountOver, "tail": &p.Tail}
 	case IDTravel:
 		p := &c.Travel
 		return map[string]any{"speed": &p.Speed, "mute": &p.Mute, "days": &p.Days}
