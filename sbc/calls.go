@@ -200,6 +200,7 @@ type group struct {
 	recent  recentKey
 	attempt *call.Attempt          // of the first pass
 	ended   atomic.Pointer[string] // the rule that ended it
+	trunk   atomic.Pointer[string] // the peer that took it, if it went out
 	private bool                   // its caller asked not to be named; set before anybody shares it
 }
 

@@ -41,7 +41,7 @@ func TestEnd(t *testing.T) {
 	if r := w.rep.lastRecord(t, 1); r.EndedBy != call.ByGateway || r.Rule != "fraud/spend-cap" || r.Code != 200 {
 		t.Errorf("%+v", r)
 	}
-	if got := w.pub.String(); !strings.Contains(got, `Reason: SIP;cause=403;text="fraud/spend-cap"`) {
-		t.Error("the phones are not told why")
-	}
+	eventually(t, "the phones are told why", func() bool {
+		return strings.Contains(w.pub.String(), `Reason: SIP;cause=403;text="fraud/spend-cap"`)
+	})
 }

@@ -23,6 +23,8 @@ func (g *Gateway) begin(s *session) {
 	g.calls.index(s, b2bua.A, s.legs[b2bua.A].side, s.legs[b2bua.A].dialog.Key())
 	if a.Pass == 1 {
 		g.deps.Reporter.Event(g.inviteEvent(a, s.decision))
+	} else if a.Forwarded {
+		s.goesOut(a, s.decision, a.Pass, s.group.attempt.To.Number)
 	}
 	s.show()
 }
@@ -58,6 +60,7 @@ func (s *session) ringing(in input) {
 		return
 	}
 	s.pass.ring = time.Now()
+	s.outRings(s.pass.ring)
 	if s.a.Pass == 1 {
 		e := s.g.event(call.EventRinging, s.a, s.group.id)
 		e.At = call.Time{Time: s.pass.ring}
@@ -72,9 +75,14 @@ func (s *session) answered() {
 	s.g.calls.leaves(s, s.caller)
 	s.pass.AnsweredAt = call.At(s.pass.answer)
 	s.g.Counters.Answered.Add(1)
+	s.tookTrunk()
+	s.outAnswers(s.pass.answer)
 	if s.a.Pass == 1 {
 		e := s.g.event(call.EventAnswer, s.a, s.group.id)
 		e.At = call.Time{Time: s.pass.answer}
+		if s.a.Direction == call.Outbound {
+			e.Peer = cmp.Or(s.group.throughTrunk(), e.Peer)
+		}
 		s.g.deps.Reporter.Event(e)
 	}
 }
@@ -96,6 +104,7 @@ func (s *session) finish(act b2bua.Action) {
 	if s.a.Pass == 1 {
 		s.group.rec.EndedBy = act.By
 	}
+	s.cameBack(p.Code, act.By)
 	s.g.close(s.group, now)
 }
 

@@ -114,6 +114,8 @@ type session struct {
 	full        string     // the peer that they would not have it go to
 	fullCode    int
 	redir       redirects
+	out         *outward       // the half that goes out again, in the event stream
+	outs        int            // how many of those there were before
 	due         atomic.Int64   // when the call is looked at again, in ns; 0 before the answer
 	watched     admission.Told // rules about calls that are up that were told
 }

@@ -119,6 +119,7 @@ func (s *session) sendInvite() {
 	t := s.routes[s.state.Route]
 	s.pass.RoutedTo = t.name()
 	s.failedOver(t)
+	s.redirectedOut(t)
 	s.unfork() // at once: what belongs to the forks of before must not be taken for those that come
 	if !s.enter(t) {
 		s.follow(b2bua.Event{Kind: b2bua.Failure, Code: s.fullCode, TryNext: true})

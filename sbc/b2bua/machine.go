@@ -67,17 +67,18 @@ type State struct {
 	Route  int   `json:"route"`  // the route that is being tried, from 0
 	Routes int   `json:"routes"` // how many there are
 
-	Provisional bool    `json:"provisional"` // B sent a provisional response: a CANCEL may be sent
-	WantCancel  bool    `json:"want_cancel"` // send it with the first provisional response
-	Tag         string  `json:"tag"`         // B's tag in the accepted answer
-	ByeOnAck    bool    `json:"bye_on_ack"`  // leg A must be released as soon as it has sent its ACK (RFC 3261 §15)
-	Modifier    Leg     `json:"modifier"`    // whose re-INVITE is open, in Modifying
-	ModifyAck   [2]bool `json:"modify_ack"`  // this leg owes an ACK for the 2xx to its re-INVITE
-	Replied     bool    `json:"replied"`     // the Modifier has its 2xx: the ACK will bring the answer to the other's offer
-	AckDue      bool    `json:"ack_due"`     // a 2xx with an offer has no ACK yet: the answer must come first (RFC 3261 §13.2.1)
-	Byes        int     `json:"byes"`        // BYEs without an answer yet
-	Finished    bool    `json:"finished"`    // Finish was given
-	Interval    int     `json:"interval"`    // seconds until the session expires without a refresh (RFC 4028); 0: never
+	Provisional bool    `json:"provisional"`         // B sent a provisional response: a CANCEL may be sent
+	WantCancel  bool    `json:"want_cancel"`         // send it with the first provisional response
+	Tag         string  `json:"tag"`                 // B's tag in the accepted answer
+	ByeOnAck    bool    `json:"bye_on_ack"`          // leg A must be released as soon as it has sent its ACK (RFC 3261 §15)
+	ByeCause    string  `json:"bye_cause,omitempty"` // why, for the Reason of that BYE
+	Modifier    Leg     `json:"modifier"`            // whose re-INVITE is open, in Modifying
+	ModifyAck   [2]bool `json:"modify_ack"`          // this leg owes an ACK for the 2xx to its re-INVITE
+	Replied     bool    `json:"replied"`             // the Modifier has its 2xx: the ACK will bring the answer to the other's offer
+	AckDue      bool    `json:"ack_due"`             // a 2xx with an offer has no ACK yet: the answer must come first (RFC 3261 §13.2.1)
+	Byes        int     `json:"byes"`                // BYEs without an answer yet
+	Finished    bool    `json:"finished"`            // Finish was given
+	Interval    int     `json:"interval"`            // seconds until the session expires without a refresh (RFC 4028); 0: never
 
 	Bare    bool     `json:"bare"`    // A's INVITE had no offer
 	Dialogs []Dialog `json:"dialogs"` // one for each of B's tags, in the order they came

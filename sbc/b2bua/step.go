@@ -285,7 +285,7 @@ func (m *machine) answered(e Event) {
 			m.ByeOnAck = false
 			m.Phase = Ending
 			m.Byes++
-			m.do(Action{Verb: SendBye, Leg: A})
+			m.do(Action{Verb: SendBye, Leg: A, Cause: m.ByeCause})
 			return
 		}
 		m.Phase = Up
@@ -335,8 +335,9 @@ func (m *machine) answered(e Event) {
 		}
 		m.settle()
 		m.do(Action{Verb: StopTimer, Timer: Duration})
-		m.bye(B)
-		m.ByeOnAck = true
+		m.Byes++
+		m.do(Action{Verb: SendBye, Leg: B, Cause: e.Cause})
+		m.ByeOnAck, m.ByeCause = true, e.Cause
 		m.finish(200, call.ByGateway, e.Cause)
 	case ByeDone:
 		m.Byes--
