@@ -36,6 +36,29 @@ type Source struct {
 	Bans          func() (bans, holds int) // in force
 	Overload      func() Overload
 	Conditions    func() uint64 // of the policy, that could not be evaluated
+	Fraud         func() Fraud
+}
+
+// Fraud is what the detectors saw, found and did since the start.
+type Fraud struct {
+	Events, Lost, Failed uint64
+	Waiting              int // events that they have yet to see
+	Costing              int // calls that are up and cost
+	PerMinute            float64
+	Findings             []FraudCount // told, by detector
+	Acts                 []FraudActs
+}
+
+// FraudCount is what one detector found.
+type FraudCount struct {
+	Detector string // of a closed set
+	Count    uint64
+}
+
+// FraudActs are calls ended and accounts held, or in shadow what would have been.
+type FraudActs struct {
+	Act, Mode string // hangup or hold; enforce or shadow
+	Count     uint64
 }
 
 // Signalling is what the SIP stack counted since the start.
@@ -250,6 +273,14 @@ var (
 	loadSignal    = gauge("rampart_sbc_overload_signal_ratio", "Signals of overload in parts of their thresholds.", "signal")
 	loadAdmitted  = counter("rampart_sbc_overload_admitted_requests_total", "Requests that were let in.", "class")
 	loadShed      = counter("rampart_sbc_overload_refused_requests_total", "Requests that were refused because there was too much to do.", "class")
+	fraudEvents   = counter("rampart_fraud_events_total", "Events that the detectors of fraud took.")
+	fraudLost     = counter("rampart_fraud_lost_events_total", "Events that came faster than the detectors could take them.")
+	fraudFailed   = counter("rampart_fraud_failures_total", "Events at which a detector failed.")
+	fraudWaiting  = gauge("rampart_fraud_waiting_events_active", "Events that the detectors have yet to see.")
+	fraudCosting  = gauge("rampart_fraud_costing_calls_active", "Calls abroad and to premium numbers that are up.")
+	fraudPerMin   = gauge("rampart_fraud_running_cost_usd_per_minute", "What these cost together, by the rates in use.")
+	fraudFindings = counter("rampart_fraud_findings_total", "Findings that were told.", "detector")
+	fraudActs     = counter("rampart_fraud_acts_total", "Calls ended and accounts held by detectors; in shadow, what would have been.", "act", "mode")
 	conditions    = counter("rampart_policy_condition_errors_total", "Conditions of rules and limits that could not be evaluated for a request.")
 	certExpiry    = gauge("rampart_tls_certificate_expiry_timestamp_seconds", "When a certificate expires, in Unix time.", "certificate")
 )
@@ -306,6 +337,20 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 			for _, c := range x.Classes {
 				num(loadAdmitted, c.Admitted, c.Name)
 				num(loadShed, c.Refused, c.Name)
+			}
+		}),
+		"fraud": when(s.Fraud, func(x Fraud) {
+			num(fraudEvents, x.Events)
+			num(fraudLost, x.Lost)
+			num(fraudFailed, x.Failed)
+			put(fraudWaiting, float64(x.Waiting))
+			put(fraudCosting, float64(x.Costing))
+			put(fraudPerMin, x.PerMinute)
+			for _, c := range x.Findings {
+				num(fraudFindings, c.Count, c.Detector)
+			}
+			for _, a := range x.Acts {
+				num(fraudActs, a.Count, a.Act, a.Mode)
 			}
 		}),
 		"peers": when(s.Peers, func(x []PeerView) { peerMetrics(put, x) }),

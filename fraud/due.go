@@ -132,7 +132,7 @@ func (e *Engine) Due() (at time.Time) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if len(e.due) > 0 {
-		at = time.Unix(0, e.due[0].at)
+		at = time.Unix(0, e.due[0].at-e.skew)
 	}
 	return at
 }

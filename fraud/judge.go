@@ -56,7 +56,12 @@ func (e *Engine) JudgeRoute(a *call.Attempt, peer string) (d call.Decision) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	far, _ := e.rates.Look(to)
-	e.against(&d, standKey{concernsPeer, far.Code, peer}, e.time(nanos(a.At)), "peer")
+	now := e.time(nanos(a.At))
+	e.against(&d, standKey{concernsPeer, far.Code, peer}, now, "peer")
+	c := running{peer: peer, far: far, paid: true, outbound: true}
+	if k, usd, limit, ok := e.spend.used(&c, now); ok {
+		e.opine(&d, overspent(k, usd, limit, &c))
+	}
 	return d
 }
 

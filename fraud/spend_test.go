@@ -180,6 +180,27 @@ func TestSpendCapRolls(t *testing.T) {
 	}
 }
 
+// A trunk whose budget is used up takes no more costly calls; others do.
+func TestSpendCapOfTrunk(t *testing.T) {
+	p := &tape{e: money(t, SpendConfig{Peer: 1}), only: IDSpend}
+	p.up(0, "a", "1001", "+37120000001")
+	f := p.until(time.Minute)
+	if len(f) != 1 || f[0].Subject != (call.Subject{Kind: "peer", Value: "carrier"}) {
+		t.Fatalf("%+v", f)
+	}
+	for _, x := range []struct {
+		peer, to string
+		want     call.Verdict
+	}{{"carrier", "+37120000001", call.Reject}, {"carrier", "+442079460000", call.Abstain}, {"other", "+37120000001", call.Abstain}} {
+		if d := p.e.JudgeRoute(attempt(time.Minute, "1002", x.to), x.peer); d.Verdict != x.want {
+			t.Errorf("%s to %s: %+v", x.peer, x.to, d)
+		}
+	}
+	if d := p.e.Judge(attempt(time.Minute, "1002", "+37120000001")); d.Verdict != call.Abstain {
+		t.Errorf("it is the trunk's budget: %+v", d)
+	}
+}
+
 // In shadow everything is told and nothing is done, for the first week; then it
 // is.
 func TestSpendCapInShadow(t *testing.T) {

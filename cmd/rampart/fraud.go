@@ -49,11 +49,16 @@ func rates(cfg *config.Config, data *number.Data) (*fraud.Rates, error) {
 	return shipped.ReadDeck(cfg.Rates, f)
 }
 
-// detect feeds the detectors until the stream ends.
+// settle is how long the last event waits for others of its millisecond.
+const settle = 20 * time.Millisecond
+
+// detect feeds the detectors until the stream ends. Beside the events it wakes once
+// a second, when the last event has waited long enough, and at the moment at
+// which a budget is used up: running calls are ended then, not at the next event.
 func (g *gateway) detect(ctx context.Context, sub *alert.EventSub) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var seq uint64
+	w := fraudWatch{g: g, sub: sub}
+	wake := time.NewTimer(0)
+	defer wake.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -62,20 +67,70 @@ func (g *gateway) detect(ctx context.Context, sub *alert.EventSub) {
 			if !ok {
 				return
 			}
-			if seq != 0 && ev.Seq > seq+1 {
-				g.eventsLost(ev.Seq - seq - 1)
+			w.take(ev)
+			if soon := time.Now().Add(settle); soon.Before(w.armed) {
+				w.armed = soon
+				wake.Reset(settle)
 			}
-			seq = ev.Seq
-			g.found(g.detectors.Observe(ev))
-		case now := <-tick.C:
-			g.found(g.detectors.Tick(now))
+		case <-wake.C:
+			now := time.Now()
+			w.wakes(now)
+			rest := g.untilDue(now, w.ticked.Add(time.Second))
+			w.armed = now.Add(rest)
+			wake.Reset(rest)
 		}
 	}
+}
+
+// fraudWatch is what detect keeps.
+type fraudWatch struct {
+	g             *gateway
+	sub           *alert.EventSub
+	seq, lost     uint64    // lost: not told yet
+	armed, ticked time.Time // when it wakes next; when time last passed
+}
+
+func (w *fraudWatch) take(ev call.Event) {
+	if w.seq != 0 && ev.Seq > w.seq+1 {
+		w.lost += ev.Seq - w.seq - 1
+	}
+	w.seq = ev.Seq
+	w.g.fraudSeen.events.Add(1)
+	w.g.found(w.g.detectors.Observe(ev))
+}
+
+// wakes: what happened before the clock goes on comes first.
+func (w *fraudWatch) wakes(now time.Time) {
+	for range len(w.sub.C) {
+		if ev, ok := <-w.sub.C; ok {
+			w.take(ev)
+		}
+	}
+	at := w.g.detectors.Due()
+	if due := !at.IsZero() && !now.Before(at); !due && now.Sub(w.ticked) < time.Second {
+		w.g.found(w.g.detectors.Flush())
+		return
+	}
+	w.ticked = now
+	w.g.found(w.g.detectors.Tick(now))
+	if w.lost > 0 {
+		w.g.eventsLost(w.lost)
+		w.lost = 0
+	}
+}
+
+// untilDue is how long the detectors may be left alone.
+func (g *gateway) untilDue(now, tick time.Time) time.Duration {
+	if at := g.detectors.Due(); !at.IsZero() && at.Before(tick) {
+		tick = at
+	}
+	return max(tick.Sub(now), time.Millisecond)
 }
 
 // eventsLost: the detectors were too slow and have not seen part of what
 // happened. What they learned is still right, what they find may be late.
 func (g *gateway) eventsLost(n uint64) {
+	g.fraudSeen.lost.Add(n)
 	e := g.about(call.SinkDegraded, call.High, "fraud/events-lost", fmt.Sprintf("%d events came faster than the detectors of fraud could take them, and were not seen by them", n))
 	e.Evidence = []call.Evidence{{Name: "events.lost", Value: n, Threshold: 0}}
 	g.log.Error("events lost to the detectors of fraud", "count", n)
@@ -86,6 +141,7 @@ func (g *gateway) eventsLost(n uint64) {
 func (g *gateway) found(fs []fraud.Finding) {
 	for _, f := range fs {
 		g.reportFinding(f)
+		g.fraudSeen.found(&f)
 		for _, d := range f.Do {
 			g.carryOut(f, d)
 		}
@@ -96,6 +152,7 @@ func (g *gateway) found(fs []fraud.Finding) {
 // says what would have been done, and that is all.
 func (g *gateway) carryOut(f fraud.Finding, d fraud.Do) {
 	if d.Shadow {
+		g.fraudSeen.act(d.Act, true, max(len(d.Calls), 1))
 		return
 	}
 	switch d.Act {
@@ -113,6 +170,7 @@ func (g *gateway) hangupFor(f fraud.Finding, d fraud.Do, id string) {
 	if !g.sbc.End(id, d.Rule) {
 		return
 	}
+	g.fraudSeen.act(d.Act, false, 1)
 	e := g.about(call.CallEnded, f.Severity, d.Rule, "ended: "+d.Reason)
 	e.Subject, e.CallID, e.Evidence = f.Subject, id, f.Evidence
 	g.rep.System(e)
@@ -133,6 +191,7 @@ func (g *gateway) holdFor(f fraud.Finding, d fraud.Do) {
 	if again {
 		return
 	}
+	g.fraudSeen.act(d.Act, false, 1)
 	last := b.Until.Sub(b.Since)
 	e := g.about(call.AccountHeld, f.Severity, d.Rule, fmt.Sprintf("costly calls of %s are held for %s: %s", d.Key, last, d.Reason))
 	e.Subject = d.Key.Subject()

@@ -59,6 +59,7 @@ type gateway struct {
 	gate         *ratelimit.Gate
 	kernel       kernelDrop
 	detectors    *fraud.Engine
+	fraudSeen    fraudCounts
 	incidents    *incidents
 	incidentFile stateFile
 	detectorFile stateFile

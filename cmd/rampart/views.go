@@ -24,6 +24,7 @@ func (g *gateway) source() admin.Source {
 		PBX:      func() (int, int) { return g.sbc.PBXUp() },
 		Bans:     func() (int, int) { return g.bans.Count(time.Now()) },
 		Kernel:   g.kernelView,
+		Fraud:    g.fraudView,
 		Peers:    g.peerViews,
 		Overload: g.overloadView(),
 		Counters: g.rep.counters, Quality: &g.rep.quality,
