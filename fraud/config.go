@@ -48,6 +48,9 @@ func Defaults(profile string) Config {
 		Spend:  SpendConfig{User: 50, Account: 250, Over: 24 * time.Hour},
 		Costly: CostlyConfig{PerMinute: .1, Calls: 2, Elevated: 4 * time.Hour, High: 2 * time.Hour, Satellite: time.Hour, Premium: time.Hour},
 	}
+	if profile == "call-centre" {
+		c.Costly.Calls = 5 // a campaign abroad is work of many
+	}
 	c.Rules[IDSpend] = Rule{Then: Then{Verdict: call.Reject, Status: 403, Act: call.ActHangup}}
 	return c
 }

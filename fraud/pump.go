@@ -22,6 +22,7 @@ type pump struct {
 	blind
 	cfg    *PumpConfig
 	number *table[userCode, pumped]
+	users  *table[string, habit] // account → who calls costly numbers
 }
 
 // pumped are the last calls to a number, to a block of ten thousand numbers, or
@@ -35,6 +36,7 @@ type pumping struct {
 	at      int64
 	user    uint32
 	id      uint32
+	to      uint32
 	seconds float64
 }
 
@@ -47,6 +49,7 @@ const (
 func newPump(c *Config) *pump {
 	p := &pump{cfg: &c.Pump}
 	p.number = newTable[userCode, pumped](c.MaxKeys, 30*day, func(v *pumped) { *v = pumped{calls: v.calls[:0]} })
+	p.users = newTable[string, habit](1000, 60*day, nil)
 	return p
 }
 
@@ -60,6 +63,7 @@ func (p *pump) invite(e *Engine, c *running) {
 		return
 	}
 	today := e.localDay()
+	p.users.get(c.account, e.now).seen(today, hash(c.user))
 	known := false
 	for i, k := range p.keys(c) {
 		v := p.number.get(k, e.now)
@@ -74,11 +78,24 @@ func (p *pump) invite(e *Engine, c *running) {
 		if len(v.calls) == maxPumped {
 			v.calls = slices.Delete(v.calls, 0, 1)
 		}
-		v.calls = append(v.calls, pumping{at: e.now, user: hash(c.user), id: hash(c.id)})
-		if !p.tell(e, c, v, k.code) && i < 2 {
+		v.calls = append(v.calls, pumping{at: e.now, user: hash(c.user), id: hash(c.id), to: hash(c.to)})
+		switch told := p.tell(e, c, v, k.code); {
+		case i == 2:
+		case told:
+			p.spare(p.number.get(p.keys(c)[2], e.now), v)
+			return
+		default:
 			v.days.seen(today, 0)
 		}
 	}
+}
+
+// spare takes calls that were told of by their number out of those of its kind:
+// the next number of that kind that somebody calls has nothing to do with them.
+func (p *pump) spare(kind, told *pumped) {
+	kind.calls = slices.DeleteFunc(kind.calls, func(x pumping) bool {
+		return slices.ContainsFunc(told.calls, func(y pumping) bool { return y.to == x.to })
+	})
 }
 
 func (p *pump) tell(e *Engine, c *running, v *pumped, what string) bool {
@@ -97,7 +114,9 @@ func (p *pump) tell(e *Engine, c *running, v *pumped, what string) bool {
 		}
 	}
 	same := n >= p.cfg.Alike && per >= alikeUser && s.n >= p.cfg.Alike*3/4 && s.cv() < alike && s.mean > 20
-	if !same && (n < p.cfg.Calls || per < p.cfg.PerUser) {
+	// Where the PBX names one user for all, a whole office is one that calls often.
+	apart := p.users.get(c.account, e.now).n > 1
+	if !same && (n < p.cfg.Calls || per < p.cfg.PerUser || !apart) {
 		return false
 	}
 	f := Finding{Detector: IDPump, Action: call.TrafficPumping, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to},

@@ -57,6 +57,45 @@ func TestConferenceBridges(t *testing.T) {
 	d.quiet(t, "a number that is known")
 }
 
+// TestPumpedNumberIsMeantAlone: who called a pumped number and then calls another
+// of that kind has not found a second one.
+func TestPumpedNumberIsMeantAlone(t *testing.T) {
+	d := newDesk()
+	for n := range 30 {
+		d.talks(phone{user: fmt.Sprint(1000 + n%3)}, fmt.Sprintf(shared, 1), time.Second, time.Duration(20+53*n%400)*time.Second)
+		d.pass(5*time.Minute, time.Minute)
+	}
+	if len(d.of(IDPump)) == 0 {
+		t.Fatal("nothing is found")
+	}
+	d.talks(phone{user: "1000"}, fmt.Sprintf(shared, 77777), 8*time.Second, time.Minute)
+	for _, f := range d.of(IDPump) {
+		if f.Subject.Value == fmt.Sprintf(shared, 77777) {
+			t.Errorf("%s: %s", f.Subject.Value, f.Reason)
+		}
+	}
+}
+
+// TestPumpOfOneNameForAll: a PBX that gives its main number as the user of every
+// call makes of a conference a user who calls often.
+func TestPumpOfOneNameForAll(t *testing.T) {
+	d := newDesk()
+	for i := range 30 {
+		d.talks(phone{user: "+442079460000"}, fmt.Sprintf(shared, 1), 3*time.Second, time.Duration(200+97*i%1500)*time.Second)
+		d.pass(2*time.Minute, time.Minute)
+	}
+	if fs := d.of(IDPump); len(fs) > 0 {
+		t.Errorf("a conference: %s", fs[0].Reason)
+	}
+	for i := range 12 {
+		d.talks(phone{user: "+442079460000"}, fmt.Sprintf(shared, 2), time.Second, time.Duration(118+i%5)*time.Second)
+		d.pass(5*time.Minute, time.Minute)
+	}
+	if len(d.of(IDPump)) == 0 {
+		t.Error("calls of one length are not found")
+	}
+}
+
 // calls that come in.
 func (d *desk) comes(from, to string, talk time.Duration) {
 	d.n++
