@@ -137,6 +137,9 @@ func (r Rule) refuses() bool { return !r.Off && r.Then.Verdict != call.Abstain }
 // configured to have. The strictest that is not in shadow stands.
 func (e *Engine) opine(d *call.Decision, x call.Decision) {
 	r := e.cfg.Rules[x.Rule]
+	if x.Rule == IDSpend && r.Then.Act != call.NoAct && r.Then.Verdict == call.Abstain {
+		r.Then.Verdict, r.Then.Status = call.Reject, 403 // whoever ends calls at the cap lets none begin beyond it
+	}
 	if !r.refuses() {
 		return
 	}

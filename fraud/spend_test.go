@@ -180,6 +180,23 @@ func TestSpendCapRolls(t *testing.T) {
 	}
 }
 
+// Whoever ends calls at the cap lets none begin beyond it; a flag lets all.
+func TestSpendCapRefusesWhereItEnds(t *testing.T) {
+	for _, x := range []struct {
+		then Then
+		want call.Verdict
+		code int
+	}{{Then{Act: call.ActHangup}, call.Reject, 403}, {Then{Act: call.ActHold, For: time.Hour}, call.Reject, 403}, {Then{}, call.Abstain, 0}, {Then{Verdict: call.Reject, Status: 480}, call.Reject, 480}} {
+		p := &tape{e: money(t, SpendConfig{User: 1}), only: IDSpend}
+		p.e.cfg.Rules[IDSpend] = Rule{Mode: Enforce, Then: x.then}
+		p.up(0, "a", "1001", "+37120000001")
+		p.until(time.Minute)
+		if d := p.e.Judge(attempt(time.Minute, "1001", "+37120000001")); d.Verdict != x.want || d.Status != x.code {
+			t.Errorf("%+v: %+v", x.then, d)
+		}
+	}
+}
+
 // A trunk whose budget is used up takes no more costly calls; others do.
 func TestSpendCapOfTrunk(t *testing.T) {
 	p := &tape{e: money(t, SpendConfig{Peer: 1}), only: IDSpend}
