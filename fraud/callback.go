@@ -145,7 +145,13 @@ func (p *ping) invite(e *Engine, c *running) {
 		Reason: "a call back to a ping call: " + b.how, PerMin: c.far.PerMinute}
 	if b.mild {
 		f.Severity = call.Low
-		f.Reason += "; you talk to it anyway, so the caller may have been forged"
+		f.Reason += "; it is "
+		if b.contact {
+			f.Reason += "a number that you talk to"
+		} else {
+			f.Reason += "one of many where calls cost little"
+		}
+		f.Reason += ", so the caller may have been forged"
 	} else if !c.far.Class.costly() {
 		f.Severity = call.Medium
 	}

@@ -41,7 +41,7 @@ func Defaults(profile string) Config {
 		Pump:   PumpConfig{Calls: 12, PerUser: 2.5, Days: 4, Alike: 8},
 		Free:   FreeConfig{Caller: 6, Block: 12, BlockOver: 30 * time.Minute, Variation: .25, Seconds: 45},
 		Answer: AnswerConfig{Calls: 8, Share: .4, Seconds: 25, Over: 4 * time.Hour},
-		Robo: RoboConfig{Calls: 20, Over: time.Hour, Callees: 10, Message: time.Minute, HungUp: .25,
+		Robo: RoboConfig{Calls: 20, Over: 2 * time.Hour, Callees: 10, Message: time.Minute, HungUp: .25,
 			Strangers: 6, StrangersOver: time.Hour, Tail: 1e-6},
 		Probe:  ProbeConfig{Caller: 5, CallerOver: 10 * time.Minute, Slow: 12, Account: 8, AccountOver: 30 * time.Minute, Tail: 1e-6},
 		Travel: TravelConfig{Speed: 900, Slack: 200, Mute: 72 * time.Hour, Days: 2, Agents: 1},

@@ -47,10 +47,12 @@ type ping struct {
 
 type userNumber struct{ account, user, number string }
 
-// The keys of all countries together, beside their codes.
+// Keys beside the codes of countries.
 const (
 	costlyCode = "costly"
 	abroadCode = "abroad"
+	homeCode   = "strangers at home"
+	knownCode  = "known at home"
 )
 
 const maxCodes = 10_000 // pairs of account and country
@@ -139,8 +141,19 @@ func (p *ping) end(e *Engine, x *ended) {
 		p.tell(e, x, k, f, "number "+x.from, p.cfg.Number)
 	case many != nil:
 		f.about, f.Subject = call.Subject{Kind: "from_country", Value: widest}, from
-		p.tell(e, x, many, f, "country "+widest, p.cfg.Country)
+		p.tell(e, x, many, f, region(widest), p.cfg.Country)
 	}
+}
+
+// region names what is no number and no block.
+func region(code string) string {
+	switch code {
+	case homeCode:
+		return code
+	case costlyCode:
+		return "countries that cost much"
+	}
+	return "country " + code
 }
 
 // tell says that a call belongs to a campaign, and guards its numbers.
@@ -160,8 +173,8 @@ func (p *ping) tell(e *Engine, x *ended, k *pings, f Finding, what string, want 
 		}
 	}
 	id := e.tell(f, x.running)
-	if id == "" {
-		return // the detector is off
+	if id == "" || f.about.Value == homeCode {
+		return // off; or many numbers at home, each somebody's, that cost nothing
 	}
 	g := guarded{Since: e.now, Until: e.now + int64(p.cfg.Guard), ID: id, Account: x.account, About: f.about}
 	if f.about.Kind == "from_prefix" && x.far.Class != Home {

@@ -373,3 +373,48 @@ func BenchmarkPings(b *testing.B) {
 		s.e.Observe(ev)
 	}
 }
+
+// Many numbers all over the country at home are found against what strangers do
+// on ordinary days. When those whom we know hang up as often, a fault of ours is
+// why.
+func TestPingCallsAtHome(t *testing.T) {
+	for name, fault := range map[string]bool{"a campaign": false, "a fault": true} {
+		t.Run(name, func(t *testing.T) {
+			s := scripted(t)
+			day := func(d int) {
+				for i := range 200 {
+					n := d*200 + i
+					c := dialled{at: time.Duration(d)*24*time.Hour + time.Duration(i)*2*time.Minute, in: true, from: fmt.Sprintf("+4477%08d", n*104729%100_000_000), to: did(n), ring: 8 * second, talk: 2 * time.Minute}
+					if i%2 == 0 {
+						c.from = fmt.Sprintf("+4420%08d", i) // calls every day
+					}
+					if i%15 == 0 {
+						c.ring, c.talk = 4*second, 0
+					}
+					s.call(c)
+				}
+			}
+			for d := range 9 {
+				day(d)
+			}
+			if got := of(s.play(), IDPing); len(got) > 0 {
+				t.Fatalf("ordinary days: %+v", got[0])
+			}
+			day(9)
+			for i := range 60 {
+				at := 9*24*time.Hour + time.Hour + time.Duration(i)*time.Minute
+				s.ping(at, fmt.Sprintf("+4478%08d", i*7654321%100_000_000), i)
+				if fault {
+					s.ping(at+20*second, fmt.Sprintf("+4420%08d", i*2), i)
+				}
+			}
+			got := of(s.play(), IDPing)
+			if fault != (len(got) == 0) {
+				t.Fatalf("%+v", got)
+			}
+			if !fault && (incidents(got, IDPing) != 1 || s.e.ping.guard.len() != 0) {
+				t.Errorf("%d incidents, %d guarded", incidents(got, IDPing), s.e.ping.guard.len())
+			}
+		})
+	}
+}

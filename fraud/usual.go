@@ -85,7 +85,7 @@ func tail(k int, lambda float64) float64 {
 // or, where its ordinary days are known, far too many for one.
 func (p *ping) countries(e *Engine, x *ended, v pinged, short bool) (where string, in *pings) {
 	if !e.rates.Abroad(x.from) && x.far.Class < Elevated {
-		return "", nil
+		return p.home(e, x, v, short)
 	}
 	all := p.usual.get(userCode{x.account, "", abroadCode}, e.now)
 	all.add(e.now, short)
@@ -113,8 +113,48 @@ func (p *ping) countries(e *Engine, x *ended, v pinged, short bool) (where strin
 	look(x.far.Code)
 	if x.far.Class.costly() {
 		look(costlyCode)
+		if where == costlyCode && p.day.peek(userCode{x.account, "", x.far.Code}, e.now).Shorts < 2 {
+			return "", nil // the only one of its country: somebody who mistook the number meanwhile
+		}
 	}
 	return where, in
+}
+
+// home counts calls of strangers at home. They are most of all calls, so only
+// their ordinary days say what is too much; and as a fault of ours makes many
+// hang up, those that we know must go on as ever. What rings now and then after
+// the campaign is none of it.
+func (p *ping) home(e *Engine, x *ended, v pinged, short bool) (string, *pings) {
+	over := p.cfg.NumberOver
+	part := min(1, .25*over.Hours()) // a busy hour has a quarter of a day at most
+	if !p.stranger(x.account, x.from, e.now) {
+		known := userCode{x.account, "", knownCode}
+		p.usual.get(known, e.now).add(e.now, short)
+		p.code.get(known, e.now).add(v, short, e.now, int64(over))
+		return "", nil
+	}
+	id := userCode{x.account, "", homeCode}
+	u, k := p.usual.get(id, e.now), p.code.get(id, e.now)
+	u.add(e.now, short)
+	k.add(v, short, e.now, int64(over))
+	want := 2 * p.cfg.Country
+	if !short || u.Days < knownDays || k.Shorts < want {
+		return "", nil
+	}
+	k.Lambda = u.expects(k.Others, part, 0)
+	if k.different(callers, want/2) < want/2 || !k.spread(p.cfg.Callees) || tail(k.Shorts, k.Lambda) >= p.cfg.Tail || p.fault(e, x.account, part) {
+		return "", nil
+	}
+	k.alarms(true, e.now, over)
+	u.Alarmed = true
+	return homeCode, k
+}
+
+// fault reports whether callers that we know hang up more often than ever, too.
+func (p *ping) fault(e *Engine, account string, part float64) bool {
+	known := userCode{account, "", knownCode}
+	u, k := p.usual.peek(known, e.now), p.code.peek(known, e.now)
+	return u != nil && k != nil && k.Shorts >= 4 && tail(k.Shorts, u.expects(k.Others, part, 0)) < .01
 }
 
 // tooMany reports whether a window has more short calls than a country ever had.
