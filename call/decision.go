@@ -48,7 +48,7 @@ type Evidence struct {
 // Subject is who or what a decision is about: repeats about the same subject
 // are coalesced into one alert.
 type Subject struct {
-	Kind  string `json:"kind"` // user | from | from_prefix | to | to_prefix | source | peer | account | node
+	Kind  string `json:"kind"` // user | from | from_prefix | to | to_prefix | source | peer | destination | account | node
 	Value string `json:"value"`
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 // What becomes due at a time of its own, without an event: a budget that a
-// running call uses up, a call that has lasted long enough. It is a heap of
+// running call uses up, a call that has lasted long enough, the bill of an incident. It is a heap of
 // pointers into what the tables hold; each knows its place, so that it is taken
 // out when it is over. There are no more than there are calls and budgets.
 
@@ -16,6 +16,7 @@ type alarm struct {
 	place *int  // 1 + its index, kept by the heap; 0: not in it
 	purse *spending
 	call  *running
+	bill  *incident
 }
 
 // before is an order of what is due at one time that is the same in a replay.
@@ -28,8 +29,20 @@ func (a *alarm) before(b *alarm) bool {
 		return cmp.Or(cmp.Compare(x.kind, y.kind), cmp.Compare(x.account, y.account), cmp.Compare(x.name, y.name)) < 0
 	case a.call != nil && b.call != nil:
 		return a.call.id < b.call.id
+	case a.bill != nil && b.bill != nil:
+		return a.bill.ID < b.bill.ID
 	}
-	return a.purse != nil && b.purse == nil
+	return a.kind() < b.kind()
+}
+
+func (a *alarm) kind() int {
+	switch {
+	case a.purse != nil:
+		return 0
+	case a.call != nil:
+		return 1
+	}
+	return 2
 }
 
 type alarms []alarm
@@ -112,14 +125,17 @@ func (e *Engine) goes(at int64) {
 		if a == nil {
 			break
 		}
-		p, c := a.purse, a.call
+		p, c, in := a.purse, a.call, a.bill
 		e.now = max(e.now, a.at)
 		e.due.drop(a.place)
 		e.safely(func() {
-			if p != nil {
+			switch {
+			case p != nil:
 				e.spend.ends(e, p)
-			} else {
+			case c != nil:
 				e.costly.lasted(e, c)
+			default:
+				e.ledger.look(e, in)
 			}
 		})
 	}
@@ -145,6 +161,11 @@ func (e *state) remind() {
 		p.place = 0
 		p.over = p.over && p.level(e.now, e.cfg.Spend.Over)+sameMoney >= e.spend.cap(p.key)
 		e.spend.schedule(p)
+	})
+	e.open.each(func(in *incident) {
+		if in.Bill.place = 0; in.Bill.Look > 0 {
+			e.due.set(alarm{at: in.Bill.Look, place: &in.Bill.place, bill: in})
+		}
 	})
 	e.calls.each(func(c *running) {
 		c.place = 0

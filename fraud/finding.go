@@ -36,6 +36,8 @@ type Finding struct {
 	// Quiet: the incident was told a moment ago, the finding is only there for
 	// what it wants done.
 	Quiet bool
+	// Grown: nothing more was found, what it costs has grown.
+	Grown bool
 }
 
 // Missed is a call that rang for a moment: who may be about to call back.

@@ -65,6 +65,7 @@ type state struct {
 	costly    *costly    `fraud:"-"`
 	due       alarms     `fraud:"-"` // what becomes due without an event; made anew by remind
 	toll      *toll      `fraud:"-"` // another, that forgives
+	ledger    *ledger    `fraud:"-"` // the last one: what others find is on its bills
 	failed    uint64     // events that made a detector panic
 }
 
@@ -98,12 +99,13 @@ func newState(cfg Config, rates *Rates) *state {
 	e.calls = newTable[string, running](cfg.MaxCalls, 2*day, e.loses)
 	e.paying = newTable[userKey, []string](cfg.MaxKeys, 2*day, nil)
 	e.stands = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
-	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, nil)
+	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, func(in *incident) { e.ledger.forget(in); *in = incident{} })
 	e.story = newStory(cfg.MaxKeys)
 	e.ping = newPing(&e.cfg)
 	e.toll = newToll(&e.cfg)
 	e.spend, e.costly = newSpend(&e.cfg, &e.due), newCostly(&e.cfg, &e.due)
-	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newFree(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg), e.spend, e.costly}
+	e.ledger = newLedger(&e.cfg, &e.due)
+	e.detectors = []detector{e.ping, e.toll, newPump(&e.cfg), newFree(&e.cfg), newAnswer(&e.cfg), newRobo(&e.cfg), newProbe(&e.cfg), newTravel(&e.cfg), e.spend, e.costly, e.ledger}
 	return e
 }
 

@@ -28,7 +28,7 @@ func (f *Finding) topic() topic {
 // nothing more was found for a while.
 //
 //	(none) --finding--> told --findings--> counted --a minute, 4, 16, … Config.Update--> told again
-//	       --Config.Incident without a finding--> the next one begins another incident
+//	       --Config.Incident without a finding, and none of its calls up--> the next one begins another incident
 type incident struct {
 	ID      string
 	First   int64
@@ -40,6 +40,13 @@ type incident struct {
 	Numbers []string
 	Calls   []string
 	Missed  []Missed // since it was told last
+	Bill    bill
+	Topic   topic
+
+	// Of the last finding.
+	Action             call.Action
+	Subject            call.Subject
+	User, Peer, Reason string
 }
 
 const (
@@ -62,6 +69,8 @@ func (e *Engine) tell(f Finding, c *running) string {
 	in := e.open.get(f.topic(), e.now)
 	told := e.counts(in, &f, 1)
 	in.names(&f, c)
+	in.Action, in.Subject, in.User, in.Peer, in.Reason = f.Action, f.Subject, f.User, f.Peer, f.Reason
+	e.ledger.owes(e, in, c)
 	e.stand(&f, c, in.ID)
 	if f.Do == nil {
 		f.Do = e.acts(&f, c)
@@ -77,11 +86,12 @@ func (e *Engine) tell(f Finding, c *running) string {
 // counts takes n more findings into an incident, or begins a new one, and
 // reports whether it is to be told now.
 func (e *Engine) counts(in *incident, f *Finding, n int) bool {
-	if in.Count > 0 && e.now-in.Last >= int64(e.cfg.Incident) {
+	if in.Count > 0 && e.now-in.Last >= int64(e.cfg.Incident) && len(in.Bill.Up) == 0 {
+		e.ledger.forget(in)
 		*in = incident{}
 	}
 	if in.ID == "" {
-		in.ID, in.First = incidentID(f, e.now), e.now
+		in.ID, in.First, in.Topic = incidentID(f, e.now), e.now, f.topic()
 	}
 	in.Count += n
 	in.Last = e.now
@@ -98,7 +108,12 @@ func (e *Engine) counts(in *incident, f *Finding, n int) bool {
 // rests reports whether a finding would only be counted now: one that is not
 // graver than those before, so soon after the last that was told.
 func (in *incident) rests(s call.Severity, now int64, update time.Duration) bool {
-	return in.Tells > 0 && s <= in.Grave && now-in.Told < int64(min(firstUpdate<<(2*min(in.Tells-1, 16)), update))
+	return in.Tells > 0 && s <= in.Grave && now-in.Told < in.wait(update)
+}
+
+// wait between the last time it was told and the next.
+func (in *incident) wait(update time.Duration) int64 {
+	return int64(min(firstUpdate<<(2*min(max(in.Tells-1, 0), 10)), update))
 }
 
 // give hands a finding out, with what is known about its incident.
@@ -106,6 +121,7 @@ func (e *Engine) give(in *incident, f Finding, links *table[storyKey, chain], ke
 	f.Incident, f.Count = in.ID, in.Count
 	f.At, f.First = at(e.now), at(in.First)
 	f.Numbers, f.Calls = slices.Clone(in.Numbers), slices.Clone(in.Calls)
+	e.ledger.charge(e, in, &f)
 	f.Related = e.story.related(in.ID, &f, keys, e.now)
 	if !f.Quiet {
 		f.Missed, in.Missed = in.Missed, nil

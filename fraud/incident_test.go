@@ -181,3 +181,17 @@ func TestStoryHasACap(t *testing.T) {
 		}
 	}
 }
+
+// However often an incident was told, it is not told without a pause.
+func TestUpdatesStayRare(t *testing.T) {
+	e := teller()
+	n := 0
+	for m := range 40 * 24 * 60 {
+		e.at(time.Duration(m) * time.Minute)
+		e.tell(userFinding("1001"), nil)
+		n += len(e.given())
+	}
+	if n < 40*24 || n > 40*24+5 {
+		t.Errorf("told %d times in 40 days", n)
+	}
+}
