@@ -161,16 +161,3 @@ func (e *Engine) settle() {
 		}
 	}
 }
-
-// Stopped says that no call is up any more, and since when at the latest: the
-// gateway was gone, and its calls with it. For after [Engine.Restore].
-func (e *Engine) Stopped() []Finding {
-	e.lock()
-	defer e.unlock()
-	e.flush()
-	for e.calls.last != nil {
-		e.calls.drop(e.calls.last)
-	}
-	e.safely(e.settle)
-	return e.found()
-}

@@ -137,7 +137,7 @@ func TestLostEnds(t *testing.T) {
 			}
 			e.Flush()
 		},
-		"gone": func(e *Engine) { e.Stopped() },
+		"gone": func(e *Engine) { e.Interrupted() },
 	} {
 		c := acting()
 		c.MaxCalls = 100
@@ -314,3 +314,17 @@ type breaks struct{ blind }
 
 func (*breaks) register(*Engine, *call.Event) { panic("broken") }
 func (*breaks) tick(*Engine)                  { panic("broken") }
+
+// A budget beyond all measure is no reason to stand still.
+func TestHugeBudget(t *testing.T) {
+	for _, usd := range []float64{1e6, 1e9, 1e18, math.MaxFloat64, math.Inf(1)} {
+		e := money(t, SpendConfig{User: usd, Account: usd})
+		p := &tape{e: e, only: IDSpend}
+		p.up(0, "a", "1001", "+49301234567")
+		for d := range 3 {
+			if f := p.until(time.Duration(d) * 300 * 24 * time.Hour); len(f) > 0 {
+				t.Errorf("%g: %+v", usd, f)
+			}
+		}
+	}
+}

@@ -152,10 +152,14 @@ func (s *spend) schedule(p *spending) {
 		s.due.drop(&p.place)
 		return
 	}
-	wait := int64(math.Ceil(max(0, left) / p.perMin * float64(time.Minute)))
+	wait := int64(min(math.Ceil(max(0, left)/p.perMin*float64(time.Minute)), float64(farOff)))
 	wait = (wait + int64(time.Millisecond) - 1) / int64(time.Millisecond) * int64(time.Millisecond)
 	s.due.set(alarm{at: p.at + max(wait, 0), place: &p.place, purse: p})
 }
+
+// farOff is when a budget is looked at again that is too large to end before: a
+// time that fits.
+const farOff = 365 * day
 
 // ends is called when a budget should be used up now. Money that has left the
 // window meanwhile makes it last longer.
