@@ -264,7 +264,7 @@ func (w *world) tools(t *testing.T, pbx *peers.Kamailio) {
 		t.Run(strings.Join(c[:min(len(c), 7)], " ")+", under its own name", func(t *testing.T) {
 			t.Parallel()
 			b := w.bridge(t, false, false)
-			seen := func() { w.seen(t, "scanner", b.from) }
+			seen := func() { w.seen(t, "enumeration", b.from) }
 			until := seen
 			if c[0] == "svmap" || slices.Contains(c, "REGISTER") {
 				until = nil

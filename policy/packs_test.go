@@ -92,7 +92,7 @@ func TestScannersPack(t *testing.T) {
 		}
 		a.PeerKind, a.User, a.Source.Registered, a.Method, a.Direction = call.Stranger, "", false, "OPTIONS", call.Internal
 		d := s.Judge(a)
-		if d.Rule != want[0] || d.Rule != "" && (d.Verdict != call.Drop || d.Action != call.ScannerDetected) {
+		if d.Rule != want[0] || d.Rule != "" && (d.Verdict != call.Drop || d.Action != call.Enumeration) {
 			t.Errorf("%q from a stranger: %s, want %q", ua, show(d), want[0])
 		}
 	}
