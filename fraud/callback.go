@@ -62,6 +62,7 @@ type back struct {
 	how     string
 	g       *guarded // of a campaign; nil where there is none
 	mild    bool     // told, never refused
+	once    bool     // a single ring says so
 	contact bool
 }
 
@@ -92,6 +93,7 @@ func (p *ping) back(account, user, from, to string, class PriceClass, now int64)
 	if r == nil || now-r.Last >= int64(p.cfg.Guard) || p.known(account, to, now) {
 		return b, false
 	}
+	b.mild, b.once = true, true // a suspicion
 	if class == Elevated && r.callees() >= 2 {
 		b.how = "the number rang several of us for a moment"
 		return b, true
@@ -143,7 +145,10 @@ func (p *ping) invite(e *Engine, c *running) {
 	}
 	f := Finding{Detector: IDCallback, Action: call.PingCallCallback, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to},
 		Reason: "a call back to a ping call: " + b.how, PerMin: c.far.PerMinute}
-	if b.mild {
+	switch {
+	case b.once:
+		f.Severity = call.Medium
+	case b.mild:
 		f.Severity = call.Low
 		f.Reason += "; it is "
 		if b.contact {
@@ -152,7 +157,7 @@ func (p *ping) invite(e *Engine, c *running) {
 			f.Reason += "one of many where calls cost little"
 		}
 		f.Reason += ", so the caller may have been forged"
-	} else if !c.far.Class.costly() {
+	case !c.far.Class.costly():
 		f.Severity = call.Medium
 	}
 	if g := b.g; g != nil {

@@ -34,7 +34,7 @@ func (e *Engine) Judge(a *call.Attempt) (d call.Decision) {
 	if out {
 		q.far, q.known = e.rates.Look(q.to)
 		e.payers(&q, &d)
-		e.numbers(&d, concernsTo, q.to, q.now, "to", "to_prefix")
+		e.numbers(&d, concernsTo, q.to, q.now, true, "to", "to_prefix")
 		e.callsBack(&d, &q)
 		e.spends(&d, &q)
 	} else {
@@ -42,7 +42,8 @@ func (e *Engine) Judge(a *call.Attempt) (d call.Decision) {
 		if e.ping.contact(q.Account, q.from, q.now) {
 			return call.Decision{} // a number that we talk to: its name may be forged, and it must get through
 		}
-		e.numbers(&d, concernsFrom, q.from, q.now, "from", "from_prefix")
+		// Nor is anybody whom we talked to before held liable for his neighbours.
+		e.numbers(&d, concernsFrom, q.from, q.now, e.ping.stranger(q.Account, q.from, q.now), "from", "from_prefix")
 	}
 	return d
 }
@@ -76,11 +77,11 @@ func (e *Engine) payers(q *question, d *call.Decision) {
 	e.against(d, standKey{concernsAccount, "", q.Account}, q.now, "account")
 }
 
-// numbers asks for a number, and for the blocks of a thousand and ten thousand
-// that it stands in.
-func (e *Engine) numbers(d *call.Decision, k standKind, n string, now int64, kind, prefix string) {
+// numbers asks for a number, and where blocks count for those of a thousand and
+// ten thousand that it stands in.
+func (e *Engine) numbers(d *call.Decision, k standKind, n string, now int64, blocks bool, kind, prefix string) {
 	e.against(d, standKey{k, "", n}, now, kind)
-	for last := 3; last <= 4; last++ {
+	for last := 3; blocks && last <= 4; last++ {
 		if b := block(n, last); b != n {
 			e.against(d, standKey{k, "", b}, now, prefix)
 		}

@@ -163,6 +163,7 @@ func (p *ping) tell(e *Engine, x *ended, k *pings, f Finding, what string, want 
 	if ours {
 		f.Severity = call.Low
 	}
+	f.Reason = "ping calls of " + what
 	if in := e.open.peek(f.topic(), e.now); in == nil || !in.rests(f.Severity, e.now, e.cfg.Update) {
 		p.explain(&f, k, what, want, ours)
 	}

@@ -266,8 +266,13 @@ func TestCallBackOfOneRing(t *testing.T) {
 				s.call(dialled{at: time.Duration(i) * time.Minute, in: true, user: c.rang, from: c.to, to: did(1 + i), ring: 2 * second})
 			}
 			s.call(dialled{at: time.Hour, user: c.user, from: did(50), to: c.to, ring: 2 * second, talk: time.Minute})
-			if got := of(s.play(), IDCallback); len(got) != c.want {
+			s.enforce(IDCallback)
+			got := of(s.play(), IDCallback)
+			if len(got) != c.want || c.want > 0 && got[0].Severity != call.Medium {
 				t.Errorf("%+v", got)
+			}
+			if d := s.dials(2*time.Hour, c.user, c.to); d.Verdict != call.Abstain {
+				t.Errorf("refused for one ring: %+v", d)
 			}
 		})
 	}
@@ -305,6 +310,29 @@ func TestGuardIsNoWeapon(t *testing.T) {
 	back := of(s.play(), IDCallback)
 	if len(back) != 1 || back[0].Severity != call.Low || !strings.Contains(back[0].Reason, "forged") {
 		t.Errorf("a customer that pinged is told: %+v", back)
+	}
+}
+
+// Who forges a whole block at home makes us refuse nobody in it whom we talked to.
+func TestNeighboursAreNotLiable(t *testing.T) {
+	const before, neighbour = "+442071234567", "+442071234568"
+	s := scripted(t)
+	s.enforce(IDPing)
+	s.call(dialled{in: true, user: "1001", from: before, to: did(1), ring: 3 * second, talk: time.Minute})
+	for i := range 30 {
+		s.ping(48*time.Hour+time.Duration(i)*10*second, fmt.Sprintf("+442071234%03d", i), i)
+	}
+	if got := of(s.play(), IDPing); len(got) == 0 {
+		t.Fatal("no campaign")
+	}
+	for from, want := range map[string]call.Verdict{before: call.Abstain, neighbour: call.Reject} {
+		a := &call.Attempt{Method: "INVITE", On: call.Request, Direction: call.Inbound, Account: "main", At: t0.Add(48*time.Hour + 6*time.Minute)}
+		a.From = call.Party{User: from, Number: from, Kind: call.National}
+		a.To = call.Party{User: did(1), Number: did(1), Kind: call.National}
+		d := s.e.Judge(a)
+		if d.Verdict != want || want == call.Reject && d.Reason == "" {
+			t.Errorf("%s: %+v", from, d)
+		}
 	}
 }
 

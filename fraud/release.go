@@ -13,6 +13,7 @@ func (e *Engine) Release(id string) (numbers int) {
 	}
 	for n, g := range e.ping.guard.at {
 		if g.v.ID == id {
+			e.ping.rung.remove(userCode{g.v.Account, "", n})
 			e.ping.guard.remove(n)
 			numbers++
 		}
