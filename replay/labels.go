@@ -96,9 +96,10 @@ func (l *Labelled) finish(calls int) {
 }
 
 // finding takes what a detector found; ids are the events of that moment, where
-// the finding is not about a call. Those of limits were noted when they decided.
+// the finding is not about a call. Those of limits were noted when they decided. A
+// spend cap is the owner's number: that it is reached is neither right nor wrong.
 func (l *Labelled) finding(f *fraud.Finding, ids []string) {
-	if l != nil && !f.Quiet && strings.HasPrefix(f.Detector, "fraud/") {
+	if l != nil && !f.Quiet && strings.HasPrefix(f.Detector, "fraud/") && f.Detector != fraud.IDSpend {
 		l.note("incident "+f.Incident, f.At.Time, Example{At: f.At.Time, ID: f.CallID, From: f.From, User: f.User, To: f.To, Source: f.Source, Reason: f.Detector + ": " + f.Reason},
 			slices.Concat([]string{f.CallID}, f.Calls, ids)...)
 	}

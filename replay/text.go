@@ -17,7 +17,7 @@ func (r *Report) Text(w io.Writer, name string) {
 		p("%s:%d: %s", name, b.Line, b.Error)
 	}
 	if r.Malformed > 0 {
-		p("%d lines could not be read and are left out", r.Malformed)
+		p("lines that could not be read and are left out: %d", r.Malformed)
 	}
 	if r.Back > 0 {
 		p("%d events are older than the one ahead, and were taken as of its time", r.Back)
