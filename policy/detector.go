@@ -198,6 +198,11 @@ func (c *compiler) detectors() {
 	}
 }
 
+// detects reports whether a detector is in use.
+func (c *compiler) detects(id string) bool {
+	return slices.ContainsFunc(c.set.detectors, func(d param.Entry) bool { return d.ID == id && !d.Off })
+}
+
 // take adds what an entry says.
 func take(d *param.Entry, y *detectorYAML, s *source) {
 	d.File, d.Line = s.Name, y.pos.Line

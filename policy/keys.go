@@ -125,7 +125,9 @@ var keys = []Key{
 	{"tests", "every", "Time between repetitions.", nil},
 	{"tests", "times", "Repetitions.", nil},
 	{"tests", "code", "The answer that the request gets in the end; without it a call is answered.", nil},
+	{"tests", "ring", "The call rings for so long, then it gets its answer. Default: 6s, half of `hangup` where that is less, and nothing with a `code` that refuses.", nil},
 	{"tests", "hangup", "The call ends so long after its begin.", nil},
+	{"tests", "ended_by", "Who ends it, or hangs up while it rings. Default: the caller; with a `code` other than 487 the callee.", []string{"callee", "caller"}},
 	{"tests", "invite", "A call.", nil}, {"tests", "register", "A registration.", nil}, {"tests", "message", "A text message.", nil},
 	{"tests", "options", "A keep-alive.", nil}, {"tests", "subscribe", "A subscription.", nil}, {"tests", "publish", "A publication.", nil},
 	{"tests", "refer", "A transfer.", nil},
@@ -171,6 +173,7 @@ var keys = []Key{
 	{"expect", "flags", "Exactly these rules only told.", nil},
 	{"expect", "shadow", "Exactly these rules in shadow mode matched.", nil},
 	{"expect", "effects", "Exactly these effects: ban, hold, hangup; `[]` for none.", nil},
+	{"expect", "findings", "Exactly these detectors find something by this request, or by what becomes of its call, see [detectors](detectors.md); `[]` for none.", nil},
 	{"expect", "times", "How many requests in a row it is for.", nil},
 }
 

@@ -28,8 +28,10 @@ type TestRequest struct {
 	Expect  *Expect // nil: it prepares the others
 
 	Code   int           // the final answer to what was permitted; 0: 200
+	Ring   time.Duration // how long it rings before that
 	Hangup time.Duration // how long after the request the call ends …
 	Ends   bool          // … if it does within the test
+	By     call.EndedBy  // who ends it; empty: the caller, or whoever gives the code
 }
 
 // Expect is what a request is to meet. What is not set is not asked.
@@ -46,6 +48,9 @@ type Expect struct {
 	Alerts, Flags, Shadow []string
 	Effects               []string // acts that are carried out: ban, hold, hangup
 	NotAlert              []string
+	// Findings are the detectors that found something by this request, or by what
+	// became of its call. Nil: not asked; empty: none.
+	Findings []string
 }
 
 // RuleNone is what a test writes where no rule is to have decided.

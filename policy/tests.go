@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
@@ -17,6 +18,7 @@ const (
 	maxTestRequests = 10_000  // of one test
 	maxAllRequests  = 200_000 // of all tests
 	maxTestSpan     = 10 * 366 * 24 * time.Hour
+	maxRing         = time.Hour
 )
 
 // testStart is when a test happens that does not say when: a Monday, so that
@@ -26,6 +28,9 @@ var testStart = time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
 // tests compiles `tests:`. Rules and limits are known by now.
 func (c *compiler) tests() {
 	known := append(slices.Collect(maps.Keys(c.owner)), builtinRules...)
+	for _, d := range c.set.detectors {
+		known = append(known, d.ID)
+	}
 	slices.Sort(known)
 	count, requests := 0, 0
 	for _, s := range c.files {
@@ -77,7 +82,7 @@ func (c *compiler) test(at string, y *testYAML, known []string) (Test, bool) {
 	case len(single) == 0:
 		c.problem(at, "add for example invite: {from: \"1001\", to: \"+442079460000\"}", "a test has a request or events")
 	default:
-		t.Requests = []TestRequest{{Request: c.described(at, single[0]), N: 1}}
+		t.Requests = []TestRequest{{Request: c.described(at, single[0]), N: 1, Ring: someRing}}
 	}
 	slices.SortStableFunc(t.Requests, func(a, b TestRequest) int { return cmp.Compare(a.After, b.After) })
 	c.expectations(at, y, &t)
@@ -124,8 +129,16 @@ func (c *compiler) events(at string, y *testYAML, t *Test) {
 			c.problem(at+".code", "200 answers the request; 300 to 699 refuse it", "%d is not a final SIP code", e.Code)
 		case e.Hangup != nil && one[0].method != "invite":
 			c.problem(at+".hangup", "", "only calls are hung up")
+		case e.Ring != nil && one[0].method != "invite":
+			c.problem(at+".ring", "", "only calls ring")
+		case e.Ring != nil && (*e.Ring < 0 || *e.Ring > maxRing):
+			c.problem(at+".ring", "", "a call rings for at most %s", maxRing)
+		case e.Hangup != nil && e.Ring != nil && *e.Hangup < *e.Ring:
+			c.problem(at+".hangup", "a caller who hangs up while it rings: ring: 2s and code: 487", "the call would end before it is answered")
+		case e.EndedBy != "" && e.EndedBy != string(call.ByCaller) && e.EndedBy != string(call.ByCallee):
+			c.unknown(at+".ended_by", "side", e.EndedBy, []string{string(call.ByCaller), string(call.ByCallee)})
 		}
-		r := TestRequest{Request: c.described(at, one[0]), Code: e.Code}
+		r := TestRequest{Request: c.described(at, one[0]), Code: e.Code, Ring: e.rings(), By: call.EndedBy(e.EndedBy)}
 		if e.Hangup != nil {
 			r.Ends, r.Hangup = true, *e.Hangup
 		}
@@ -139,6 +152,23 @@ func (c *compiler) events(at string, y *testYAML, t *Test) {
 			t.Requests = append(t.Requests, r)
 		}
 	}
+}
+
+// someRing is how long calls ring in a test that does not say it.
+const someRing = 6 * time.Second
+
+// rings: somebody takes a call after a while, and before it is over; what is
+// refused does not ring.
+func (y *eventYAML) rings() time.Duration {
+	switch {
+	case y.Ring != nil:
+		return *y.Ring
+	case y.Code >= 300:
+		return 0
+	case y.Hangup != nil:
+		return min(someRing, *y.Hangup/2)
+	}
+	return someRing
 }
 
 // expectations gives each request of a test what the test expects of it; the

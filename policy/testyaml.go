@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud/param"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
@@ -30,7 +31,9 @@ type eventYAML struct {
 	Times    *int           `yaml:"times"`
 	Requests requestsYAML   `yaml:",inline"`
 	Code     int            `yaml:"code"`
+	Ring     *time.Duration `yaml:"ring"`
 	Hangup   *time.Duration `yaml:"hangup"`
+	EndedBy  string         `yaml:"ended_by"`
 	Expect   expectsYAML    `yaml:"expect"`
 }
 
@@ -241,6 +244,7 @@ type expectYAML struct {
 	Flags    *[]string `yaml:"flags,single"`
 	Shadow   *[]string `yaml:"shadow,single"`
 	Effects  *[]string `yaml:"effects,single"`
+	Findings *[]string `yaml:"findings,single"`
 	Times    int       `yaml:"times"`
 }
 
@@ -280,6 +284,18 @@ func (c *compiler) knownAlerts(at string, names []string) {
 	}
 }
 
+// knownDetectors reports detectors that find nothing here.
+func (c *compiler) knownDetectors(at string, ids []string) {
+	for i, id := range ids {
+		switch d := param.Find(id); {
+		case d == nil || id == param.Everywhere:
+			c.unknown(at+item("", i), "detector", id, param.IDs()[1:])
+		case !c.detects(id) && !c.cur.Profile: // its packs need not all be in use
+			c.problem(at+item("", i), "name it in detectors:, or use the pack that does", "detector %s is not in use, so it finds nothing", id)
+		}
+	}
+}
+
 // effectNames are what a decision can ask for beside its verdict.
 var effectNames = []string{call.ActBan.String(), call.ActHold.String(), call.ActHangup.String()}
 
@@ -311,7 +327,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		}
 		return *ids
 	}
-	e.Alerts, e.Flags, e.Shadow, e.Effects = given(y.Alerts), given(y.Flags), given(y.Shadow), given(y.Effects)
+	e.Alerts, e.Flags, e.Shadow, e.Effects, e.Findings = given(y.Alerts), given(y.Flags), given(y.Shadow), given(y.Effects), given(y.Findings)
 	c.knownAlerts(at+".alerts", e.Alerts)
 	c.knownAlerts(at+".not_alert", e.NotAlert)
 	for i, act := range e.Effects {
@@ -319,6 +335,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 			c.unknown(at+item(".effects", i), "effect", act, effectNames)
 		}
 	}
+	c.knownDetectors(at+".findings", e.Findings)
 	switch {
 	case i.times < 0 || i.times > maxTestRequests:
 		c.problem(at+".times", "", "times is 1 to %d", maxTestRequests)
@@ -326,7 +343,7 @@ func (c *compiler) expect(at string, i *expectItem) *Expect {
 		c.problem(c.inside(at, "status"), "", "a refusal has a status of 400 to 699, not %d", e.Status)
 	case e.Status != 0 && e.Verdict != 0 && e.Verdict != call.Reject:
 		c.problem(c.inside(at, "status"), "leave the status out", "only a reject has a status")
-	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Except == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil:
+	case y.Verdict == "" && y.Status == 0 && y.Rule == "" && y.Asked == nil && y.NotRule == nil && y.Except == nil && y.Alerts == nil && y.NotAlert == nil && y.Flags == nil && y.Shadow == nil && y.Effects == nil && y.Findings == nil:
 		c.problem(at, "write allow, or {verdict: reject, rule: …}", "nothing is expected")
 	}
 	return e

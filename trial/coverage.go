@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud/param"
 	"github.com/rampart-sbc/rampart/policy"
 )
 
@@ -40,6 +41,16 @@ func (c *Coverage) reached(b *Bench, a *call.Attempt, d call.Decision) {
 	}
 }
 
+// found notes which detectors found something.
+func (c *Coverage) found(w *watching) {
+	if c == nil {
+		return
+	}
+	for _, id := range w.found {
+		c.hits[id]++
+	}
+}
+
 // Entry is one thing that tests can reach.
 type Entry struct {
 	ID   string `json:"id"`
@@ -58,6 +69,11 @@ func (c *Coverage) Entries() (out []Entry) {
 	}
 	for _, e := range c.set.Exceptions() {
 		out = append(out, Entry{ID: "exception to " + e.Rule, File: e.File, Line: e.Line, Hits: c.hits[exceptionKey(e)]})
+	}
+	for _, d := range c.set.Detectors() {
+		if !d.Off && d.ID != param.Everywhere {
+			out = append(out, Entry{ID: d.ID, File: d.File, Line: d.Line, Hits: c.hits[d.ID]})
+		}
 	}
 	for _, m := range c.more {
 		out = append(out, m.Entries()...)

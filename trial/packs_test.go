@@ -36,7 +36,7 @@ func TestPacks(t *testing.T) {
 		if profile != "" { // what it changes on purpose is tested in the packs without it
 			tests = slices.DeleteFunc(slices.Clone(tests), func(x policy.Test) bool { return x.File != profile })
 		}
-		r := trial.RunAll(trial.Options{Set: s}, tests, nil)
+		r := trial.RunAll(trial.Options{Set: s, Profile: profile}, tests, nil)
 		for i := range r.Results {
 			if res := &r.Results[i]; !res.Passed() {
 				t.Errorf("%v: %s:%d: %s\n%s", names, res.Test.File, res.Test.Pos.Line, res.Test.Name, res.Failures[0].Text())

@@ -47,6 +47,9 @@ func actual(o *Outcome) string {
 	if len(shadow) > 0 {
 		text += ", shadow refusals " + list(shadow)
 	}
+	if found := o.Findings(); len(found) > 0 {
+		text += ", findings " + list(found)
+	}
 	if effects := o.Effects(); len(effects) > 0 {
 		text += ", effects " + list(effects)
 	}

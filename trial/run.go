@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/ratelimit"
 )
@@ -49,83 +50,52 @@ func Run(o Options, t *policy.Test, cover *Coverage) (r Result) {
 		keys := 64 * (len(t.Requests) + 1)
 		o.Caps = ratelimit.Caps{Keys: min(max(keys, 1024), 65_536), Calls: max(len(t.Requests)+1, 1)}
 	}
+	var engine *fraud.Engine
+	o, engine, err := withDetectors(o)
+	if err != nil {
+		r.Failures = []Failure{{Of: len(t.Requests), Wrong: []string{err.Error()}}}
+		return r
+	}
 	b, err := New(o)
 	if err != nil {
 		r.Failures = []Failure{{Of: len(t.Requests), Wrong: []string{err.Error()}}}
 		return r
 	}
-	var up calls
+	w := course{b: b, watch: watching{engine: engine}}
+	var asked []*Failure // what may have gone wrong; known in the end
 	for i := range t.Requests {
 		q := &t.Requests[i]
 		now := t.At.Add(q.After)
-		up.end(b, now)
+		w.until(now)
 		a, d, err := b.Judge(now, q.Request.Nth(q.N))
 		r.Requests++
-		f := Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d, set: b.o.Set, file: t.File}
-		switch {
-		case err != nil:
-			f.Wrong = []string{err.Error()}
-		case q.Expect != nil:
-			f.Wrong = compare(q.Expect, d)
-		}
-		if f.Wrong != nil && len(r.Failures) < maxFailures {
-			r.Failures = append(r.Failures, f)
-		}
+		f := &Failure{Index: i + 1, Of: len(t.Requests), After: q.After, Attempt: a, Expect: q.Expect, Outcome: d, set: b.o.Set, file: t.File}
 		if err != nil {
+			f.Wrong = []string{err.Error()}
+			r.Failures = failures(asked)
+			r.Failures = append(r.Failures[:min(len(r.Failures), maxFailures-1)], *f)
 			return r
 		}
-		cover.reached(b, a, d.Decision)
-		if d.Permits() && a.On == call.Request {
-			up.begin(b, a, q, now)
+		if e := q.Expect; e != nil && (e.Findings != nil || e.Effects != nil || compare(e, d) != nil) {
+			asked = append(asked, f)
 		}
+		cover.reached(b, a, d.Decision)
+		w.met(a, q, f, now)
 	}
+	w.rest()
+	cover.found(&w.watch)
+	r.Failures = failures(asked)
 	return r
 }
 
-// calls are those that the description lets end within the test, in the order
-// of their ends.
-type calls []ending
-
-type ending struct {
-	at time.Time
-	a  *call.Attempt
-}
-
-// begin follows what was permitted: a call that is refused by whom it is for is
-// over at once, one that is answered is up until its end.
-func (c *calls) begin(b *Bench, a *call.Attempt, q *policy.TestRequest, now time.Time) {
-	code := q.Code
-	if code == 0 {
-		code = 200
+// failures are those of what was asked that did not come.
+func failures(asked []*Failure) (out []Failure) {
+	for _, f := range asked {
+		if f.Wrong = compare(f.Expect, f.Outcome); f.Wrong != nil && len(out) < maxFailures {
+			out = append(out, *f)
+		}
 	}
-	switch {
-	case a.Method != "INVITE":
-		b.Answered(a, code)
-	case a.Pass > 1:
-		// The first pass is the call.
-	case code >= 300:
-		b.End(a.ID)
-		b.Answered(a, code)
-	case q.Ends:
-		e := ending{now.Add(q.Hangup), a}
-		at, _ := slices.BinarySearchFunc(*c, e, func(x, y ending) int {
-			if x.at.After(y.at) {
-				return 1
-			}
-			return -1
-		})
-		*c = slices.Insert(*c, at, e)
-	}
-}
-
-// end ends all calls whose end has come.
-func (c *calls) end(b *Bench, now time.Time) {
-	for len(*c) > 0 && !(*c)[0].at.After(now) {
-		a := (*c)[0].a
-		b.End(a.ID)
-		b.Answered(a, 200)
-		*c = (*c)[1:]
-	}
+	return out
 }
 
 // compare says what of a decision is not as expected.
@@ -174,6 +144,9 @@ func compare(e *policy.Expect, out Outcome) (wrong []string) {
 	}
 	if e.Shadow != nil && !same(e.Shadow, shadow) {
 		differs("shadow refusals", list(e.Shadow), list(shadow))
+	}
+	if found := out.Findings(); e.Findings != nil && !same(e.Findings, found) {
+		differs("findings", list(e.Findings), list(found))
 	}
 	if effects := out.Effects(); e.Effects != nil && !same(e.Effects, effects) {
 		differs("effects", list(e.Effects), list(effects))
@@ -247,6 +220,23 @@ func (o *Outcome) Effects() (out []string) {
 			add(e.Act)
 		}
 	}
+	for _, f := range o.Found {
+		for _, d := range f.Do {
+			if !d.Shadow {
+				add(d.Act)
+			}
+		}
+	}
+	return out
+}
+
+// Findings are the detectors that found something, each once.
+func (o *Outcome) Findings() (out []string) {
+	for _, f := range o.Found {
+		if !f.Quiet && !slices.Contains(out, f.Detector) {
+			out = append(out, f.Detector)
+		}
+	}
 	return out
 }
 
@@ -311,6 +301,7 @@ func Expected(e *policy.Expect) string {
 	say("no alert", e.NotAlert, e.NotAlert != nil)
 	say("flags", e.Flags, e.Flags != nil)
 	say("shadow refusals", e.Shadow, e.Shadow != nil)
+	say("findings", e.Findings, e.Findings != nil)
 	say("effects", e.Effects, e.Effects != nil)
 	return strings.Join(parts, ", ")
 }

@@ -24,6 +24,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
 	"github.com/rampart-sbc/rampart/ratelimit"
@@ -55,6 +56,10 @@ type Options struct {
 	Domain string
 	// Caps of the counters; zero: the gateway's.
 	Caps ratelimit.Caps
+	// Profile is whose defaults the detectors have; empty: the office's. Rates are
+	// what calls cost; nil: the shipped price classes. Both are for tests.
+	Profile string
+	Rates   *fraud.Rates
 	// Guards are asked behind the limits and the Set.
 	Guards []admission.Guard
 }
@@ -118,10 +123,12 @@ func New(o Options) (*Bench, error) {
 	return b, nil
 }
 
-// Outcome of a question: the decision, and the bans and holds that came of it.
+// Outcome of a question: the decision, the bans and holds that came of it, and
+// in a test what detectors found by it in the end.
 type Outcome struct {
 	call.Decision
 	Enacted []call.Enacted
+	Found   []fraud.Finding
 }
 
 // Judge decides a described request at a time. A call that is permitted is
@@ -179,7 +186,7 @@ func (b *Bench) enact(a *call.Attempt, d call.Decision) Outcome {
 		addr := a.Source.Addr.Addr()
 		b.known[call.SourcePrefix(addr, false)], b.known[call.SourcePrefix(addr, true)] = true, true
 	}
-	return Outcome{d, admission.Enact(b.bans, b.guards, a, &d, func(p netip.Prefix) bool { return b.known[p] })}
+	return Outcome{Decision: d, Enacted: admission.Enact(b.bans, b.guards, a, &d, func(p netip.Prefix) bool { return b.known[p] })}
 }
 
 // Answered tells how a request was answered in the end, for limits on failures.

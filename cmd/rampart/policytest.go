@@ -175,7 +175,7 @@ const packHome = "FR"
 
 // trialOptions puts a policy on trial as the configuration would run it.
 func trialOptions(cfg *config.Config, set *policy.Set) trial.Options {
-	o := trial.Options{Set: set, Own: cfg.Home.Numbers, Domain: cfg.Domains[0], Tech: map[string][]string{}, Peers: []string{}, PBXs: []string{}}
+	o := trial.Options{Set: set, Profile: string(cfg.Profile), Own: cfg.Home.Numbers, Domain: cfg.Domains[0], Tech: map[string][]string{}, Peers: []string{}, PBXs: []string{}}
 	for _, p := range cfg.PBX {
 		o.PBXs = append(o.PBXs, p.Name)
 	}

@@ -157,7 +157,7 @@ func (w *world) build(ctx context.Context, start Start) error {
 	for _, u := range []string{"1001", "1002", "1003"} {
 		users[u] = password(u)
 	}
-	if w.pbx, err = siptest.NewPBX(ctx, siptest.PBXConfig{Domain: domain, Users: users, DIDs: map[string]string{inboundNumber: "1002"},
+	if w.pbx, err = siptest.NewPBX(ctx, siptest.PBXConfig{Domain: domain, Users: users, DIDs: dids(),
 		Trunk: w.ports.inside, Listen: w.ports.pbx, Log: w.onVerbose}); err != nil {
 		return err
 	}
@@ -250,6 +250,15 @@ limits:
   - {id: demo/burst, on: invite, match: {user: ["1003"]}, key: [user], rate: 1/m, burst: 5, then: reject 480}
 `
 )
+
+// dids are the numbers that carriers may call.
+func dids() map[string]string {
+	out := map[string]string{inboundNumber: "1002"}
+	for _, number := range rung {
+		out[number] = siptest.ExtRing
+	}
+	return out
+}
 
 // password of a user; the demonstration is reachable from this computer only.
 func password(user string) string { return "demo-" + user }

@@ -56,15 +56,25 @@ func (w *world) pingCalls(ctx context.Context) {
 	}
 	defer machine.Close()
 	var other error
-	for i := range 9 {
-		_, err := machine.Invite(ctx, fmt.Sprintf("sip:+4420794602%02d@%s", i, domain), siptest.From("sip:+21671123456@"+carrierName))
+	for _, number := range rung {
+		rings, hangUp := context.WithCancel(ctx)
+		_, err := machine.Invite(rings, "sip:"+number+"@"+domain, siptest.From("sip:+21671123456@"+carrierName),
+			siptest.Progress(func(m *siptest.Message) {
+				if m.Code == 180 {
+					hangUp()
+				}
+			}))
+		hangUp()
 		var refused *siptest.Refused
-		if !errors.As(err, &refused) {
-			other = errors.Join(other, fmt.Errorf("not refused by the PBX: %w", err))
+		if !errors.As(err, &refused) || refused.Response.Code != 487 {
+			other = errors.Join(other, fmt.Errorf("%s did not ring until the caller hung up: %w", number, err))
 		}
 	}
-	w.expect(other, "the PBX knows none of the nine numbers; the ninth is told as a ping call (below)")
+	w.expect(other, "487  %d times: it hangs up as soon as it rings; that is told as ping calls (below)", len(rung))
 }
+
+// rung are numbers that ping calls ring.
+var rung = []string{"+442079460200", "+442079460201", "+442079460202", "+442079460203", "+442079460204", "+442079460205"}
 
 // why asks the gateway what an administrator would ask it.
 func (w *world) why(context.Context) {

@@ -17,7 +17,7 @@ import (
 type PBXConfig struct {
 	Domain string            // also the realm of its challenges
 	Users  map[string]string // name: password
-	DIDs   map[string]string // number from outside: user
+	DIDs   map[string]string // number from outside: user or own extension
 	// Trunk is where calls to outside numbers go: the gateway's inside. Where
 	// it is not valid they go back to where they came from.
 	Trunk netip.AddrPort
@@ -136,6 +136,9 @@ func (b *PBX) request(m *Message, path *Path) {
 		m.Del("Proxy-Authorization")
 		b.proxy(m, path, at.path, at.contact)
 	case strings.HasPrefix(called, "60") && len(called) == 3:
+		if called != UserOf(m.URI) {
+			m.URI = "sip:" + called + "@" + b.cfg.Domain
+		}
 		b.Phone.request(m, path)
 	case local && b.cfg.Outside(called):
 		trunk := path
