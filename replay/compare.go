@@ -100,7 +100,7 @@ func (r *Report) ended(c *candidate, g *going, ev *call.Event) {
 
 // finding counts what a detector found.
 func (r *Report) finding(c *candidate, f *fraud.Finding) {
-	if f.Quiet {
+	if f.Quiet || f.Grown {
 		return
 	}
 	all := r.Found

@@ -20,7 +20,7 @@ var fraudActNames = [2]string{call.ActHangup.String(), call.ActHold.String()}
 
 // found counts a finding that is told.
 func (c *fraudCounts) found(f *fraud.Finding) {
-	if f.Quiet {
+	if f.Quiet || f.Grown {
 		return
 	}
 	for i, id := range fraud.IDs() {
