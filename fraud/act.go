@@ -124,19 +124,23 @@ func whom(f *Finding, c *running) call.Key {
 	return call.Key{Account: c.account}
 }
 
+// maxEnded calls are ended because of one finding; the next one has the rest.
+const maxEnded = 256
+
+// toEnd looks through all calls that are up: only findings whose detector ends
+// calls ask for it, and an index would cost more with every call.
 func (e *Engine) toEnd(f *Finding, c *running) (ids []string) {
-	k := userKey{f.Account, f.Subject.Value}
-	switch f.Subject.Kind {
-	case "account":
-		k = userKey{f.Subject.Value, everybody}
-		fallthrough
-	case "user":
-		if up := e.paying.peek(k, e.now); up != nil {
-			ids = slices.Clone(*up)
-		}
+	user, account := f.Subject.Kind == "user", f.Subject.Kind == "account"
+	if user || account {
+		e.calls.each(func(r *running) {
+			if r.costs() && !r.refused && (user && r.user == f.Subject.Value && r.account == f.Account || account && r.account == f.Subject.Value) {
+				ids = append(ids, r.id)
+			}
+		})
 	}
-	if c != nil && !c.over && !c.refused && !slices.Contains(ids, c.id) && (c.paid || f.Subject.Kind != "user" && f.Subject.Kind != "account") {
+	if c != nil && !c.over && !c.refused && !slices.Contains(ids, c.id) && (c.paid || !user && !account) {
 		ids = append(ids, c.id)
 	}
-	return ids
+	slices.Sort(ids)
+	return ids[:min(len(ids), maxEnded)]
 }

@@ -2,7 +2,6 @@ package fraud
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
@@ -73,50 +72,15 @@ func (e *Engine) begins(ev *call.Event) *running {
 	c.far, known = e.rates.Look(outside)
 	c.help = ev.Rule == ruleEmergency
 	c.paid = known && c.outbound && !c.help
-	if c.costs() && !c.refused {
-		e.up(userKey{c.account, c.user}, c.id)
-		e.up(userKey{c.account, everybody}, c.id)
-	}
 	return c
 }
 
 // ruleEmergency permits calls for help, before anybody is asked.
 const ruleEmergency = "base/emergency"
 
-// everybody of an account: no user has this name.
-const everybody = "\x00"
-
-// maxUp calls that are up are remembered of a user or an account, the latest.
-const maxUp = 256
-
-func (e *Engine) up(k userKey, id string) {
-	v := e.paying.get(k, e.now)
-	if len(*v) == maxUp {
-		*v = slices.Delete(*v, 0, 1)
-	}
-	*v = append(*v, id)
-}
-
-func (e *Engine) down(k userKey, id string) {
-	v := e.paying.find(k, e.now)
-	if v == nil {
-		return
-	}
-	if i := slices.Index(*v, id); i >= 0 {
-		*v = slices.Delete(*v, i, i+1)
-	}
-	if len(*v) == 0 {
-		e.paying.remove(k)
-	}
-}
-
 // ends tells the detectors of the end of a call.
 func (e *Engine) ends(c *running, ev *call.Event) {
 	c.over = true
-	if c.costs() && !c.refused {
-		e.down(userKey{c.account, c.user}, c.id)
-		e.down(userKey{c.account, everybody}, c.id)
-	}
 	x := ended{running: c, at: e.now, code: ev.Code, by: ev.EndedBy}
 	x.ring = time.Duration(cmp.Or(c.answered, e.now) - cmp.Or(c.rang, c.start))
 	if ev.RingSeconds != nil {

@@ -52,8 +52,7 @@ type state struct {
 	skew   int64        // how far ahead of the clock that is: see passes
 	begin  int64        // of the first event
 	calls  *table[string, running]
-	lost   []running                 `fraud:"-"` // whose end nobody told: they end with the event that is handled
-	paying *table[userKey, []string] // calls up that cost, of each user
+	lost   []running `fraud:"-"` // whose end nobody told: they end with the event that is handled
 	open   *table[topic, incident]
 	stands *table[standKey, [maxStands]stand] // what was found, against calls that begin
 	story  *story
@@ -97,7 +96,6 @@ func New(cfg Config, rates *Rates) *Engine { return &Engine{state: newState(cfg,
 func newState(cfg Config, rates *Rates) *state {
 	e := &state{cfg: cfg, rates: rates}
 	e.calls = newTable[string, running](cfg.MaxCalls, 2*day, e.loses)
-	e.paying = newTable[userKey, []string](cfg.MaxKeys, 2*day, nil)
 	e.stands = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
 	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, func(in *incident) { e.ledger.forget(in); *in = incident{} })
 	e.story = newStory(cfg.MaxKeys)

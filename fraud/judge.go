@@ -90,7 +90,7 @@ func (e *Engine) numbers(d *call.Decision, k standKind, n string, now int64, blo
 
 // against adds what stands against a key.
 func (e *Engine) against(d *call.Decision, k standKey, now int64, kind string) {
-	if k.Value == "" {
+	if k.Value == "" || e.stands.len() == 0 {
 		return
 	}
 	all := e.stands.peek(k, now)
