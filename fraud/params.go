@@ -12,7 +12,7 @@ import (
 func (c *Config) fields(id string) map[string]any {
 	switch id {
 	case param.Everywhere:
-		return map[string]any{"warm_up": &c.WarmUp, "shadow": &c.Shadow, "incident": &c.Incident, "update": &c.Update}
+		return map[string]any{"warm_up": &c.WarmUp, "shadow": &c.Shadow, "incident": &c.Incident, "update": &c.Update, "keys": &c.MaxKeys, "calls": &c.MaxCalls}
 	case IDPing:
 		p := &c.Ping
 		return map[string]any{"ring": &p.Ring, "answered": &p.Answered, "share": &p.Share, "callees": &p.Callees, "number": &p.Number, "number_over": &p.NumberOver,

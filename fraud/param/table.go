@@ -6,6 +6,8 @@ var all = []Detector{
 		{"shadow", Duration, 0, 60 * day, "For so long after the first start nothing is refused, ended or held by a detector without a `mode:` of its own; alerts are sent all the same."},
 		{"incident", Duration, minute, 7 * day, "So much silence ends an incident; what comes later is a new one."},
 		{"update", Duration, minute, 7 * day, "The most time between two alerts of one incident that goes on; the first come sooner."},
+		{"keys", Count, 1000, 5e6, "So many users, numbers, blocks and the like are known at a time, of each kind; whatever was not used for the longest time is forgotten first. Takes memory, see [what it takes](../fraud.md#what-it-takes)."},
+		{"calls", Count, 1000, 5e6, "So many calls that are up are watched at a time."},
 	}},
 	{ID: "fraud/ping-call", Sees: "Short unanswered rings at many of your numbers, by one number, a block of numbers or a country.", Page: "fraud-ping-call.md", Acts: true, Params: []Param{
 		{"ring", Duration, 1, minute, "A caller who rings for less and hangs up wants to be called back."},
