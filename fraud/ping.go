@@ -121,16 +121,17 @@ func (p *ping) end(e *Engine, x *ended) {
 	}
 	b := block(x.from, 3)
 	kb := p.block.get(b, e.now)
-	k.add(v, short, e.now, int64(p.cfg.NumberOver))
-	kb.add(v, short, e.now, int64(p.cfg.BlockOver))
-	widest, many := p.countries(e, x, v, short)
+	k.add(v, short, e.now, int64(p.cfg.NumberOver), max(fewPings, p.cfg.Callees))
+	kb.add(v, short, e.now, int64(p.cfg.BlockOver), max(fewPings, p.cfg.Callees))
 	if !short {
+		p.countries(e, x, v, false)
 		return
 	}
 	one := k.Shorts >= p.cfg.Number && k.share() >= p.cfg.Share && k.different(callees, p.cfg.Callees) >= p.cfg.Callees
 	k.alarms(one, e.now, p.cfg.NumberOver)
 	row := kb.Shorts >= p.cfg.Block && kb.share() >= p.cfg.Share && kb.spread(p.cfg.Callees) && kb.different(callers, 2) >= 2
 	kb.alarms(row, e.now, p.cfg.BlockOver)
+	widest, many := p.countries(e, x, v, true)
 	f := Finding{about: call.Subject{Kind: "from_prefix", Value: b}, Subject: call.Subject{Kind: "from_prefix", Value: b}}
 	from := call.Subject{Kind: "from", Value: x.from}
 	switch {

@@ -360,7 +360,7 @@ func TestPingCaps(t *testing.T) {
 		}
 	}
 	k := p.number.peek("+21671123456", s.e.now)
-	if k == nil || len(k.Short) > maxPings || cap(k.Short) > 2*maxPings || k.Shorts < 500 {
+	if k == nil || len(k.Short) > fewPings || cap(k.Short) > 2*fewPings || k.Shorts < 500 {
 		t.Errorf("%+v", k)
 	}
 	for _, f := range s.got {

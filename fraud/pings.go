@@ -4,9 +4,9 @@ import "time"
 
 // pings are the calls of the last while from a number, a block or a country.
 // Ordinary calls are only counted, by twelfths of the window; of the short ones
-// the last are kept.
+// the last are kept, of a number or block fewPings.
 type pings struct {
-	Short  []pinged // those in the window, the last maxPings
+	Short  []pinged // those in the window, the last of them
 	Shorts int      // in the window, also those that are not kept
 	Others int
 	Count  [parts]pingPart
@@ -28,13 +28,14 @@ type pinged struct {
 }
 
 const (
-	maxPings = 64
+	maxPings = 64 // of a country
+	fewPings = 24 // of a number or block, of which there may be MaxKeys
 	parts    = 12
 	together = int64(250 * time.Millisecond) // what phones that ring for one call may be apart
 )
 
 // add counts a call that is over.
-func (k *pings) add(v pinged, short bool, now, over int64) {
+func (k *pings) add(v pinged, short bool, now, over int64, most int) {
 	width := max(over/parts, 1)
 	slot := now / width
 	if gone := slot - k.Slot; gone < 0 || gone >= parts {
@@ -57,9 +58,9 @@ func (k *pings) add(v pinged, short bool, now, over int64) {
 	k.Short = k.Short[:n]
 	if short {
 		c.Short += min(1, ^c.Short)
-		if len(k.Short) == maxPings {
-			copy(k.Short, k.Short[1:])
-			k.Short = k.Short[:maxPings-1]
+		if len(k.Short) >= most {
+			n := copy(k.Short, k.Short[len(k.Short)-most+1:])
+			k.Short = k.Short[:n]
 		}
 		k.Short = append(k.Short, v)
 	} else {
@@ -70,7 +71,7 @@ func (k *pings) add(v pinged, short bool, now, over int64) {
 		k.Shorts += int(c.Short)
 		k.Others += int(c.Other)
 	}
-	if len(k.Short) < maxPings {
+	if len(k.Short) < most {
 		k.Shorts = len(k.Short)
 	}
 }
@@ -109,6 +110,16 @@ func (k *pings) alarms(yes bool, now int64, over time.Duration) {
 }
 
 func (k *pings) alarmed(now int64) bool { return now < k.Alarm }
+
+// times says how often a number rang.
+func (k *pings) times(from string) (n int) {
+	for i := range k.Short {
+		if k.Short[i].From == from {
+			n++
+		}
+	}
+	return n
+}
 
 func callees(v *pinged) string { return v.Callee }
 func callers(v *pinged) string { return v.From }

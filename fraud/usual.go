@@ -85,6 +85,9 @@ func tail(k int, lambda float64) float64 {
 // or, where its ordinary days are known, far too many for one.
 func (p *ping) countries(e *Engine, x *ended, v pinged, short bool) (where string, in *pings) {
 	if !e.rates.Abroad(x.from) && x.far.Class < Elevated {
+		if p.number.peek(x.from, e.now).alarmed(e.now) || p.block.peek(block(x.from, 3), e.now).alarmed(e.now) {
+			return "", nil // known by its number or block
+		}
 		return p.home(e, x, v, short)
 	}
 	all := p.usual.get(userCode{x.account, "", abroadCode}, e.now)
@@ -95,8 +98,8 @@ func (p *ping) countries(e *Engine, x *ended, v pinged, short bool) (where strin
 		u := p.usual.get(id, e.now)
 		u.add(e.now, short)
 		k, all24 := p.code.get(id, e.now), p.day.get(id, e.now)
-		k.add(v, short, e.now, int64(p.cfg.CountryOver))
-		all24.add(v, short, e.now, day)
+		k.add(v, short, e.now, int64(p.cfg.CountryOver), maxPings)
+		all24.add(v, short, e.now, day, maxPings)
 		if !short {
 			return
 		}
@@ -130,13 +133,13 @@ func (p *ping) home(e *Engine, x *ended, v pinged, short bool) (string, *pings) 
 	if !p.stranger(x.account, x.from, e.now) {
 		known := userCode{x.account, "", knownCode}
 		p.usual.get(known, e.now).add(e.now, short)
-		p.code.get(known, e.now).add(v, short, e.now, int64(over))
+		p.code.get(known, e.now).add(v, short, e.now, int64(over), maxPings)
 		return "", nil
 	}
 	id := userCode{x.account, "", homeCode}
 	u, k := p.usual.get(id, e.now), p.code.get(id, e.now)
 	u.add(e.now, short)
-	k.add(v, short, e.now, int64(over))
+	k.add(v, short, e.now, int64(over), maxPings)
 	want := 2 * p.cfg.Country
 	if !short || u.Days < knownDays || k.Shorts < want {
 		return "", nil
@@ -144,6 +147,9 @@ func (p *ping) home(e *Engine, x *ended, v pinged, short bool) (string, *pings) 
 	k.Lambda = u.expects(k.Others, part, 0)
 	if k.different(callers, want/2) < want/2 || !k.spread(p.cfg.Callees) || tail(k.Shorts, k.Lambda) >= p.cfg.Tail || p.fault(e, x.account, part) {
 		return "", nil
+	}
+	if k.times(x.from) < 2 && (k.Told && k.alarmed(e.now) || k.Shorts < want*3/2) {
+		return "", nil // a stranger who mistook the number meanwhile? Machines come back to their numbers
 	}
 	k.alarms(true, e.now, over)
 	u.Alarmed = true
