@@ -46,10 +46,11 @@ func Defaults(profile string) Config {
 		Probe:  ProbeConfig{Caller: 5, CallerOver: 10 * time.Minute, Slow: 12, Account: 8, AccountOver: 30 * time.Minute, Tail: 1e-6},
 		Travel: TravelConfig{Speed: 900, Slack: 200, Mute: 72 * time.Hour, Days: 2, Agents: 1},
 		Spend:  SpendConfig{User: 50, Account: 250, Over: 24 * time.Hour},
-		Costly: CostlyConfig{PerMinute: .1, Calls: 2, Elevated: 4 * time.Hour, High: 2 * time.Hour, Satellite: time.Hour, Premium: time.Hour},
+		Costly: CostlyConfig{PerMinute: .25, Calls: 2, Elevated: 4 * time.Hour, High: 2 * time.Hour, Satellite: time.Hour, Premium: time.Hour},
 	}
 	if profile == "call-centre" {
 		c.Costly.Calls = 5 // a campaign abroad is work of many
+		c.Spend.User, c.Spend.Account = 100, 1000
 	}
 	c.Rules[IDSpend] = Rule{Then: Then{Verdict: call.Reject, Status: 403, Act: call.ActHangup}}
 	return c

@@ -73,7 +73,7 @@ const sameMoney = 1e-6
 
 func newSpend(c *Config, due *alarms) *spend {
 	s := &spend{cfg: &c.Spend, due: due}
-	s.purses = newTable[purseKey, spending](c.MaxKeys, 2*day, func(p *spending) {
+	s.purses = newTable[purseKey, spending](c.MaxKeys, int64(c.Spend.Over)+day, func(p *spending) {
 		s.due.drop(&p.place)
 		*p = spending{parts: p.parts[:0]}
 	})
