@@ -65,6 +65,7 @@ var expected = []struct {
 	{"the call without TLS", func(a alertLine) bool { return a.Event.Action == "plaintext-refused" }},
 	{"the call without SRTP", func(a alertLine) bool { return a.Event.Action == "srtp-refused" }},
 	{"the burst", func(a alertLine) bool { return a.Rule.ID == "demo/burst" }},
+	{"the calls to Italy that were cut", func(a alertLine) bool { return a.Event.Action == "spend-cap" }},
 	{"countries one after the other", func(a alertLine) bool { return a.Rule.ID == "toll-fraud/countries-per-user" }},
 	{"the hold on 1002", func(a alertLine) bool { return a.Event.Action == "account-held" }},
 	{"the ping calls", func(a alertLine) bool { return a.Event.Action == "ping-call" }},

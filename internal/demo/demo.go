@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options) error {
 
 	for _, scene := range []func(context.Context){
 		w.register, w.securedCall, w.betweenPhones, w.outsideCalls, w.deniedCountry, w.insecure, w.burst, w.emergency,
-		w.tollFraud, w.pingCalls, w.hidden, w.why,
+		w.spendCap, w.tollFraud, w.pingCalls, w.hidden, w.why,
 	} {
 		scene(play)
 		if play.Err() != nil {
@@ -162,7 +162,8 @@ func (w *world) build(ctx context.Context, start Start) error {
 		return err
 	}
 	file := filepath.Join(w.dir, "rampart.yaml")
-	if err := errors.Join(os.WriteFile(file, []byte(w.config()), 0o600), os.WriteFile(filepath.Join(w.dir, "demo.yaml"), []byte(rules), 0o600)); err != nil {
+	if err := errors.Join(os.WriteFile(file, []byte(w.config()), 0o600), os.WriteFile(filepath.Join(w.dir, "demo.yaml"), []byte(rules), 0o600),
+		os.WriteFile(filepath.Join(w.dir, "rates.csv"), []byte(rates), 0o600)); err != nil {
 		return err
 	}
 	if w.gateway, err = start(file); err != nil {
@@ -226,6 +227,7 @@ peers:
     srtp: off
 home: {country: GB, international: ["00"], national: "0", extensions: "^[1-9][0-9]{2,4}$", emergency: ["112", "999"]}
 policy: {use: [base, countries, scanners, toll-fraud, ping-call, messages, callers], files: ["demo.yaml"]}
+rates: rates.csv
 routes:
   - {peers: [carrier]}
 state: state
@@ -247,8 +249,13 @@ countries:
   allow: [GB, FR, DE, US, ES, IT, NL, BE]
 limits:
   - {id: toll-fraud/calls-abroad-at-night, mode: off} # or the story would be another one at night
+  - {id: toll-fraud/calls-abroad-per-hour, mode: off} # else it speaks first
   - {id: demo/burst, on: invite, match: {user: ["1003"]}, key: [user], rate: 1/m, burst: 5, then: reject 480}
+detectors:
+  - {id: fraud/spend-cap, mode: enforce, user: 1} # at once; elsewhere it watches for a week first
 `
+	// A minute to Italy costs so much that nobody has to wait.
+	rates = "prefix,code,usd_per_min,class\n44,GB,0.01,home\n39,IT,20,high\n"
 )
 
 // dids are the numbers that carriers may call.

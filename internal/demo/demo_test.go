@@ -57,6 +57,7 @@ func TestConfigurationIsValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.WriteFile(filepath.Join(dir, "demo.yaml"), []byte(rules), 0o600)
+	os.WriteFile(filepath.Join(dir, "rates.csv"), []byte(rates), 0o600)
 	file := filepath.Join(dir, "rampart.yaml")
 	os.WriteFile(file, []byte(w.config()), 0o600)
 	cfg, ps := config.Load(file, config.ThisHost())

@@ -5,12 +5,50 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rampart-sbc/rampart/internal/siptest"
 )
 
 // abroad are numbers in countries that the demonstration has opened.
 var abroad = []string{"0033123456789", "004930123456", "0012125550100", "0034912345678", "00390612345678", "0031201234567"}
+
+// spendCap lets calls run that share a budget, until it is used up.
+func (w *world) spendCap(ctx context.Context) {
+	w.title("1001 calls Italy twice at once, at USD 20 a minute; USD 1 a day is what one user may cost here")
+	if w.alice == nil {
+		w.skip("1001 has no connection")
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.step)
+	defer cancel()
+	began := time.Now()
+	var calls []*siptest.Call
+	for range 2 {
+		call, err := w.alice.Invite(ctx, "00390612345678")
+		if err != nil {
+			w.expect(err, "the calls are answered")
+			return
+		}
+		calls = append(calls, call)
+	}
+	var still error
+	for _, call := range calls {
+		select {
+		case <-call.Done():
+		case <-ctx.Done():
+			still = errors.New("a call goes on")
+		}
+	}
+	w.expect(still, "BYE  after %s the two have cost a dollar together, and are ended", time.Since(began).Round(100*time.Millisecond))
+	_, err := w.alice.Invite(ctx, "00390612345678")
+	w.expect(refusal(err, 403), "403  there is no money for a third")
+	call, err := w.alice.Invite(ctx, "02079460000")
+	if err == nil {
+		err = call.Bye(ctx)
+	}
+	w.expect(err, "200  calls at home go on")
+}
 
 // tollFraud is what somebody does who has a telephone's password.
 func (w *world) tollFraud(ctx context.Context) {
