@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
 )
 
 // Meta is what is the same in every alert of a running gateway until its policy
@@ -60,6 +61,11 @@ func FromDecision(a *call.Attempt, d call.Decision, m Meta) Event {
 		s = subjectOf(a)
 	}
 	e.setSubject(s)
+	for _, x := range d.Evidence { // a refusal because of what detectors found before
+		if id, ok := x.Value.(string); ok && x.Name == "incident" && fraud.IsDetector(d.Rule) {
+			e.Rampart.Related = []string{short(id)}
+		}
+	}
 	e.stranger = a.Stranger()
 	return e
 }

@@ -107,3 +107,18 @@ func TestFindingsGoOutAtOnce(t *testing.T) {
 		t.Errorf("%d lines", got)
 	}
 }
+
+// A refusal names the incident that it is because of; a rule of a site cannot
+// make it look so.
+func TestRefusalsNameTheirIncident(t *testing.T) {
+	d := call.Decision{Verdict: call.Reject, Status: 603, Rule: fraud.IDCallback, Action: call.PingCallCallback, Evidence: []call.Evidence{{Name: "incident", Value: "b0c4-mk0qz6dk"}}}
+	if e := FromDecision(attempt(), d, meta); len(e.Rampart.Related) != 1 || e.Rampart.Related[0] != "b0c4-mk0qz6dk" {
+		t.Errorf("%q", e.Rampart.Related)
+	} else {
+		valid(t, compile(t, "alert"), line(t, e))
+	}
+	d.Rule = "site/x"
+	if e := FromDecision(attempt(), d, meta); e.Rampart.Related != nil {
+		t.Errorf("%q", e.Rampart.Related)
+	}
+}

@@ -19,7 +19,7 @@ import (
 func TestFraudOutlivesAKill(t *testing.T) {
 	t.Parallel()
 	const pinger = "+22507010203"
-	w := newTrunks(t, 1, "")
+	w := newTrunks(t, 1, "policy: {use: [base, countries, scanners, ping-call, toll-fraud]}\n")
 	pbx := w.pbxAnswers(peers.Scenario{Name: "uas_ring"})
 	for i := range 8 {
 		w.in(peers.Scenario{Name: "uac_cancel", From: pinger, Service: fmt.Sprintf("+33199001%03d", i)}).Success()
@@ -45,7 +45,7 @@ func TestFraudOutlivesAKill(t *testing.T) {
 	}
 	pbx.Stop() // it makes a call itself, from the same ports
 	w.out(peers.Scenario{Name: "uac_any", Service: pinger}).Success()
-	back := w.waitLine("alerts.jsonl", "event.action", "ping-call-callback", "rule.id", "fraud/ping-call-callback").str("rampart.incident")
+	back := w.waitLine("alerts.jsonl", "event.action", "ping-call-callback", "rule.id", "fraud/ping-call-callback", "rampart.verdict", "abstain").str("rampart.incident")
 	if x := w.incident(back); !slices.ContainsFunc(w.pingCalls(), func(id string) bool { return slices.Contains(x.Related, id) }) {
 		t.Errorf("the call back is of another story: %+v, ping calls %q", x, w.pingCalls())
 	}
