@@ -103,6 +103,10 @@ func (k NumberKind) String() string {
 	return [...]string{"invalid", "extension", "emergency", "national", "international"}[k]
 }
 
+// TraceException stands before a rule's id in [Decision.Trace] where an exception
+// let the attempt past the rule.
+const TraceException = "except:"
+
 // Party is one end of a call as a request names it.
 type Party struct {
 	User    string // user part of the URI as it came, escapes and all

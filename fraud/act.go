@@ -1,10 +1,12 @@
 package fraud
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/policy/number"
 )
 
 // The detectors by their ids, as policy files, alerts and CDRs name them.
@@ -98,6 +100,10 @@ func (e *Engine) acts(f *Finding, c *running) []Do {
 // makes them.
 func (e *Engine) asks(f *Finding, calls []string, who call.Key) []Do {
 	then := e.cfg.Rules[f.Detector].Then
+	calls = slices.DeleteFunc(calls, func(id string) bool { return e.excepted(f.Detector, e.calls.peek(id, e.now)) })
+	if e.excepted(f.Detector, e.calls.peek(f.CallID, e.now)) {
+		who = call.Key{}
+	}
 	d := Do{Act: then.Act, For: then.For, Rule: f.Detector, Reason: f.Reason, Shadow: e.shadow(f.Detector)}
 	switch {
 	case then.Act == call.ActHangup && len(calls) > 0:
@@ -143,4 +149,38 @@ func (e *Engine) toEnd(f *Finding, c *running) (ids []string) {
 	}
 	slices.Sort(ids)
 	return ids[:min(len(ids), maxEnded)]
+}
+
+// excepted reports whether an exception lets a call go past a detector.
+func (e *Engine) excepted(detector string, c *running) bool {
+	return c != nil && e.cfg.Excepted != nil && e.cfg.Excepted(e.attempt(c), detector)
+}
+
+// attempt is a call as exceptions see it: by its parties, its time, and who makes
+// it from where.
+func (e *Engine) attempt(c *running) *call.Attempt {
+	a := &call.Attempt{At: at(e.now).Time, Method: "INVITE", Account: c.account, User: c.user, Peer: c.peer, UserAgent: c.agent,
+		Direction: call.Internal, From: e.party(c.from), To: e.party(c.to)}
+	if c.inbound {
+		a.Direction, a.PeerKind = call.Inbound, call.Carrier
+	} else if c.outbound {
+		a.Direction, a.PeerKind = call.Outbound, call.Phone
+	}
+	if addr, err := netip.ParseAddr(c.source); err == nil {
+		a.Source.Addr = netip.AddrPortFrom(addr, 0)
+	}
+	a.Source.Country, a.Source.Registered = c.country, a.PeerKind == call.Phone
+	return a
+}
+
+func (e *Engine) party(n string) call.Party {
+	p := call.Party{User: n, Number: n, Kind: call.Extension}
+	if public(n) {
+		i := e.rates.data.Lookup(n)
+		p.Kind, p.Country, p.Class, p.Region = call.International, i.Country, i.Class, number.Region(i.Country)
+		if i.Country == e.rates.home {
+			p.Kind = call.National
+		}
+	}
+	return p
 }

@@ -16,6 +16,10 @@ type Config struct {
 	Shadow   time.Duration  // after the first start, in which [FirstShadow] withholds acts
 	Zone     *time.Location // the time that people around the gateway keep; nil: UTC
 
+	// Excepted reports whether an exception lets a call go past a detector: what is
+	// found is told, and nothing is done; nil: there are none. It must be pure.
+	Excepted func(a *call.Attempt, detector string) bool
+
 	Rules map[string]Rule // by detector; what is missing only flags
 
 	Ping   PingConfig

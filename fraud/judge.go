@@ -31,21 +31,22 @@ func (e *Engine) Judge(a *call.Attempt) (d call.Decision) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	q.now = e.time(nanos(a.At))
+	o := opinion{of: a}
 	if out {
 		q.far, q.known = e.rates.Look(q.to)
-		e.payers(&q, &d)
-		e.numbers(&d, concernsTo, q.to, q.now, true, "to", "to_prefix")
-		e.callsBack(&d, &q)
-		e.spends(&d, &q)
+		e.payers(&q, &o)
+		e.numbers(&o, concernsTo, q.to, q.now, true, "to", "to_prefix")
+		e.callsBack(&o, &q)
+		e.spends(&o, &q)
 	} else {
 		q.far, _ = e.rates.Look(q.from)
 		if e.ping.contact(q.Account, q.from, q.now) {
 			return call.Decision{} // a number that we talk to: its name may be forged, and it must get through
 		}
 		// Nor is anybody whom we talked to before held liable for his neighbours.
-		e.numbers(&d, concernsFrom, q.from, q.now, e.ping.stranger(q.Account, q.from, q.now), "from", "from_prefix")
+		e.numbers(&o, concernsFrom, q.from, q.now, e.ping.stranger(q.Account, q.from, q.now), "from", "from_prefix")
 	}
-	return d
+	return o.Decision
 }
 
 // JudgeRoute says whether a carrier may take a call to its destination.
@@ -58,18 +59,19 @@ func (e *Engine) JudgeRoute(a *call.Attempt, peer string) (d call.Decision) {
 	defer e.mu.RUnlock()
 	far, _ := e.rates.Look(to)
 	now := e.time(nanos(a.At))
-	e.against(&d, standKey{concernsPeer, far.Code, peer}, now, "peer")
+	o := opinion{of: a}
+	e.against(&o, standKey{concernsPeer, far.Code, peer}, now, "peer")
 	c := running{peer: peer, far: far, paid: true, outbound: true}
 	if k, usd, limit, ok := e.spend.used(&c, now); ok {
-		e.opine(&d, overspent(k, usd, limit, &c))
+		e.opine(&o, overspent(k, usd, limit, &c))
 	}
-	return d
+	return o.Decision
 }
 
 // LeaveRoute: nothing was counted.
 func (e *Engine) LeaveRoute(string, string) {}
 
-func (e *Engine) payers(q *question, d *call.Decision) {
+func (e *Engine) payers(q *question, d *opinion) {
 	if q.far.Class == Home {
 		return
 	}
@@ -79,7 +81,7 @@ func (e *Engine) payers(q *question, d *call.Decision) {
 
 // numbers asks for a number, and where blocks count for those of a thousand and
 // ten thousand that it stands in.
-func (e *Engine) numbers(d *call.Decision, k standKind, n string, now int64, blocks bool, kind, prefix string) {
+func (e *Engine) numbers(d *opinion, k standKind, n string, now int64, blocks bool, kind, prefix string) {
 	e.against(d, standKey{k, "", n}, now, kind)
 	for last := 3; blocks && last <= 4; last++ {
 		if b := block(n, last); b != n {
@@ -89,7 +91,7 @@ func (e *Engine) numbers(d *call.Decision, k standKind, n string, now int64, blo
 }
 
 // against adds what stands against a key.
-func (e *Engine) against(d *call.Decision, k standKey, now int64, kind string) {
+func (e *Engine) against(d *opinion, k standKey, now int64, kind string) {
 	if k.Value == "" || e.stands.len() == 0 {
 		return
 	}
@@ -106,7 +108,7 @@ func (e *Engine) against(d *call.Decision, k standKey, now int64, kind string) {
 }
 
 // spends asks for budgets that are used up, and for a place among costly calls.
-func (e *Engine) spends(d *call.Decision, q *question) {
+func (e *Engine) spends(d *opinion, q *question) {
 	c := running{account: q.Account, user: q.User, to: q.to, far: q.far, paid: q.known, outbound: true}
 	if k, usd, limit, ok := e.spend.used(&c, q.now); ok {
 		e.opine(d, overspent(k, usd, limit, &c))
@@ -117,7 +119,7 @@ func (e *Engine) spends(d *call.Decision, q *question) {
 }
 
 // callsBack asks whether the call would be one back to a ping call.
-func (e *Engine) callsBack(d *call.Decision, q *question) {
+func (e *Engine) callsBack(d *opinion, q *question) {
 	if !e.cfg.Rules[IDCallback].refuses() {
 		return
 	}
@@ -134,14 +136,24 @@ func (e *Engine) callsBack(d *call.Decision, q *question) {
 // refuses reports whether a detector has a verdict on calls that begin.
 func (r Rule) refuses() bool { return !r.Off && r.Then.Verdict != call.Abstain }
 
+// opinion is what detectors say of a call.
+type opinion struct {
+	call.Decision
+	of *call.Attempt
+}
+
 // opine adds what a detector would say of a call, with the verdict that it is
 // configured to have. The strictest that is not in shadow stands.
-func (e *Engine) opine(d *call.Decision, x call.Decision) {
+func (e *Engine) opine(d *opinion, x call.Decision) {
 	r := e.cfg.Rules[x.Rule]
 	if x.Rule == IDSpend && r.Then.Act != call.NoAct && r.Then.Verdict == call.Abstain {
 		r.Then.Verdict, r.Then.Status = call.Reject, 403 // whoever ends calls at the cap lets none begin beyond it
 	}
 	if !r.refuses() {
+		return
+	}
+	if e.cfg.Excepted != nil && e.cfg.Excepted(d.of, x.Rule) {
+		d.Trace = append(d.Trace, call.TraceException+x.Rule)
 		return
 	}
 	x.Verdict, x.Status, x.Shadow, x.Trace = r.Then.Verdict, r.Then.Status, e.shadow(x.Rule), []string{x.Rule}
@@ -151,6 +163,6 @@ func (e *Engine) opine(d *call.Decision, x call.Decision) {
 		d.Also, d.Trace = append(d.Also, x), append(d.Trace, x.Rule)
 	case x.Verdict > d.Verdict:
 		x.Also, x.Trace = d.Also, append(d.Trace, x.Rule)
-		*d = x
+		d.Decision = x
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud/param"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 )
 
@@ -22,8 +23,8 @@ type exceptionYAML struct {
 	Expires time.Time       `yaml:"expires"`
 }
 
-// exception lets what it matches go past one rule, one limit or one part of
-// `countries:`. Whatever else has an opinion keeps it.
+// exception lets what it matches go past one rule, one limit, one detector or one
+// part of `countries:`. Whatever else has an opinion keeps it.
 type exception struct {
 	ExceptionInfo
 	match matcher
@@ -81,7 +82,7 @@ func (e *exception) inForce(a *call.Attempt) bool {
 
 // TraceException stands before a rule's id in the trace of a decision where an
 // exception let the attempt past the rule.
-const TraceException = "except:"
+const TraceException = call.TraceException
 
 // excepted notes that an exception was used.
 func (o *opinion) excepted(e *exception) {
@@ -127,6 +128,9 @@ func (c *compiler) exceptions() {
 			}
 			if known == nil {
 				known = append(slices.Collect(maps.Keys(c.owner)), RuleDenied, RuleClassDenied, RuleInvalidNumber)
+				for _, d := range c.set.detectors {
+					known = append(known, d.ID)
+				}
 				slices.Sort(known)
 			}
 			c.excepts(at, y, known)
@@ -161,8 +165,41 @@ func (c *compiler) exceptions() {
 			c.set.opened = append(c.set.opened, i)
 		}
 	}
+	for _, d := range c.set.detectors {
+		if x := by[d.ID]; x != nil {
+			c.set.pardons = append(c.set.pardons, pardon{d.ID, x})
+		}
+	}
 	p := &c.set.places
 	p.denied, p.classDenied, p.invalid = by[RuleDenied], by[RuleClassDenied], by[RuleInvalidNumber]
+}
+
+// pardon is what lets calls go past a detector.
+type pardon struct {
+	id     string
+	except *exceptions
+}
+
+// Pardons reports whether an exception lets a call go past a detector.
+func (s *Set) Pardons(a *call.Attempt, detector string) bool {
+	for i := range s.pardons {
+		if s.pardons[i].id == detector {
+			return s.pardons[i].except.find(a, s) != nil
+		}
+	}
+	return false
+}
+
+func (c *compiler) exceptsDetector(at, id string) {
+	d := param.Find(id)
+	switch {
+	case id == param.Everywhere:
+		c.problem(at+".rule", "write one for each detector that is meant", "%s is no detector", id)
+	case !d.Acts:
+		c.warn(at+".rule", "switch it off with mode: off, or leave it", "%s does nothing but tell; the exception changes nothing", id)
+	case !c.detects(id):
+		c.warn(at+".rule", "remove the exception", "%s is switched off", id)
+	}
 }
 
 // excepts checks what one exception says.
@@ -177,6 +214,8 @@ func (c *compiler) excepts(at string, y *exceptionYAML, known []string) {
 			hint = "did you mean " + best + "?"
 		}
 		c.problem(at+".rule", hint, "there is no rule or limit %s", y.Rule)
+	case param.Find(y.Rule) != nil:
+		c.exceptsDetector(at, y.Rule)
 	case e == nil:
 		if !c.set.places.set {
 			c.warn(at+".rule", "", "without countries: there is no %s", y.Rule)

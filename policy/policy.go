@@ -51,6 +51,7 @@ type Set struct {
 	index     *index  // of flat
 	rules     []RuleInfo
 	detectors []param.Entry
+	pardons   []pardon
 	needs     []Need
 	sections  []RuleInfo // of `countries:`
 	tests     []Test

@@ -22,7 +22,7 @@ func withDetectors(o Options) (Options, *fraud.Engine, error) {
 	if err != nil {
 		return o, nil, fmt.Errorf("trial: %w", err)
 	}
-	conf.Shadow = 0
+	conf.Shadow, conf.Excepted = 0, o.Set.Pardons
 	plan, rates := o.Plan, o.Rates
 	if plan == nil {
 		plan = o.Set.Plan()

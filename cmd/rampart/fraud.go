@@ -21,9 +21,17 @@ import (
 // calls than a gateway takes. What does not fit is lost to them, and told.
 const fraudQueue = 65_536
 
+// detectorsOf are the parameters of the detectors as profile, policy and home say.
+func detectorsOf(cfg *config.Config, rules *policy.Set) (fraud.Config, error) {
+	conf, err := fraud.Compose(string(cfg.Profile), rules.Detectors())
+	conf.Excepted = rules.Pardons
+	conf.Zone, _ = cfg.Home.Zone() // config reported a wrong name
+	return conf, err
+}
+
 // newDetectors makes the engine; it judges calls from the first policy on.
 func newDetectors(cfg *config.Config, rules *policy.Set) (*fraud.Engine, error) {
-	conf, err := fraud.Compose(string(cfg.Profile), rules.Detectors())
+	conf, err := detectorsOf(cfg, rules)
 	if err != nil {
 		return nil, err
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/config"
-	"github.com/rampart-sbc/rampart/fraud"
 	"github.com/rampart-sbc/rampart/internal/strictyaml"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/history"
@@ -320,7 +319,7 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 	if err != nil {
 		return fmt.Errorf("limits: %w", err)
 	}
-	detect, err := fraud.Compose(string(cfg.Profile), now.set.Detectors())
+	detect, err := detectorsOf(cfg, now.set)
 	if err != nil {
 		return err
 	}

@@ -216,7 +216,7 @@ func (b *replayBase) side(a *app, files string) (s replay.Side, err error) {
 	if set == nil {
 		return s, listed("rules", ps)
 	}
-	detect, err := fraud.Compose(string(cfg.Profile), set.Detectors())
+	detect, err := detectorsOf(cfg, set)
 	if err != nil {
 		return s, err
 	}
