@@ -20,7 +20,7 @@ func (c *Config) fields(id string) map[string]any {
 			"day": &p.Day, "tail": &p.Tail, "contact": &p.Contact, "guard_callback": &p.Guard}
 	case IDToll:
 		p := &c.Toll
-		return map[string]any{"risk_hour": &p.Hour, "risk_day": &p.Day, "risk_account": &p.Account}
+		return map[string]any{"risk_hour": &p.Hour, "risk_day": &p.Day, "risk_account": &p.Account, "spent_day": &p.Spent, "spent_account": &p.AccountSpent, "pickup": &p.Pickup}
 	case IDCostly:
 		p := &c.Costly
 		return map[string]any{"per_minute": &p.PerMinute, "calls": &p.Calls, "longest_elevated": &p.Elevated, "longest_high": &p.High,
@@ -30,7 +30,10 @@ func (c *Config) fields(id string) map[string]any {
 		return map[string]any{"user": &p.User, "peer": &p.Peer, "destination": &p.Destination, "account": &p.Account, "over": &p.Over}
 	case IDPump:
 		p := &c.Pump
-		return map[string]any{"calls": &p.Calls, "per_user": &p.PerUser, "days": &p.Days}
+		return map[string]any{"calls": &p.Calls, "per_user": &p.PerUser, "days": &p.Days, "alike": &p.Alike}
+	case IDFree:
+		p := &c.Free
+		return map[string]any{"calls": &p.Caller, "block": &p.Block, "block_over": &p.BlockOver, "variation": &p.Variation, "seconds": &p.Seconds}
 	case IDAnswer:
 		p := &c.Answer
 		return map[string]any{"calls": &p.Calls, "share": &p.Share, "seconds": &p.Seconds, "over": &p.Over}
@@ -43,7 +46,7 @@ func (c *Config) fields(id string) map[string]any {
 		return map[string]any{"caller": &p.Caller, "caller_over": &p.CallerOver, "slow": &p.Slow, "account": &p.Account, "account_over": &p.AccountOver, "tail": &p.Tail}
 	case IDTravel:
 		p := &c.Travel
-		return map[string]any{"speed": &p.Speed, "mute": &p.Mute, "days": &p.Days}
+		return map[string]any{"speed": &p.Speed, "slack": &p.Slack, "mute": &p.Mute, "days": &p.Days, "agents": &p.Agents}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package fraud
 
 import (
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 // parameter in the table is one, of the right kind, and the defaults of both
 // profiles are within the bounds that files have to keep.
 func TestParamsComplete(t *testing.T) {
+	if got, want := param.IDs()[1:], IDs(); !same(got, want) {
+		t.Errorf("the table has the detectors %v, the engine %v", got, want)
+	}
 	c := Defaults("office")
 	bound := map[uintptr]bool{}
 	for _, d := range param.All() {
@@ -71,4 +75,11 @@ func TestParamsComplete(t *testing.T) {
 			}
 		}
 	}
+}
+
+func same(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
 }

@@ -31,17 +31,12 @@ func TestReferenceIsCurrent(t *testing.T) {
 func page() []byte {
 	var b bytes.Buffer
 	b.WriteString("<!-- Made from the code by go generate ./fraud; change it there. -->\n# Detectors\n" +
-		"Entries of `detectors:` in policy files, by `id:`. Each may also have `then:` (`flag`; where it can act also `reject CODE`, `hangup`, `hold DURATION`), `mode:` (`enforce`, `shadow`, `off`), " +
+		"Entries of `detectors:` in policy files, by `id:`. Each may also have `then:` (`flag`, `reject CODE`, `hangup`, `hold DURATION`), `mode:` (`enforce`, `shadow`, `off`), " +
 		"`owner:`, `ticket:` and `description:`. Without a `mode:` what it does is withheld for the time that `shadow` of `fraud/all` says; alerts are always sent. Money is in the currency of the rate deck, USD without one.\n")
 	office, centre := Defaults("office"), Defaults("call-centre")
 	for _, d := range param.All() {
 		fmt.Fprintf(&b, "\n## %s\n%s", d.ID, d.Sees)
 		if d.ID != param.Everywhere {
-			if d.Acts {
-				b.WriteString(" It can act.")
-			} else {
-				b.WriteString(" It only flags.")
-			}
 			fmt.Fprintf(&b, " [More](../%s)", d.Page)
 		}
 		b.WriteString("\n")

@@ -103,9 +103,6 @@ func (y *detectorYAML) unfit() string {
 	case y.kind.ID == param.Everywhere:
 		return y.kind.ID + " has no then: each detector has its own"
 	case t.verdict == call.Reject || t.act == call.ActHangup || t.act == call.ActHold:
-		if !y.kind.Acts {
-			return y.kind.ID + " can only flag: what it sees is over, or no call of yours"
-		}
 		return ""
 	}
 	return "a detector does not " + t.text
@@ -238,11 +235,7 @@ func (detectorYAML) YAMLShape() shape {
 		props := shape{"id": shape{"const": d.ID, "description": d.Sees},
 			"mode": modeYAML{}.YAMLShape(), "owner": shape{"type": "string"}, "ticket": shape{"type": "string"}, "description": shape{"type": "string"}}
 		if d.ID != param.Everywhere {
-			then := `^flag$`
-			if d.Acts {
-				then = `^(flag|hangup|reject( +[4-6][0-9][0-9])?|hold +[0-9].*)$`
-			}
-			props["then"] = pattern(then)
+			props["then"] = pattern(`^(flag|hangup|reject( +[4-6][0-9][0-9])?|hold +[0-9].*)$`)
 		}
 		for _, p := range d.Params {
 			s := shape{"type": "number", "minimum": p.Min, "maximum": p.Max}

@@ -86,7 +86,6 @@ func TestDetectorsWrong(t *testing.T) {
 		{`{id: fraud/ping-call, callees: [3]}`, "is a count", ""},
 		{`{id: fraud/ping-call, then: ban 1h}`, "a detector does not ban 1h", ""},
 		{`{id: fraud/ping-call, then: allow}`, "a detector does not allow", ""},
-		{`{id: fraud/impossible-travel, then: reject 403}`, "can only flag", ""},
 		{`{id: fraud/all, then: flag}`, "", ""},
 		{`{id: fraud/all, then: hangup}`, "each detector has its own", ""},
 		{`{id: fraud/ping-call, mode: of}`, `"of" is not one of enforce`, ""},

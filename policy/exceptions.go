@@ -191,12 +191,9 @@ func (s *Set) Pardons(a *call.Attempt, detector string) bool {
 }
 
 func (c *compiler) exceptsDetector(at, id string) {
-	d := param.Find(id)
 	switch {
 	case id == param.Everywhere:
 		c.problem(at+".rule", "write one for each detector that is meant", "%s is no detector", id)
-	case !d.Acts:
-		c.warn(at+".rule", "switch it off with mode: off, or leave it", "%s does nothing but tell; the exception changes nothing", id)
 	case !c.detects(id):
 		c.warn(at+".rule", "remove the exception", "%s is switched off", id)
 	}

@@ -60,6 +60,7 @@ func (w *course) later(s step) {
 func (w *course) met(a *call.Attempt, q *policy.TestRequest, f *Failure, now time.Time) {
 	code := cmp.Or(q.Code, 200)
 	w.watch.asked(f)
+	w.carryOut(w.watch.limit(a, &f.Outcome, now))
 	switch {
 	case a.On != call.Request || a.Pass > 1: // the first pass is the call
 	case !f.Outcome.Permits():

@@ -9,6 +9,7 @@ import (
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
 	"github.com/rampart-sbc/rampart/fraud"
+	"github.com/rampart-sbc/rampart/ratelimit"
 )
 
 // withDetectors adds the detectors of the policy to those that judge. The first
@@ -43,6 +44,7 @@ type watching struct {
 	of     map[string]*Failure // requests by the ids of their events
 	calls  map[string]upCall
 	found  []string // detectors
+	limits ratelimit.Findings
 }
 
 // upCall is a call that is answered, or will be.
@@ -138,6 +140,22 @@ func (w *watching) refused(a *call.Attempt, out *Outcome, at time.Time) (fs []fr
 	}
 	fs = w.invite(a, out, at)
 	return append(fs, w.end(a, out.Status, call.ByGateway, at, time.Time{}, at)...)
+}
+
+// limit tells what limits found out about guessing.
+func (w *watching) limit(a *call.Attempt, out *Outcome, at time.Time) (fs []fraud.Finding) {
+	if w.engine == nil {
+		return nil
+	}
+	w.limits.Of(&out.Decision, at, func(d *call.Decision, n int) {
+		e := line(call.EventFinding, a, a.SIPCallID, at)
+		e.Verdict, e.Rule, e.Action, e.Subject, e.Evidence, e.Count = d.Verdict.String(), d.Rule, d.Action, &d.Subject, d.Evidence, n
+		if a.Method == "REGISTER" {
+			e.User = a.RegisterUser
+		}
+		fs = append(fs, w.observe(e)...)
+	})
+	return fs
 }
 
 // request tells of a request that begins no call.

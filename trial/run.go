@@ -233,7 +233,7 @@ func (o *Outcome) Effects() (out []string) {
 // Findings are the detectors that found something, each once.
 func (o *Outcome) Findings() (out []string) {
 	for _, f := range o.Found {
-		if !f.Quiet && !f.Grown && !slices.Contains(out, f.Detector) {
+		if !f.Quiet && !f.Grown && fraud.IsDetector(f.Detector) && !slices.Contains(out, f.Detector) {
 			out = append(out, f.Detector)
 		}
 	}

@@ -44,7 +44,6 @@ type Detector struct {
 	ID     string
 	Sees   string // one sentence
 	Page   string // of docs, that says more
-	Acts   bool   // it can be told to refuse, hang up or hold; others only flag
 	Params []Param
 }
 

@@ -9,7 +9,7 @@ var all = []Detector{
 		{"keys", Count, 1000, 5e6, "So many users, numbers, blocks and the like are known at a time, of each kind; whatever was not used for the longest time is forgotten first. Takes memory, see [what it takes](../fraud.md#what-it-takes)."},
 		{"calls", Count, 1000, 5e6, "So many calls that are up are watched at a time."},
 	}},
-	{ID: "fraud/ping-call", Sees: "Short unanswered rings at many of your numbers, by one number, a block of numbers or a country.", Page: "fraud-ping-call.md", Acts: true, Params: []Param{
+	{ID: "fraud/ping-call", Sees: "Short unanswered rings at many of your numbers, by one number, a block of numbers or a country.", Page: "fraud-ping-call.md", Params: []Param{
 		{"ring", Duration, 1, minute, "A caller who rings for less and hangs up wants to be called back."},
 		{"answered", Duration, 0, minute, "So does one who was answered and hung up before this."},
 		{"share", Share, 0, 1, "Of the calls in the window that must be such."},
@@ -25,14 +25,17 @@ var all = []Detector{
 		{"contact", Count, 1, 60, "A number that you called on so many days is one of yours: a call to it is told, and never refused."},
 		{"guard_callback", Duration, 0, 60 * day, "Numbers and blocks that pinged you are guarded for so long: a call back is told or refused."},
 	}},
-	{ID: "fraud/ping-call-callback", Sees: "A call to a number or block that made ping calls.", Page: "fraud-ping-call.md", Acts: true},
-	{ID: "fraud/toll-fraud", Sees: "Costly calls that do not fit the user, the account, the hour or the place.", Page: "fraud-toll-fraud.md", Acts: true, Params: []Param{
+	{ID: "fraud/ping-call-callback", Sees: "A call to a number or block that made ping calls.", Page: "fraud-ping-call.md"},
+	{ID: "fraud/toll-fraud", Sees: "Costly calls that do not fit the user, the account, the hour or the place.", Page: "fraud-toll-fraud.md", Params: []Param{
 		{"risk_hour", Money, 0.01, 1e6, "At risk of one user, leaking away within an hour."},
 		{"risk_day", Money, 0.01, 1e6, "The same, leaking away within a day."},
 		{"risk_account", Money, 0.01, 1e6, "At risk of everybody, to costly countries that the account never called, within a day."},
+		{"spent_day", Money, 0.01, 1e6, "What a user spends within a day, beside three times what is usual for him."},
+		{"spent_account", Money, 0.01, 1e6, "The same of everybody of a PBX."},
+		{"pickup", Duration, 0, minute, "Nobody lifts a receiver sooner: calls that are answered before are answered by machines."},
 	}},
-	{ID: "fraud/call-forward-fraud", Sees: "Diverted calls to costly places.", Page: "fraud-toll-fraud.md", Acts: true},
-	{ID: "fraud/costly-calls-cap", Sees: "More costly calls at a time than an account has, and calls to costly places that last too long.", Page: "fraud-spend.md", Acts: true, Params: []Param{
+	{ID: "fraud/call-forward-fraud", Sees: "Diverted calls to costly places.", Page: "fraud-toll-fraud.md"},
+	{ID: "fraud/costly-calls-cap", Sees: "More costly calls at a time than an account has, and calls to costly places that last too long.", Page: "fraud-spend.md", Params: []Param{
 		{"per_minute", Money, 0, 1000, "A call that costs less a minute is not counted."},
 		{"calls", Count, 0, 10_000, "Costly calls of an account at a time; 0: no cap."},
 		{"longest_elevated", Duration, 0, 7 * day, "How long a call to the price class `elevated` may last; 0: as long as any."},
@@ -40,26 +43,33 @@ var all = []Detector{
 		{"longest_satellite", Duration, 0, 7 * day, "The same for `satellite`."},
 		{"longest_premium", Duration, 0, 7 * day, "The same for `premium`."},
 	}},
-	{ID: "fraud/spend-cap", Sees: "What is spent within a day, while the calls are up.", Page: "fraud-spend.md", Acts: true, Params: []Param{
+	{ID: "fraud/spend-cap", Sees: "What is spent within a day, while the calls are up.", Page: "fraud-spend.md", Params: []Param{
 		{"user", Money, 0, 1e9, "Of one user; 0: no cap."},
 		{"peer", Money, 0, 1e9, "Of the calls through one trunk; 0: no cap."},
 		{"destination", Money, 0, 1e9, "Of an account's calls to one destination; 0: no cap."},
 		{"account", Money, 0, 1e9, "Of everybody of a PBX; 0: no cap."},
 		{"over", Duration, hour, 31 * day, "The window, which rolls."},
 	}},
-	{ID: "fraud/traffic-pumping", Sees: "Call after call to a number at home that is paid for being called.", Page: "fraud-pumping.md", Acts: true, Params: []Param{
+	{ID: "fraud/traffic-pumping", Sees: "Call after call to a number at home that is paid for being called.", Page: "fraud-pumping.md", Params: []Param{
 		{"calls", Count, 2, 256, "Calls to one costly number at home, or its block, within a day …"},
 		{"per_user", Number, 1, 256, "… and so many of each user who calls it."},
 		{"days", Count, 1, 60, "A number that was called on so many days is known."},
+		{"alike", Count, 2, 128, "So many calls are enough where they are all of one length."},
 	}},
-	{ID: "fraud/tollfree-pumping", Sees: "Callers whose calls all last equally long.", Page: "fraud-pumping.md"},
+	{ID: "fraud/tollfree-pumping", Sees: "Callers whose calls all last equally long.", Page: "fraud-pumping.md", Params: []Param{
+		{"calls", Count, 2, 64, "Calls of one number within a day that are alike, or …"},
+		{"block", Count, 2, 64, "… calls of a block of a thousand numbers …"},
+		{"block_over", Duration, minute, day, "… within this time."},
+		{"variation", Share, 0.01, 1, "How much their lengths may differ: the coefficient of variation."},
+		{"seconds", Number, 1, 3600, "How long they last, at least, in the mean."},
+	}},
 	{ID: "fraud/false-answer", Sees: "A route that answers calls that nobody answered.", Page: "fraud-false-answer.md", Params: []Param{
 		{"calls", Count, 2, 30, "Suspicious answers of the last thirty …"},
 		{"share", Share, 0, 1, "… and their share."},
 		{"seconds", Number, 1, 600, "Callers give up within so many seconds."},
 		{"over", Duration, minute, 7 * day, "The window."},
 	}},
-	{ID: "fraud/robocall", Sees: "A caller like a machine: many calls, many numbers, short talks.", Page: "fraud-robocall.md", Acts: true, Params: []Param{
+	{ID: "fraud/robocall", Sees: "A caller like a machine: many calls, many numbers, short talks.", Page: "fraud-robocall.md", Params: []Param{
 		{"calls", Count, 5, 64, "Calls of one number or block of ten thousand …"},
 		{"over", Duration, minute, day, "… within this time …"},
 		{"callees", Count, 2, 64, "… to so many numbers."},
@@ -69,7 +79,7 @@ var all = []Detector{
 		{"strangers_over", Duration, minute, day, "… within this time."},
 		{"tail", Share, 1e-12, 0.1, "How likely it may be that there are so many of them on an ordinary day."},
 	}},
-	{ID: "fraud/number-probing", Sees: "Calls to numbers that do not exist.", Page: "fraud-number-probing.md", Acts: true, Params: []Param{
+	{ID: "fraud/number-probing", Sees: "Calls to numbers that do not exist.", Page: "fraud-number-probing.md", Params: []Param{
 		{"caller", Count, 2, 32, "Numbers that do not exist, by one caller …"},
 		{"caller_over", Duration, minute, day, "… within this time."},
 		{"slow", Count, 2, 64, "The same within a day."},
@@ -79,7 +89,11 @@ var all = []Detector{
 	}},
 	{ID: "fraud/impossible-travel", Sees: "A user who registers in two places that are too far apart.", Page: "fraud-impossible-travel.md", Params: []Param{
 		{"speed", Number, 100, 20_000, "Kilometres an hour that nobody travels at."},
+		{"slack", Number, 0, 5000, "Kilometres by which the place of an address may be wrong."},
 		{"mute", Duration, 0, 60 * day, "The same user and country are not told again for so long."},
 		{"days", Count, 1, 60, "A country where a user was on so many days is known."},
+		{"agents", Count, 0, 100, "After so many journeys that ended well a kind of telephone is known as one that travels; 0: never."},
 	}},
+	{ID: "fraud/new-country", Sees: "A user who calls a dear country that is new to him, from a country where he never was.", Page: "fraud-impossible-travel.md"},
+	{ID: "fraud/guessed-password", Sees: "A user who registers from an address that was guessing passwords, and from where nobody had registered.", Page: "incidents.md"},
 }
