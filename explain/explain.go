@@ -27,6 +27,7 @@ import (
 
 	"github.com/rampart-sbc/rampart/admission"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud/param"
 	"github.com/rampart-sbc/rampart/policy"
 	"github.com/rampart-sbc/rampart/policy/number"
 )
@@ -330,6 +331,9 @@ func (b *builder) others() {
 		b.add(call.StageGuard, call.Matched, d.Rule, "%s", clip(d.Reason)).Values = d.Evidence
 	}
 	for _, rule := range d.Trace {
+		if id, ok := strings.CutPrefix(rule, policy.TraceException); ok && param.Find(id) != nil {
+			b.add(call.StageException, call.Opened, id, "it would stand against the call; an exception opens it")
+		}
 		if b.in.Then && !strings.HasPrefix(rule, policy.TraceException) && !b.told(rule) {
 			b.note("%s matched when the request was judged; by what is known now it does not, as counters have moved on.", rule)
 		}

@@ -78,6 +78,9 @@ func (c *policyExplainCmd) Run(a *app) error {
 		in.Most = 0
 	}
 	t := explain.Of(in)
+	if len(set.Detectors()) > 0 && attempt.Method == "INVITE" {
+		t.Notes = append(t.Notes, "Detectors of fraud have seen no call here, so they hold nothing against this one. What they hold in the gateway: rampart fraud list, rampart calls explain.")
+	}
 	if c.JSON {
 		return printJSON(a, t)
 	}
