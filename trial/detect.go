@@ -42,6 +42,7 @@ type watching struct {
 	engine *fraud.Engine
 	last   *Failure            // the request that was judged last
 	of     map[string]*Failure // requests by the ids of their events
+	told   map[string]*Failure // … that the last finding of an incident was by
 	calls  map[string]upCall
 	found  []string // detectors
 	limits ratelimit.Findings
@@ -61,7 +62,7 @@ func (w *watching) asked(f *Failure) {
 	}
 	w.last = f
 	if w.of == nil {
-		w.of, w.calls = map[string]*Failure{}, map[string]upCall{}
+		w.of, w.told, w.calls = map[string]*Failure{}, map[string]*Failure{}, map[string]upCall{}
 	}
 	if w.of[f.Attempt.SIPCallID] = f; f.Attempt.Pass == 1 {
 		w.of[f.Attempt.ID] = f
@@ -182,9 +183,13 @@ func (w *course) carryOut(fs []fraud.Finding) {
 		fs = fs[1:]
 		r := w.watch.of[f.CallID]
 		if r == nil {
+			r = w.watch.told[f.Incident]
+		}
+		if r == nil {
 			r = w.watch.last
 		}
 		if r != nil {
+			w.watch.told[f.Incident] = r
 			r.Outcome.Found = append(r.Outcome.Found, f)
 		}
 		if !f.Quiet && !slices.Contains(w.watch.found, f.Detector) {
