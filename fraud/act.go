@@ -100,9 +100,11 @@ func (e *Engine) acts(f *Finding, c *running) []Do {
 // makes them.
 func (e *Engine) asks(f *Finding, calls []string, who call.Key) []Do {
 	then := e.cfg.Rules[f.Detector].Then
-	calls = slices.DeleteFunc(calls, func(id string) bool { return e.excepted(f.Detector, e.calls.peek(id, e.now)) })
-	if e.excepted(f.Detector, e.calls.peek(f.CallID, e.now)) {
-		who = call.Key{}
+	if e.cfg.Excepted != nil {
+		calls = slices.DeleteFunc(slices.Clone(calls), func(id string) bool { return e.excepted(f.Detector, e.calls.peek(id, e.now)) })
+		if e.excepted(f.Detector, e.calls.peek(f.CallID, e.now)) {
+			who = call.Key{}
+		}
 	}
 	d := Do{Act: then.Act, For: then.For, Rule: f.Detector, Reason: f.Reason, Shadow: e.shadow(f.Detector)}
 	switch {
