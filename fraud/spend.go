@@ -205,6 +205,7 @@ func (s *spend) spent(e *Engine, p *spending, c *running, ids []string) {
 	case p.key.kind != ofUser || c.user == "":
 		key = call.Key{Account: p.key.account}
 	}
+	f.CallID = c.id
 	f.Do = e.asks(&f, ids, key)
 	e.tell(f, c)
 }
