@@ -250,3 +250,30 @@ func TestBack(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// The same recording gives the same alerts, byte for byte, however many decode it.
+func TestSameAgain(t *testing.T) {
+	var b strings.Builder
+	for i := range 300 {
+		at := time.Duration(i) * 41 * time.Second
+		fmt.Fprintf(&b, `{"at":%q,"event":"register","id":"r%d","account":"main","user":"1%03d","source":"198.51.100.%d","code":%d}`+"\n", stamp(at), i, i%40, i%7, []int{401, 404, 200}[i%3])
+		b.WriteString(aCall(fmt.Sprint("c", i), at, time.Duration(i%9)*time.Minute, fmt.Sprint(1000+i%20), fmt.Sprintf("+3712%07d", i*7919)))
+	}
+	lines := func(workers int) string {
+		s := side(t, "", "base", "scanners", "toll-fraud", "ping-call")
+		var out strings.Builder
+		s.Alerts = func(e alert.Event) {
+			line, err := e.Line()
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Write(line)
+		}
+		run(t, b.String(), replay.Options{New: s, Workers: workers})
+		return out.String()
+	}
+	first := lines(1)
+	if strings.Count(first, "\n") < 10 || first != lines(1) || first != lines(3) {
+		t.Errorf("%d lines, then others", strings.Count(first, "\n"))
+	}
+}
