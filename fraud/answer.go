@@ -69,8 +69,8 @@ func (a *answer) end(e *Engine, x *ended) {
 	if n >= a.cfg.Calls && share >= most {
 		e.tell(Finding{Detector: IDAnswer, Action: call.FalseAnswer, Severity: call.Medium, Subject: call.Subject{Kind: "peer", Value: x.peer},
 			Reason: fmt.Sprintf("%d of %d calls to %s were answered without ringing and given up within %.0f s", n, len(r.last), x.far.Code, a.cfg.Seconds),
-			Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: a.cfg.Calls}, {Name: "share", Value: share, Threshold: most},
-				{Name: "usual_share", Value: r.usual}, {Name: "destination", Value: x.far.Code}}}, x.running)
+			Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: a.cfg.Calls}, {Name: "share", Value: cents(share), Threshold: cents(most)},
+				{Name: "usual_share", Value: cents(r.usual)}, {Name: "destination", Value: x.far.Code}}}, x.running)
 		r.alarm = e.now + 2*int64(a.cfg.Over)
 	}
 }

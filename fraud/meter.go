@@ -15,6 +15,10 @@ type meter struct {
 	counted       int64 // until when its money is in the purses
 }
 
+// bridge is what a minute on a conference bridge costs at most, in USD: a
+// company that confers is not told of as a whole.
+const bridge = .25
+
 // usualDays is over how many days the usual spending of a user is averaged.
 const usualDays = 14
 
@@ -62,7 +66,7 @@ func (t *toll) count(e *Engine, c *running, m *meter) {
 	u.lost += usd
 	today := e.localDay()
 	t.tooMuch(e, c, u, usd, today, t.cfg.Spent, call.Subject{Kind: "user", Value: m.user})
-	if m.class >= Elevated && u.alarm <= e.now { // who is suspected was told about
+	if m.class >= Elevated && !(m.class == Premium && m.perMin < bridge) && u.alarm <= e.now { // who is suspected was told about
 		t.tooMuch(e, c, a, usd, today, t.cfg.AccountSpent, call.Subject{Kind: "account", Value: m.account})
 	}
 }
@@ -87,7 +91,11 @@ func (t *toll) tooMuch(e *Engine, c *running, p *purse, usd float64, today int32
 	p.today += usd
 	most := p.allowed(limit)
 	v := p.spent.add(e.now, usd, most, day)
-	t.peak(e, "toll-fraud spent "+who.Kind, c.account, who.Value, v)
+	key := peakSpent
+	if who.Kind == "account" {
+		key = peakSpentAll
+	}
+	t.peak(e, key, c.account, who.Value, v)
 	if v < most || e.now < p.told {
 		return
 	}
@@ -96,6 +104,6 @@ func (t *toll) tooMuch(e *Engine, c *running, p *purse, usd float64, today int32
 	f := t.finding(c, t.users.get(userKey{c.account, c.user}, e.now))
 	f.Subject = who
 	f.Reason = fmt.Sprintf("USD %.2f spent on calls abroad and to costly numbers within a day, usual are %.2f", v, p.usual)
-	f.Evidence = []call.Evidence{{Name: "usd_spent_day", Value: v, Threshold: most}, {Name: "usd_usual_day", Value: p.usual}, {Name: "costly_calls_running", Value: p.running}}
+	f.Evidence = []call.Evidence{{Name: "usd_spent_day", Value: cents(v), Threshold: cents(most)}, {Name: "usd_usual_day", Value: cents(p.usual)}, {Name: "costly_calls_running", Value: p.running}}
 	e.tell(f, c)
 }

@@ -1,7 +1,5 @@
 package fraud
 
-import "slices"
-
 // A peak is the most that somebody reached on a day of what a threshold is
 // compared with. Those of six weeks are kept: they say what another threshold
 // would have found.
@@ -14,6 +12,15 @@ type peakKey struct {
 	What, Account string
 	Day           int32
 }
+
+// What thresholds of toll-fraud are compared with, by their keys.
+const (
+	peakHour     = "risk_hour"
+	peakDay      = "risk_day"
+	peakTogether = "risk_account"
+	peakSpent    = "spent_day"
+	peakSpentAll = "spent_account"
+)
 
 const (
 	keepPeaks = 42 * day
@@ -40,19 +47,4 @@ func (t *toll) peak(e *Engine, what, account, who string, v float64) {
 	if v > p[least].Value {
 		p[least] = peaking{who, v}
 	}
-}
-
-// sorted are the peaks, the highest first.
-func sorted(p []peaking) []peaking {
-	out := slices.DeleteFunc(slices.Clone(p), func(x peaking) bool { return x.Who == "" })
-	slices.SortFunc(out, func(a, b peaking) int {
-		switch {
-		case a.Value > b.Value:
-			return -1
-		case a.Value < b.Value:
-			return 1
-		}
-		return 0
-	})
-	return out
 }

@@ -122,11 +122,17 @@ func (p *pump) tell(e *Engine, c *running, v *pumped, what string) bool {
 	f := Finding{Detector: IDPump, Action: call.TrafficPumping, Severity: call.High, Subject: call.Subject{Kind: "to", Value: c.to},
 		PerMin: c.far.PerMinute, Lost: c.far.PerMinute * s.mean * float64(s.n) / 60,
 		Reason: fmt.Sprintf("%d calls within a day to %s, %.1f of each user", n, what, per),
-		Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: p.cfg.Calls}, {Name: "calls_per_user", Value: per, Threshold: p.cfg.PerUser},
-			{Name: "users", Value: users}, {Name: "mean_seconds", Value: s.mean}, {Name: "length_variation", Value: s.cv(), Threshold: alike}}}
+		Evidence: []call.Evidence{{Name: "calls", Value: n, Threshold: p.cfg.Calls}, {Name: "calls_per_user", Value: cents(per), Threshold: p.cfg.PerUser},
+			{Name: "users", Value: users}, {Name: "mean_seconds", Value: cents(s.mean)}, {Name: "length_variation", Value: cents(s.cv()), Threshold: alike}}}
+	if same {
+		f.Evidence[0].Threshold, f.Evidence[1].Threshold = p.cfg.Alike, alikeUser
+	}
+	if what == c.far.Code {
+		f.Subject = call.Subject{Kind: "user", Value: c.user} // the number may be anybody's
+		f.Reason = fmt.Sprintf("%d calls within a day to numbers of %s by %d users, %.1f of each", n, what, users, per)
+	}
 	if same {
 		f.Reason += fmt.Sprintf(", all of about %.0f s", s.mean)
-		f.Evidence[0].Threshold, f.Evidence[1].Threshold = p.cfg.Alike, alikeUser
 	}
 	e.tell(f, c)
 	u := e.toll.users.get(userKey{c.account, c.user}, e.now)

@@ -100,7 +100,7 @@ func (t *toll) weigh(e *Engine, c *running, a, u *purse) (float64, weighing) {
 	if hour, mean := a.week.expect(e.wall(), a.week.off); a.week.known() && hour < .1*mean {
 		x, w.quietHour = x*2, true
 	}
-	if c.country != "" && e.warm() && t.sources.peek(userCode{c.account, c.user, c.country}, e.now).before(e.localDay()) < 2 {
+	if t.strange(e, c) {
 		x, w.strange = x*3, true
 	}
 	x *= 1 + .5*float64(min(u.running, 10))
@@ -111,6 +111,20 @@ func (t *toll) weigh(e *Engine, c *running, a, u *purse) (float64, weighing) {
 		x *= 3
 	}
 	return x, w
+}
+
+// strange reports whether a user calls from a country that is new to him. The
+// operator's own, and one where several users of the account are, is new to
+// nobody.
+func (t *toll) strange(e *Engine, c *running) bool {
+	if c.country == "" || c.country == e.rates.home || !e.warm() {
+		return false
+	}
+	today := e.localDay()
+	if a := t.sources.peek(userCode{c.account, "", c.country}, e.now); a.before(today) >= 4 && a.n >= 3 {
+		return false
+	}
+	return t.sources.peek(userCode{c.account, c.user, c.country}, e.now).before(today) < 2
 }
 
 // novelty is 1 where nobody called before, and less where calls are usual. That
@@ -157,12 +171,12 @@ func (t *toll) invite(e *Engine, c *running) {
 	}
 	hour := u.hour.add(e.now, x, scale*t.cfg.Hour, int64(time.Hour))
 	whole := u.day.add(e.now, x, scale*t.cfg.Day, day)
-	t.peak(e, "toll-fraud hour", c.account, c.user, hour)
-	t.peak(e, "toll-fraud day", c.account, c.user, whole)
+	t.peak(e, peakHour, c.account, c.user, hour)
+	t.peak(e, peakDay, c.account, c.user, whole)
 	if hour >= scale*t.cfg.Hour || whole >= scale*t.cfg.Day {
 		f := t.finding(c, u)
 		f.Reason = fmt.Sprintf("calls to %s (%s) at USD %.2f a minute that do not fit this user", c.far.Code, c.far.Class, c.far.PerMinute)
-		f.Evidence = []call.Evidence{{Name: "usd_at_risk_hour", Value: hour, Threshold: scale * t.cfg.Hour}, {Name: "usd_at_risk_day", Value: whole, Threshold: scale * t.cfg.Day},
+		f.Evidence = []call.Evidence{{Name: "usd_at_risk_hour", Value: cents(hour), Threshold: scale * t.cfg.Hour}, {Name: "usd_at_risk_day", Value: cents(whole), Threshold: scale * t.cfg.Day},
 			{Name: "novelty", Value: w.novelty}, {Name: "quiet_hour", Value: w.quietHour}, {Name: "new_source_country", Value: w.strange}, {Name: "costly_calls_running", Value: u.running}}
 		e.tell(f, c)
 		u.alarm = e.now + day
@@ -194,14 +208,14 @@ func (t *toll) together(e *Engine, c *running, a, u *purse, x, scale float64) {
 	}
 	most, users := a.spends(c.user, x, e.now)
 	v := a.day.add(e.now, x, scale*t.cfg.Account, day)
-	t.peak(e, "toll-fraud account", c.account, c.account, v)
+	t.peak(e, peakTogether, c.account, c.account, v)
 	if v < scale*t.cfg.Account || users < 3 || most > .6 {
 		return
 	}
 	f := t.finding(c, u)
 	f.Subject = call.Subject{Kind: "account", Value: c.account}
 	f.Reason = fmt.Sprintf("calls of %d users to costly countries that nobody called before", users)
-	f.Evidence = []call.Evidence{{Name: "usd_at_risk_day", Value: v, Threshold: scale * t.cfg.Account}, {Name: "users", Value: users, Threshold: 3}}
+	f.Evidence = []call.Evidence{{Name: "usd_at_risk_day", Value: cents(v), Threshold: scale * t.cfg.Account}, {Name: "users", Value: users, Threshold: 3}}
 	e.tell(f, c)
 }
 
@@ -249,6 +263,9 @@ func (t *toll) end(e *Engine, x *ended) {
 	today := e.localDay()
 	if x.country != "" && u.alarm <= e.now {
 		t.sources.get(userCode{x.account, x.user, x.country}, e.now).seen(today, 0)
+		if x.user != "" && x.country != e.rates.home {
+			t.sources.get(userCode{x.account, "", x.country}, e.now).seen(today, hash(x.user))
+		}
 	}
 	if !x.paid || x.far.Class == Home {
 		return

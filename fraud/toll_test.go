@@ -211,3 +211,31 @@ func TestCapsOfToll(t *testing.T) {
 		t.Errorf("%d users of an account", len(a.who))
 	}
 }
+
+// What many spend together is told, but not that they confer.
+func TestMoneyOfAnAccount(t *testing.T) {
+	confer := func(to string) []Finding {
+		d := newDesk()
+		var up []string
+		for i := range 25 {
+			up = append(up, d.dial(phone{user: fmt.Sprint(1000 + i)}, fmt.Sprintf(to, i%3), 9*time.Second))
+		}
+		d.pass(100*time.Minute, time.Minute)
+		for _, id := range up {
+			d.hangup(id, 200, call.ByCaller, 100*time.Minute)
+		}
+		var fs []Finding
+		for _, f := range d.of(IDToll) {
+			if f.Subject.Kind == "account" && f.Evidence[0].Name == "usd_spent_day" {
+				fs = append(fs, f)
+			}
+		}
+		return fs
+	}
+	if fs := confer(shared); len(fs) != 0 {
+		t.Errorf("a conference: %v", fs)
+	}
+	if fs := confer(manila); len(fs) == 0 {
+		t.Error("USD 500 of an account were not told")
+	}
+}

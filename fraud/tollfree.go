@@ -70,8 +70,8 @@ func (f *free) look(e *Engine, x *ended, v *[]heard, who call.Subject, want int,
 	}
 	e.tell(Finding{Detector: IDFree, Action: call.TollfreePumping, Severity: call.Medium, Subject: who,
 		Reason: fmt.Sprintf("%d calls of about %.0f s, all alike", len(*v), s.mean),
-		Evidence: []call.Evidence{{Name: "calls", Value: len(*v), Threshold: want}, {Name: "length_variation", Value: s.cv(), Threshold: f.cfg.Variation},
-			{Name: "mean_seconds", Value: s.mean, Threshold: f.cfg.Seconds}}}, x.running)
+		Evidence: []call.Evidence{{Name: "calls", Value: len(*v), Threshold: want}, {Name: "length_variation", Value: cents(s.cv()), Threshold: f.cfg.Variation},
+			{Name: "mean_seconds", Value: cents(s.mean), Threshold: f.cfg.Seconds}}}, x.running)
 }
 
 // spreading is the mean and variation of values, as they come (Welford).

@@ -84,7 +84,8 @@ func (t *travel) register(e *Engine, ev *call.Event) {
 	*p = place{e.now, ev.SourceCountry, ev.UserAgent}
 	defer h.seen(today, 0)
 	t.ends(e, who)
-	if was.country == "" || was.country == ev.SourceCountry || h.before(today) >= t.cfg.Days || !e.warm() {
+	if was.country == "" || was.country == ev.SourceCountry || h.before(today) >= t.cfg.Days ||
+		!e.warm() && t.known.peek(userCode{ev.Account, ev.User, was.country}, e.now).before(today) < t.cfg.Days {
 		return
 	}
 	if tr := t.trip.get(who, e.now); tr.country != ev.SourceCountry {
@@ -155,8 +156,7 @@ func (t *travel) invite(e *Engine, c *running) {
 func (t *travel) newCountry(e *Engine, c *running) {
 	k := userCode{c.account, c.user, c.country}
 	today := e.localDay()
-	if c.far.Class < Elevated || !e.warm() || c.country == e.rates.home ||
-		t.known.peek(k, e.now).before(today) >= t.cfg.Days || e.toll.sources.peek(k, e.now).before(today) >= t.cfg.Days ||
+	if c.far.Class < Elevated || !e.toll.strange(e, c) || t.known.peek(k, e.now).before(today) >= t.cfg.Days ||
 		e.toll.dest.peek(userCode{c.account, c.user, c.far.Code}, e.now).before(today) >= t.cfg.Days || t.told.find(k, e.now) != nil {
 		return
 	}

@@ -100,3 +100,20 @@ func TestCostlyCallsFromANewCountry(t *testing.T) {
 		t.Fatalf("%v", fs)
 	}
 }
+
+// Where a user is at home is known after two days, warm-up or not.
+func TestJourneysOfTheFirstWeek(t *testing.T) {
+	d := newDesk()
+	d.state.begin = d.state.now
+	for day := range 4 {
+		d.registers(phone{user: "1001", country: "GB", agent: deskPhone})
+		d.pass(10*time.Minute, time.Minute)
+		if day == 0 || day == 3 {
+			d.registers(phone{user: "1001", country: []string{"VN", "", "", "SG"}[day], agent: "Zoiper"})
+		}
+		if fs := d.of(IDTravel); len(fs) != map[int]int{3: 1}[day] {
+			t.Errorf("day %d: %v", day, fs)
+		}
+		d.pass(24*time.Hour, time.Hour)
+	}
+}

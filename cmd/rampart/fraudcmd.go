@@ -13,11 +13,12 @@ import (
 
 // fraudCmd is everything about fraud in a running gateway.
 type fraudCmd struct {
-	List    fraudListCmd    `cmd:"" help:"List incidents."`
-	Show    fraudShowCmd    `cmd:"" help:"Show one incident and what belongs to the same story."`
-	Close   fraudCloseCmd   `cmd:"" help:"Close an incident: it was fraud, or a false alarm."`
-	Release fraudReleaseCmd `cmd:"" help:"Lift what was done because of an incident, and close it."`
-	Holds   fraudHoldsCmd   `cmd:"" help:"List whose costly calls are held."`
+	List     fraudListCmd     `cmd:"" help:"List incidents."`
+	Show     fraudShowCmd     `cmd:"" help:"Show one incident and what belongs to the same story."`
+	Close    fraudCloseCmd    `cmd:"" help:"Close an incident: it was fraud, or a false alarm."`
+	Release  fraudReleaseCmd  `cmd:"" help:"Lift what was done because of an incident, and close it."`
+	Baseline fraudBaselineCmd `cmd:"" help:"Show what is usual, and what other thresholds would have found."`
+	Holds    fraudHoldsCmd    `cmd:"" help:"List whose costly calls are held."`
 }
 
 // fraudListCmd lists them.

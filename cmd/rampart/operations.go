@@ -7,5 +7,5 @@ import "github.com/rampart-sbc/rampart/admin"
 func (g *gateway) operations() []admin.Operation {
 	ops := append(g.policyOperations(), g.banOperations()...)
 	ops = append(ops, g.incidentOperations()...)
-	return append(ops, g.explainOperation())
+	return append(ops, g.explainOperation(), g.baselineOperation())
 }
