@@ -59,3 +59,13 @@ func Defaults(profile string) Config {
 	c.Rules[IDSpend] = Rule{Then: Then{Verdict: call.Reject, Status: 403, Act: call.ActHangup}}
 	return c
 }
+
+// covers is how long a table keeps what nobody touches: no less than the window
+// that is counted over, whatever that is set to.
+func covers(ttl int64, window time.Duration) int64 { return max(ttl, int64(window)) }
+
+// longest is how long a call is waited for whose end nobody tells: longer than
+// any may last.
+func (c *Config) longest() int64 {
+	return covers(2*day, max(c.Costly.Elevated, c.Costly.High, c.Costly.Satellite, c.Costly.Premium)+24*time.Hour)
+}

@@ -31,7 +31,7 @@ type upCalls struct {
 }
 
 func newCostly(c *Config, due *alarms) *costly {
-	return &costly{cfg: &c.Costly, due: due, up: newTable[string, upCalls](1000, 2*day, nil)}
+	return &costly{cfg: &c.Costly, due: due, up: newTable[string, upCalls](1000, c.longest(), nil)}
 }
 
 func (d *costly) counts(c *running) bool {

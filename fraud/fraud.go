@@ -95,10 +95,10 @@ func New(cfg Config, rates *Rates) *Engine { return &Engine{state: newState(cfg,
 
 func newState(cfg Config, rates *Rates) *state {
 	e := &state{cfg: cfg, rates: rates}
-	e.calls = newTable[string, running](cfg.MaxCalls, 2*day, e.loses)
+	e.calls = newTable[string, running](cfg.MaxCalls, cfg.longest(), e.loses)
 	e.stands = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
-	e.open = newTable[topic, incident](cfg.MaxKeys, 2*day, func(in *incident) { e.ledger.forget(in); *in = incident{} })
-	e.story = newStory(cfg.MaxKeys)
+	e.open = newTable[topic, incident](cfg.MaxKeys, covers(2*day, cfg.Incident), func(in *incident) { e.ledger.forget(in); *in = incident{} })
+	e.story = newStory(&cfg)
 	e.ping = newPing(&e.cfg)
 	e.toll = newToll(&e.cfg)
 	e.spend, e.costly = newSpend(&e.cfg, &e.due), newCostly(&e.cfg, &e.due)

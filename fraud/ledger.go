@@ -38,7 +38,7 @@ type bill struct {
 }
 
 func newLedger(c *Config, due *alarms) *ledger {
-	return &ledger{calls: newTable[string, owed](c.MaxCalls, day, nil), due: due}
+	return &ledger{calls: newTable[string, owed](c.MaxCalls, c.longest(), nil), due: due}
 }
 
 // owes puts a call on the bill of an incident.

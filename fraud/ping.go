@@ -60,9 +60,9 @@ const maxCodes = 10_000 // pairs of account and country
 func newPing(c *Config) *ping {
 	p := &ping{cfg: &c.Ping}
 	again := func(v *pings) { *v = pings{Short: v.Short[:0]} }
-	p.number = newTable[string, pings](c.MaxKeys, day, again)
-	p.block = newTable[string, pings](c.MaxKeys, day, again)
-	p.code = newTable[userCode, pings](maxCodes, 2*day, again)
+	p.number = newTable[string, pings](c.MaxKeys, covers(day, c.Ping.NumberOver), again)
+	p.block = newTable[string, pings](c.MaxKeys, covers(day, c.Ping.BlockOver), again)
+	p.code = newTable[userCode, pings](maxCodes, covers(2*day, c.Ping.CountryOver), again)
 	p.day = newTable[userCode, pings](maxCodes, 2*day, again)
 	p.usual = newTable[userCode, usual](maxCodes, keepHabit, nil)
 	p.guard = newTable[string, guarded](c.MaxKeys, maxGuard, nil)

@@ -38,12 +38,12 @@ type chain struct {
 	Known bool // users registered from this address before it was told of
 }
 
-func newStory(keys int) *story {
+func newStory(c *Config) *story {
 	return &story{
-		links:     newTable[storyKey, chain](keys, keepStory, nil),
+		links:     newTable[storyKey, chain](c.MaxKeys, keepStory, nil),
 		attackers: newTable[storyKey, chain](maxOfLimits, keepStory, nil),
-		limits:    newTable[topic, incident](maxOfLimits, 2*day, nil),
-		good:      newTable[string, int64](keys, 30*day, nil),
+		limits:    newTable[topic, incident](maxOfLimits, covers(2*day, c.Incident), nil),
+		good:      newTable[string, int64](c.MaxKeys, 30*day, nil),
 	}
 }
 

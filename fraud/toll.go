@@ -76,7 +76,7 @@ func newToll(c *Config) *toll {
 	t.numbers = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	t.sources = newTable[userCode, habit](c.MaxKeys, keepHabit, nil)
 	t.failed = newTable[userNumber, int64](c.MaxKeys, int64(time.Hour), nil)
-	t.up = newTable[string, meter](c.MaxCalls, 2*day, nil)
+	t.up = newTable[string, meter](c.MaxCalls, c.longest(), nil)
 	t.peaks = newTable[peakKey, [16]peaking](maxPeaks, keepPeaks, nil)
 	return t
 }
