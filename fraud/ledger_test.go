@@ -151,3 +151,28 @@ func TestBillsOfLostIncidents(t *testing.T) {
 	}
 	e.passes(t0.Add(48 * time.Hour).UnixNano())
 }
+
+// What an incident costs by now is known between two alerts, too.
+func TestCosts(t *testing.T) {
+	e := teller()
+	e.costlyCall("a", 1)
+	e.costlyCall("b", 2)
+	id := e.given()[0].Incident
+	for _, c := range []struct {
+		at   time.Duration
+		do   func()
+		want Cost
+	}{
+		{20 * time.Second, func() {}, Cost{1, 3}},
+		{40 * time.Second, func() { e.ended("b") }, Cost{2, 1}},
+		{50 * time.Second, func() { e.ended("a") }, Cost{2 + 1./6, 0}},
+		{55 * time.Second, func() {}, Cost{2 + 1./6, 0}},
+	} {
+		e.passes(t0.Add(c.at).UnixNano())
+		c.do()
+		got := e.Costs()
+		if x := got[id]; len(got) != 1 || math.Abs(x.Lost-c.want.Lost) > .001 || x.PerMin != c.want.PerMin {
+			t.Errorf("after %s: %+v, want %+v", c.at, got, c.want)
+		}
+	}
+}

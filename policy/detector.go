@@ -186,6 +186,9 @@ func (c *compiler) detectors() {
 			}
 			at[id] = s
 			take(d, y, s)
+			if id == param.Everywhere && d.Off {
+				c.warn(item("detectors", i)+".mode", "switch single detectors off, or let them flag", "nobody looks for fraud: all detectors are switched off")
+			}
 		}
 	}
 	for _, k := range param.All() {
@@ -195,9 +198,20 @@ func (c *compiler) detectors() {
 	}
 }
 
+// detector is what is said of one; nil: it is not in use.
+func (c *compiler) detector(id string) *param.Entry {
+	for i := range c.set.detectors {
+		if d := &c.set.detectors[i]; d.ID == id {
+			return d
+		}
+	}
+	return nil
+}
+
 // detects reports whether a detector is in use.
 func (c *compiler) detects(id string) bool {
-	return slices.ContainsFunc(c.set.detectors, func(d param.Entry) bool { return d.ID == id && !d.Off })
+	d := c.detector(id)
+	return d != nil && !d.Off
 }
 
 // take adds what an entry says.

@@ -68,6 +68,29 @@ detectors:
 	}
 }
 
+// TestEachDetectorCanBeSwitchedOff: the packs' own tests of it are in nobody's way.
+func TestEachDetectorCanBeSwitchedOff(t *testing.T) {
+	for _, id := range param.IDs()[1:] {
+		s := shipped(t, "FR", file("site.yaml", "version: 1\ndetectors:\n  - {id: "+id+", mode: off}\n"))
+		for _, d := range s.Detectors() {
+			if d.Off != (d.ID == id) {
+				t.Errorf("%s switched off: %+v", id, d)
+			}
+		}
+	}
+	got := problems(pack("pack", detectorPack), file("site.yaml", "version: 1\ndetectors: [{id: fraud/ping-call, mode: off}]\ntests:\n  - {name: it is off, invite: {from: \"1001\", to: \"1002\"}, expect: {findings: [fraud/ping-call]}}\n"))
+	if !strings.Contains(got, "detector fraud/ping-call is switched off in site.yaml:2") {
+		t.Error(got)
+	}
+}
+
+// TestAllDetectorsOff: it can be done, and is told.
+func TestAllDetectorsOff(t *testing.T) {
+	if got := problems(pack("pack", detectorPack), file("site.yaml", "version: 1\ndetectors: [{id: fraud/all, mode: off}]\n")); !strings.Contains(got, "site.yaml:2") || !strings.Contains(got, "nobody looks for fraud") {
+		t.Error(got)
+	}
+}
+
 // TestDetectorsWrong: each mistake is told where it stands, with what to do.
 func TestDetectorsWrong(t *testing.T) {
 	for _, c := range []struct{ entry, want, hint string }{

@@ -287,11 +287,14 @@ func (c *compiler) knownAlerts(at string, names []string) {
 // knownDetectors reports detectors that find nothing here.
 func (c *compiler) knownDetectors(at string, ids []string) {
 	for i, id := range ids {
-		switch d := param.Find(id); {
-		case d == nil || id == param.Everywhere:
+		k, d := param.Find(id), c.detector(id)
+		switch {
+		case k == nil || id == param.Everywhere:
 			c.unknown(at+item("", i), "detector", id, param.IDs()[1:])
-		case !c.detects(id) && !c.cur.Profile: // its packs need not all be in use
+		case d == nil && !c.cur.Profile: // its packs need not all be in use
 			c.problem(at+item("", i), "name it in detectors:, or use the pack that does", "detector %s is not in use, so it finds nothing", id)
+		case d != nil && d.Off && c.cur.level() >= 2: // a site may switch off what a pack's tests are about
+			c.problem(at+item("", i), "take it out of findings:", "detector %s is switched off in %s:%d, so it finds nothing", id, d.File, d.Line)
 		}
 	}
 }

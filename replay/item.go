@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rampart-sbc/rampart/call"
 )
@@ -27,13 +28,13 @@ var kinds = map[call.EventKind]bool{call.EventInvite: true, call.EventRinging: t
 // decode reads a line. A CDR has no "event".
 func (l *line) decode(text []byte) error {
 	if err := json.Unmarshal(text, &l.Event); err != nil {
-		return err
+		return unreadable(err)
 	}
 	ev := &l.Event
 	if ev.Kind == "" {
 		var r call.Record
 		if err := json.Unmarshal(text, &r); err != nil {
-			return err
+			return unreadable(err)
 		}
 		if r.Start == nil || r.End == nil || r.CallID == "" {
 			return errors.New("neither an event (event is missing) nor a CDR (start, end and call_id)")
@@ -53,3 +54,18 @@ func (l *line) decode(text []byte) error {
 }
 
 func short(s string) string { return s[:min(len(s), 40)] }
+
+// unreadable says what is wrong with a line in terms of the line.
+func unreadable(err error) error {
+	if bad := (*json.UnmarshalTypeError)(nil); errors.As(err, &bad) {
+		return fmt.Errorf("neither an event nor a CDR: %s cannot be %s %s", bad.Field, article(bad.Value), short(bad.Value))
+	}
+	return err
+}
+
+func article(what string) string {
+	if strings.HasPrefix(what, "o") || strings.HasPrefix(what, "a") { // object, array
+		return "an"
+	}
+	return "a"
+}

@@ -46,7 +46,7 @@ func (r *Report) Text(w io.Writer, name string) {
 					before = fmt.Sprintf(", before %d", o.Incidents)
 				}
 			}
-			p("  %6d  %s (%d findings%s)", f.Incidents, id, f.Findings, before)
+			p("  %6d  %s (%s%s)", f.Incidents, id, counted(f.Findings, "finding"), before)
 			for _, x := range f.Examples[:min(len(f.Examples), 2)] {
 				p("          %s", x)
 			}
@@ -123,4 +123,12 @@ func (x Example) String() string {
 		text += ": " + x.Reason
 	}
 	return text
+}
+
+// counted is a number of things.
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

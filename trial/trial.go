@@ -152,8 +152,8 @@ func (b *Bench) Judge(at time.Time, r Request) (*call.Attempt, Outcome, error) {
 }
 
 // Decide decides an attempt, and then whether it may go to a peer, if one is
-// named. As in the gateway, a refused call is over at once and its refusal is
-// its outcome.
+// named. As in the gateway, a refused call is over at once, and is no failed
+// call: no number was tried. A refused registration is one.
 func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
 	a.Policy = b.o.Set.Revision()
 	d := admission.Decide(b.guards, a)
@@ -173,7 +173,7 @@ func (b *Bench) Decide(a *call.Attempt, route string) Outcome {
 	if a.Method == "INVITE" && a.Pass <= 1 {
 		b.End(a.ID)
 	}
-	if (a.Method == "INVITE" || a.Method == "REGISTER") && !(out.Verdict == call.Challenge && a.AuthUser != "") { // which were for another nonce
+	if (a.Method == "REGISTER" || a.Method == "INVITE" && out.Verdict == call.Challenge) && !(out.Verdict == call.Challenge && a.AuthUser != "") { // which were for another nonce
 		b.Answered(a, out.Status)
 	}
 	return out

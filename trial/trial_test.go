@@ -165,6 +165,32 @@ func TestJudge(t *testing.T) {
 	ask(time.Hour, routed, "reject 486 limits/peer-calls")
 }
 
+// Who dials a closed country again and again tries no numbers: calls that are
+// refused are none that failed, here as in the gateway.
+func TestRefusedCallsDidNotFail(t *testing.T) {
+	b := bench(t, trial.Options{Set: set(t, `version: 1
+home: {country: FR}
+countries: {default: deny, allow: [DE]}
+limits:
+  - {id: site/failing, on: invite, match: {direction: outbound}, key: [user], failures: 2, over: 10m, then: reject 480}
+`)})
+	ask := func(to, want string) *call.Attempt {
+		t.Helper()
+		a, d, err := b.Judge(noon, trial.Request{From: "1001", To: to})
+		if err != nil || show(d.Decision) != want {
+			t.Errorf("%s: %s, %v; want %s", to, show(d.Decision), err, want)
+		}
+		return a
+	}
+	for range 5 {
+		ask("+18765550100", "reject 403 countries/denied")
+	}
+	for range 2 {
+		b.Answered(ask("+4930123456", "allow"), 404)
+	}
+	ask("+4930123456", "reject 480 site/failing")
+}
+
 // Passes of one call are counted once.
 func TestPasses(t *testing.T) {
 	b := bench(t, trial.Options{Set: set(t, french)})

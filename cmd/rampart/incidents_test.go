@@ -65,7 +65,7 @@ func TestIncidents(t *testing.T) {
 	old := incidentOf("old-1", now.Add(-3*time.Hour))
 	s.g.found([]fraud.Finding{old, ping, toll, again})
 
-	s.says(0, []string{"toll-1", "critical", `user "1001"`, "USD 3.50", "hold ×2", "ping-1", "cost USD 3.50 so far and 0.90 a minute"}, "fraud", "list")
+	s.says(0, []string{"toll-1", "critical", `user "1001"`, "USD 3.50", "hold ×2", "ping-1", "cost USD 3.50 so far and 0.00 a minute"}, "fraud", "list")
 	if _, out := s.run("fraud", "list"); strings.Contains(out, "old-1") {
 		t.Errorf("what is over is listed: %s", out)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -13,7 +14,9 @@ import (
 	"time"
 
 	"github.com/rampart-sbc/rampart/admin"
+	"github.com/rampart-sbc/rampart/alert"
 	"github.com/rampart-sbc/rampart/call"
+	"github.com/rampart-sbc/rampart/fraud"
 )
 
 // incidentOperations are what the API offers about incidents of fraud.
@@ -59,7 +62,9 @@ func (g *gateway) listIncidents(r *http.Request, now time.Time) (any, error) {
 		return nil, err
 	}
 	out := incidentList{Items: []incident{}, Cost: []costOf{}}
+	costs := g.detectors.Costs()
 	all := g.incidents.list(now, func(x *incident) bool {
+		x.costs(costs)
 		if x.State == "open" {
 			out.Open++
 			out.add(x)
@@ -70,6 +75,18 @@ func (g *gateway) listIncidents(r *http.Request, now time.Time) (any, error) {
 	out.Total = len(all)
 	out.Items = append(out.Items, all[min(offset, len(all)):min(offset+limit, len(all))]...)
 	return out, nil
+}
+
+// costs brings what an incident costs up to now: its last alert may have been a
+// while ago, and its calls be over. One that the detectors no longer keep costs
+// nothing more.
+func (x *incident) costs(now map[string]fraud.Cost) {
+	was := x.Alert.Rampart.Loss
+	if was == nil {
+		return
+	}
+	c := now[x.ID]
+	x.Alert.Rampart.Loss = &alert.Loss{SoFar: max(was.SoFar, math.Round(100*c.Lost)/100), PerMinute: math.Round(100*c.PerMin) / 100, Currency: was.Currency}
 }
 
 func (l *incidentList) add(x *incident) {
@@ -109,6 +126,8 @@ func (g *gateway) showIncident(id string, now time.Time) (any, error) {
 	if !ok {
 		return nil, noIncident(id)
 	}
+	costs := g.detectors.Costs()
+	x.costs(costs)
 	v := incidentView{x, []incident{}}
 	seen := map[string]bool{id: true}
 	for todo := x.Related; len(todo) > 0 && len(v.Story) < maxBackLinks; todo = todo[1:] {
@@ -117,6 +136,7 @@ func (g *gateway) showIncident(id string, now time.Time) (any, error) {
 		}
 		seen[todo[0]] = true
 		if o, ok := g.incidents.find(todo[0], now); ok {
+			o.costs(costs)
 			v.Story = append(v.Story, o)
 			todo = append(todo, o.Related...)
 		}

@@ -74,10 +74,14 @@ func (c *replayCmd) Run(a *app) (err error) {
 		return fmt.Errorf("replay: %s: %w", c.File, err)
 	}
 	if c.JSON {
-		return printJSON(a, rep)
+		err = printJSON(a, rep)
+	} else {
+		rep.Text(a.stdout, c.File)
 	}
-	rep.Text(a.stdout, c.File)
-	return nil
+	if err == nil && rep.Events == 0 && rep.Malformed > 0 {
+		err = fmt.Errorf("replay: %s: no line of it is an event or a CDR", c.File)
+	}
+	return err
 }
 
 // lineWriter writes alerts and keeps the first error.
@@ -112,7 +116,7 @@ func (c *replayCmd) options(a *app) (o replay.Options, err error) {
 		return o, err
 	}
 	if base.plan, err = base.cfg.Plan(); err != nil {
-		return o, usageError{fmt.Errorf("home: %w", err)}
+		return o, usageError{err}
 	}
 	base.bare = c.Config == ""
 	if c.Rates != "" { // instead of the configuration's

@@ -76,6 +76,10 @@ func TestReplayCommand(t *testing.T) {
 		t.Errorf("no file: exit %d", code)
 	}
 	out.Reset()
+	if code := execute([]string{"replay", alerts}, &out, &out); code != 1 || !strings.Contains(out.String(), "alerts.jsonl:1: neither an event nor a CDR: event cannot be an object") || !strings.Contains(out.String(), "no line of it is an event or a CDR") {
+		t.Errorf("alerts instead of events: exit %d\n%s", code, out.String())
+	}
+	out.Reset()
 	if code := execute([]string{"replay", events, "--home", "GB", "--json"}, &out, &out); code != 0 || !json.Valid(out.Bytes()) || !strings.Contains(out.String(), `"newly_refused"`) {
 		t.Errorf("exit %d: %s", code, out.String())
 	}
