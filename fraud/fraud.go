@@ -193,6 +193,13 @@ func (e *Engine) Configure(cfg Config, rates *Rates) {
 	e.remind()
 }
 
+// Rates are those in force.
+func (e *Engine) Rates() *Rates {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.rates
+}
+
 // rank is the order of events of one millisecond: what comes before a call, its
 // beginning, its end.
 func rank(k call.EventKind) int {

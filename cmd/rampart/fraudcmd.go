@@ -230,6 +230,7 @@ type fraudReleaseCmd struct {
 	ID         string `arg:"" help:"Id of the incident."`
 	adminFlags `embed:""`
 	FalseAlarm bool   `name:"false-alarm" help:"It was none."`
+	Fraud      bool   `help:"It was, and is dealt with."`
 	Note       string `help:"What you found: it stands in the book and in the alert."`
 	JSON       bool   `name:"json" help:"Print JSON."`
 }
@@ -241,7 +242,7 @@ func (fraudReleaseCmd) Help() string {
 
 // Run tells the gateway.
 func (c *fraudReleaseCmd) Run(a *app) error {
-	return (&fraudCloseCmd{ID: c.ID, adminFlags: c.adminFlags, FalseAlarm: c.FalseAlarm, Note: c.Note, JSON: c.JSON, release: true}).Run(a)
+	return (&fraudCloseCmd{ID: c.ID, adminFlags: c.adminFlags, FalseAlarm: c.FalseAlarm, Fraud: c.Fraud, Note: c.Note, JSON: c.JSON, release: true}).Run(a)
 }
 
 // fraudHoldsCmd lists holds.

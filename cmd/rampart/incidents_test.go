@@ -75,6 +75,7 @@ func TestIncidents(t *testing.T) {
 	s.says(0, []string{"nobody should call back", "+37120000007 rang +33123450002 1002", "toll-1"}, "fraud", "show", "ping-1")
 	s.says(0, []string{`user=1001`, "hold"}, "fraud", "holds")
 	s.says(2, []string{"not both"}, "fraud", "close", "old-1", "--fraud", "--false-alarm")
+	s.says(2, []string{"not both"}, "fraud", "release", "old-1", "--fraud", "--false-alarm")
 	s.says(0, []string{"closed: toll-fraud"}, "fraud", "close", "old-1", "--fraud", "--note", "password changed")
 	s.told(`"action":"admin-change"`, `"admin/incident-closed"`, "old-1", "as fraud", "password changed")
 

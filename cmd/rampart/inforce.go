@@ -324,8 +324,12 @@ func (g *gateway) putInForce(cfg *config.Config, now *inForce) error {
 		return err
 	}
 	cost, err := rates(cfg, now.set.Plan().Data())
-	if err != nil {
+	if err != nil && now.by != byRollback {
 		return err
+	}
+	if err != nil { // who goes back is in a hurry: what somebody did to the deck meanwhile is no reason to stay
+		g.failed(call.PolicyReloaded, "policy/rates", "the rates in force stay", err)
+		cost = g.detectors.Rates()
 	}
 	changed := now.set.Revision() != g.policies.now.set.Revision()
 	g.counts = counts

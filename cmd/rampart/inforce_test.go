@@ -442,3 +442,30 @@ func TestPolicyDiffCommand(t *testing.T) {
 		}
 	}
 }
+
+// Who goes back gets there though the rate deck was broken meanwhile; the rates
+// in force stay, which is told. Whoever goes on is told to mend it first.
+func TestRollbackWithABrokenDeck(t *testing.T) {
+	s := &site{t: t, dir: t.TempDir(), net: 125}
+	s.write("deck.csv", "prefix,code,usd_per_min\n371,LV,2\n")
+	s.write("rampart.yaml", s.config("admin: {listen: off}\npolicy: {watch: false}\nrates: deck.csv\n"))
+	s.start()
+	t.Cleanup(func() { s.g.close(time.Second) })
+	first := s.revision()
+	s.write("policy/a.yaml", "version: 1\ncountries: {allow: [GB]}\n")
+	if log, rev := s.reload(); rev == first {
+		t.Fatalf("not loaded\n%s", log)
+	}
+	before := s.g.detectors.Rates()
+	s.write("deck.csv", "prefix,code,usd_per_min\n371,LV,dear\n")
+	if log, _ := s.reload(); !strings.Contains(log, "is no price") || s.g.detectors.Rates() != before {
+		t.Errorf("a broken deck was taken\n%s", log)
+	}
+	s.log.take()
+	if out, err := s.g.rollback("", byAPI); err != nil || out.Revision != first || s.revision() != first {
+		t.Errorf("rolled back to %+v, %v, want %s", out, err, first)
+	}
+	if log := s.log.take(); !strings.Contains(log, "the rates in force stay") || s.g.detectors.Rates() != before {
+		t.Errorf("the rates are others, or it is not told\n%s", log)
+	}
+}
