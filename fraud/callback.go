@@ -64,7 +64,11 @@ type back struct {
 	mild    bool     // told, never refused
 	once    bool     // a single ring says so
 	contact bool
+	free    bool // at home, where a call back costs nothing
 }
+
+// harmless: it is told, and nothing is done about it.
+func (b *back) harmless() bool { return b.mild || b.free }
 
 // callback says whether a call to a number would be one back to a ping call.
 // from and user are who calls; it changes nothing.
@@ -72,7 +76,9 @@ type back struct {
 // Anybody can make calls in the name of others. So what is guarded must not
 // become a weapon: numbers that this account talked to on several days before
 // they pinged are told and not refused, nor is a block of numbers that cost
-// little, which holds a thousand people. Blocks at home are not guarded at all.
+// little, which holds a thousand people. Nobody earns by calls to ordinary
+// numbers at home: these are told and not refused, and their blocks are not
+// guarded at all.
 func (p *ping) callback(c *call.Attempt, class PriceClass, now int64) (back, bool) {
 	return p.back(c.Account, c.User, c.From.E164(), c.To.E164(), class, now)
 }
@@ -81,7 +87,7 @@ func (p *ping) back(account, user, from, to string, class PriceClass, now int64)
 	b.contact = p.contact(account, to, now)
 	b.mild = b.contact
 	if g := p.guard.peek(to, now); g != nil && now < g.Until {
-		b.how, b.g = "the number pinged us", g
+		b.how, b.g, b.free = "the number pinged us", g, class == Home
 		return b, true
 	}
 	if g := p.guard.peek(block(to, 3), now); g != nil && now < g.Until && class != Home {
@@ -166,8 +172,11 @@ func (p *ping) invite(e *Engine, c *running) {
 		f.Evidence = []call.Evidence{{Name: "calls_back", Value: g.Backs}, {Name: "pinged", Value: at(g.Since).Format(time.RFC3339)}, {Name: "guarded_until", Value: at(g.Until).Format(time.RFC3339)}}
 	}
 	f.Evidence = append(f.Evidence, call.Evidence{Name: "usd_per_minute", Value: c.far.PerMinute}, call.Evidence{Name: "known_contact", Value: b.contact})
+	if b.harmless() {
+		f.Do = []Do{} // whatever the detector does about others
+	}
 	id := e.tell(f, c)
-	if b.g != nil && !b.mild && id != "" {
+	if b.g != nil && !b.harmless() && id != "" {
 		p.confirm(e, b.g, c, id)
 	}
 }

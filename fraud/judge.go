@@ -123,7 +123,7 @@ func (e *Engine) callsBack(d *opinion, q *question) {
 	if !e.cfg.Rules[IDCallback].refuses() {
 		return
 	}
-	if b, ok := e.ping.callback(q.Attempt, q.far.Class, q.now); ok && !b.mild {
+	if b, ok := e.ping.callback(q.Attempt, q.far.Class, q.now); ok && !b.harmless() {
 		x := call.Decision{Rule: IDCallback, Action: call.PingCallCallback, Severity: call.High,
 			Subject: call.Subject{Kind: "to", Value: q.to}, Reason: "a call back to a ping call: " + b.how}
 		if b.g != nil {
