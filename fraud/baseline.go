@@ -163,7 +163,7 @@ func (t *toll) thresholds(e *Engine, account string) (out []ThresholdBaseline) {
 			b.Days++
 			for _, x := range p.v {
 				if x.Who != "" {
-					all = append(all, DayPeak{time.Unix(int64(k.Day)*86400, 0).UTC().Format(time.DateOnly), x.Who, cents(x.Value)})
+					all = append(all, DayPeak{time.Unix(int64(k.Day)*86400, 0).UTC().Format(time.DateOnly), x.Who, x.Value})
 				}
 			}
 		}
@@ -171,11 +171,16 @@ func (t *toll) thresholds(e *Engine, account string) (out []ThresholdBaseline) {
 			return cmp.Or(cmp.Compare(y.Value, x.Value), cmp.Compare(x.Day, y.Day), cmp.Compare(x.Who, y.Who))
 		})
 		b.Alarms = above(all, b.Value)
-		for _, f := range []float64{.5, .75, 1.5, 2, 4} {
-			b.Other = append(b.Other, WouldBe{cents(f * b.Value), above(all, f*b.Value)})
+		for _, f := range rungs {
+			if f != 1 {
+				b.Other = append(b.Other, WouldBe{cents(f * b.Value), above(all, f*b.Value)})
+			}
 		}
 		b.Propose, b.Proposed = propose(all, b.Value, b.Days)
-		b.Highest = append(b.Highest, all[:min(len(all), 10)]...)
+		for _, x := range all[:min(len(all), 10)] {
+			x.Value = cents(x.Value)
+			b.Highest = append(b.Highest, x)
+		}
 		out = append(out, b)
 	}
 	return out

@@ -95,7 +95,7 @@ func (t *toll) tooMuch(e *Engine, c *running, p *purse, usd float64, today int32
 	if who.Kind == "account" {
 		key = peakSpentAll
 	}
-	t.peak(e, key, c.account, who.Value, v)
+	t.peak(e, key, c.account, who.Value, p.tried[2].add(e.now, usd, limit, 3*p.usual, day))
 	if v < most || e.now < p.told {
 		return
 	}

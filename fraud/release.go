@@ -46,5 +46,6 @@ func (t *toll) forgive(about topic) {
 
 func (p *purse) forget() {
 	p.hour.level, p.day.level, p.spent.level, p.alarm, p.told, p.lost = 0, 0, 0, 0, 0, 0
+	p.tried = [3]trial{}
 	p.who = nil
 }

@@ -45,9 +45,10 @@ type userCode struct{ account, user, code string }
 type purse struct {
 	hour, day bucket
 	spent     bucket
-	usual     float64 // USD a day, slow
-	today     float64 // USD so far
-	date      int32   // local day that today is of
+	tried     [3]trial // what hour, day and spent would hold under other thresholds
+	usual     float64  // USD a day, slow
+	today     float64  // USD so far
+	date      int32    // local day that today is of
 	week      week
 	running   int       // costly calls up
 	perMin    float64   // what they cost
@@ -171,8 +172,8 @@ func (t *toll) invite(e *Engine, c *running) {
 	}
 	hour := u.hour.add(e.now, x, scale*t.cfg.Hour, int64(time.Hour))
 	whole := u.day.add(e.now, x, scale*t.cfg.Day, day)
-	t.peak(e, peakHour, c.account, c.user, hour)
-	t.peak(e, peakDay, c.account, c.user, whole)
+	t.peak(e, peakHour, c.account, c.user, u.tried[0].add(e.now, x/scale, t.cfg.Hour, 0, int64(time.Hour)))
+	t.peak(e, peakDay, c.account, c.user, u.tried[1].add(e.now, x/scale, t.cfg.Day, 0, day))
 	if hour >= scale*t.cfg.Hour || whole >= scale*t.cfg.Day {
 		f := t.finding(c, u)
 		f.Reason = fmt.Sprintf("calls to %s (%s) at USD %.2f a minute that do not fit this user", c.far.Code, c.far.Class, c.far.PerMinute)
@@ -208,8 +209,12 @@ func (t *toll) together(e *Engine, c *running, a, u *purse, x, scale float64) {
 	}
 	most, users := a.spends(c.user, x, e.now)
 	v := a.day.add(e.now, x, scale*t.cfg.Account, day)
-	t.peak(e, peakTogether, c.account, c.account, v)
-	if v < scale*t.cfg.Account || users < 3 || most > .6 {
+	told := a.tried[1].add(e.now, x/scale, t.cfg.Account, 0, day)
+	if users < 3 || most > .6 {
+		return
+	}
+	t.peak(e, peakTogether, c.account, c.account, told)
+	if v < scale*t.cfg.Account {
 		return
 	}
 	f := t.finding(c, u)
@@ -283,8 +288,11 @@ func (t *toll) end(e *Engine, x *ended) {
 		}
 		u.hour.level = max(0, u.hour.level-back*x.risk)
 		u.day.level = max(0, u.day.level-back*x.risk)
+		u.tried[0].back(back * x.risk)
+		u.tried[1].back(back * x.risk)
 		a := t.accounts.get(x.account, e.now)
 		a.day.level = max(0, a.day.level-back*x.risk)
+		a.tried[1].back(back * x.risk)
 		if x.far.Class.costly() && u.alarm <= e.now && u.day.now(e.now, t.cfg.Day, day) < t.cfg.Day/2 {
 			dest.seen(today, 0)
 			t.acctDest.get(userCode{x.account, "", x.far.Code}, e.now).seen(today, hash(x.user))
