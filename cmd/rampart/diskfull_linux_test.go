@@ -204,6 +204,7 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 	phone.Close()
 	s.g.close(0)
 	lost := calls // what the queue held is lost with the process, and said
+	s.log.take() // what it said while it was closed
 	s.start()
 	if len(s.g.bans.List(time.Now())) != 1 {
 		t.Errorf("bans after a start on a full disk: %+v", s.g.bans.List(time.Now()))
@@ -211,6 +212,7 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 	register()
 	place(3)
 	ban("192.0.2.3")
+	eventually(t, "the ban was tried and not written", func() bool { return strings.Contains(s.log.all(), "bans cannot be written") })
 	free()
 	place(1)
 	eventually(t, "everything is written again", func() bool { return degraded() == 0 && s.g.rep.cdr.Stats().Sinks[0].Written == uint64(calls-lost) })
