@@ -204,7 +204,7 @@ alerts: [{file: state/alerts.jsonl}, {file: elsewhere/alerts.jsonl}]
 	phone.Close()
 	s.g.close(0)
 	lost := calls // what the queue held is lost with the process, and said
-	s.log.take() // what it said while it was closed
+	s.log.take()  // what it said while it was closed
 	s.start()
 	if len(s.g.bans.List(time.Now())) != 1 {
 		t.Errorf("bans after a start on a full disk: %+v", s.g.bans.List(time.Now()))
