@@ -121,13 +121,13 @@ func (e *Engine) asks(f *Finding, calls []string, who call.Key) []Do {
 func whom(f *Finding, c *running) call.Key {
 	switch {
 	case f.Subject.Kind == "user":
-		return call.Key{User: f.Subject.Value}
+		return call.Key{User: f.Subject.Value, Account: f.Account} // another PBX may have a user of that name
 	case f.Subject.Kind == "account":
 		return call.Key{Account: f.Subject.Value}
 	case c == nil || !c.paid:
 		return call.Key{}
 	case c.user != "":
-		return call.Key{User: c.user}
+		return call.Key{User: c.user, Account: c.account}
 	}
 	return call.Key{Account: c.account}
 }

@@ -189,7 +189,7 @@ func TestActs(t *testing.T) {
 	f := userFinding("1001")
 	f.Detector = IDTravel
 	e.tell(f, nil)
-	if f := e.given(); len(f) != 1 || f[0].Do[0].Key != (call.Key{User: "1001"}) || f[0].Do[0].For != time.Hour || !f[0].Do[0].Shadow {
+	if f := e.given(); len(f) != 1 || f[0].Do[0].Key != (call.Key{User: "1001", Account: "main"}) || f[0].Do[0].For != time.Hour || !f[0].Do[0].Shadow {
 		t.Errorf("%+v", f)
 	}
 }

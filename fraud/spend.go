@@ -198,7 +198,7 @@ func (s *spend) spent(e *Engine, p *spending, c *running, ids []string) {
 	f := Finding{Detector: IDSpend, Action: call.SpendCap, Severity: call.High, Subject: p.key.subject(), Lost: sum, PerMin: p.perMin, Calls: ids[:min(len(ids), maxNamed)],
 		Reason:   fmt.Sprintf("calls of %s have cost USD %.2f within %s, the cap is USD %.2f", p.key, sum, short(s.cfg.Over), limit),
 		Evidence: []call.Evidence{{Name: "usd", Value: cents(sum), Threshold: cents(limit)}, {Name: "usd_per_minute", Value: cents(p.perMin)}, {Name: "calls_running", Value: p.calls}}}
-	key := call.Key{User: c.user}
+	key := call.Key{User: c.user, Account: c.account}
 	switch {
 	case p.key.kind == ofPeer:
 		key = call.Key{Peer: p.key.name}

@@ -165,10 +165,15 @@ func (q *banRequest) read() (act call.Act, k call.Key, err error) {
 		return 0, k, admin.BadRequest("domain goes with register_user")
 	case act == call.ActBan && (s&call.ShapePeer != 0 || s == call.ShapeAccount):
 		return 0, k, admin.BadRequest("peers and PBXs are never banned; take them out of the configuration")
-	case act == call.ActHold && s != call.ShapeUser && s != call.ShapePeer && s != call.ShapeAccount:
-		return 0, k, admin.BadRequest("a hold is of a user, a peer or an account")
+	case act == call.ActHold && !holds(s):
+		return 0, k, admin.BadRequest("a hold is of a user, of a user of an account, of a peer or of an account")
 	}
 	return act, k, nil
+}
+
+// holds reports whether a hold may be of such a key.
+func holds(s call.Shape) bool {
+	return s == call.ShapeUser || s == call.ShapeUser|call.ShapeAccount || s == call.ShapePeer || s == call.ShapeAccount
 }
 
 // readSource reads an address, or a network that a key can have.

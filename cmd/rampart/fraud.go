@@ -187,7 +187,7 @@ func (g *gateway) hangupFor(f fraud.Finding, d fraud.Do, id string) {
 // holdFor holds somebody's costly calls. Calls that are up go on, and so does
 // whatever is free or for help.
 func (g *gateway) holdFor(f fraud.Finding, d fraud.Do) {
-	if s := d.Key.Shape(); s != call.ShapeUser && s != call.ShapePeer && s != call.ShapeAccount {
+	if s := d.Key.Shape(); !holds(s) {
 		return
 	}
 	now := time.Now()
