@@ -3,7 +3,9 @@ package integration_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,7 +165,39 @@ func TestCallBackToAPingIsRefused(t *testing.T) {
 		_, err := os.Stat(filepath.Join(w.dir, "state", "fraud.state"))
 		return err == nil && strings.Contains(w.read("state/incidents.json"), ping.str("rampart.incident"))
 	})
+	w.replays(t, ping.str("rampart.incident"))
 	w.gw.Kill()
 	w.again(t)
 	back()
+}
+
+// replays: a replay of what the gateway recorded finds the incidents that it
+// found, by the same ids.
+func (w *trunks) replays(t *testing.T, want string) {
+	t.Helper()
+	live := w.found("alerts.jsonl")
+	if !slices.Contains(live, "fraud/ping-call "+want) {
+		t.Fatalf("live: %v", live)
+	}
+	// The last of the detectors' findings is that of the call back, and it is told
+	// after its events are written.
+	out := filepath.Join(w.dir, "replayed.jsonl")
+	c := exec.CommandContext(t.Context(), peers.Program(t), "replay", filepath.Join(w.dir, "events.jsonl"), "-c", w.gw.Config, "--alerts", out)
+	if text, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("replay: %v\n%s", err, text)
+	}
+	if got := w.found("replayed.jsonl"); !slices.Equal(got, live) {
+		t.Errorf("live: %v\nreplayed: %v", live, got)
+	}
+}
+
+// found lists the incidents of detectors in a file of alerts.
+func (w *trunks) found(file string) (ids []string) {
+	for _, l := range w.lines(file, "rule.ruleset", "fraud") {
+		if id := l.str("rampart.incident"); id != "" {
+			ids = append(ids, l.str("rule.id")+" "+id)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
