@@ -55,8 +55,10 @@ type state struct {
 	lost   []running `fraud:"-"` // whose end nobody told: they end with the event that is handled
 	open   *table[topic, incident]
 	stands *table[standKey, [maxStands]stand] // what was found, against calls that begin
-	story  *story
-	out    []Finding `fraud:"-"`
+	// callers is the same about callers outside, which anybody can forge: a table of its own, so that they push out nothing else.
+	callers *table[standKey, [maxStands]stand]
+	story   *story
+	out     []Finding `fraud:"-"`
 
 	detectors []detector `fraud:"-"` // each is looked through
 	ping      *ping      `fraud:"-"` // one of them, asked by Judge, as the two that follow
@@ -97,6 +99,7 @@ func newState(cfg Config, rates *Rates) *state {
 	e := &state{cfg: cfg, rates: rates}
 	e.calls = newTable[string, running](cfg.MaxCalls, cfg.longest(), e.loses)
 	e.stands = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
+	e.callers = newTable[standKey, [maxStands]stand](cfg.MaxKeys, 30*day, nil)
 	e.open = newTable[topic, incident](cfg.MaxKeys, covers(2*day, cfg.Incident), func(in *incident) { e.ledger.forget(in); *in = incident{} })
 	e.story = newStory(&cfg)
 	e.ping = newPing(&e.cfg)

@@ -92,10 +92,10 @@ func (e *Engine) numbers(d *opinion, k standKind, n string, now int64, blocks bo
 
 // against adds what stands against a key.
 func (e *Engine) against(d *opinion, k standKey, now int64, kind string) {
-	if k.Value == "" || e.stands.len() == 0 {
+	if k.Value == "" || e.standing(k.Kind).len() == 0 {
 		return
 	}
-	all := e.stands.peek(k, now)
+	all := e.standing(k.Kind).peek(k, now)
 	if all == nil {
 		return
 	}

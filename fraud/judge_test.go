@@ -2,6 +2,7 @@ package fraud
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -205,5 +206,23 @@ func TestJudgeAlloc(t *testing.T) {
 		if n := testing.AllocsPerRun(200, func() { e.Judge(a); e.JudgeRoute(a, "carrier-a") }); n > 0 {
 			t.Errorf("%s: %.0f allocations", a.To.Number, n)
 		}
+	}
+}
+
+// Callers outside can be anybody's invention, in any number: what was found of
+// users outlasts all of them.
+func TestForgedCallersPushNoUserOut(t *testing.T) {
+	e := teller()
+	e.refuses(IDToll, Enforce)
+	e.tell(userFinding("1001"), nil)
+	for i := range 2 * e.cfg.MaxKeys {
+		f := Finding{Detector: IDRobo, Action: call.Robocall, Subject: call.Subject{Kind: "from", Value: "+4420" + strconv.Itoa(10_000_000+i)}}
+		e.stand(&f, nil, "x")
+	}
+	if n := e.callers.len(); n > e.cfg.MaxKeys {
+		t.Errorf("%d callers are kept", n)
+	}
+	if d := e.Judge(calls("1001", far, call.International)); d.Verdict != call.Reject {
+		t.Errorf("forgotten: %v", d)
 	}
 }

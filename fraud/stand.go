@@ -71,7 +71,7 @@ func (e *Engine) stand(f *Finding, c *running, incident string) {
 	if then := e.cfg.Rules[f.Detector].Then; then.Verdict > call.Allow && then.For > 0 {
 		long = then.For
 	}
-	all := e.stands.get(k, e.now)
+	all := e.standing(k.Kind).get(k, e.now)
 	at := 0 // its own, else that which ends first
 	for i := range all {
 		if all[i].Detector == f.Detector {
@@ -87,11 +87,21 @@ func (e *Engine) stand(f *Finding, c *running, incident string) {
 
 // unstand forgets what stands because of an incident.
 func (e *Engine) unstand(incident string) {
-	e.stands.each(func(all *[maxStands]stand) {
-		for i := range all {
-			if all[i].Incident == incident {
-				all[i] = stand{}
+	for _, t := range []*table[standKey, [maxStands]stand]{e.stands, e.callers} {
+		t.each(func(all *[maxStands]stand) {
+			for i := range all {
+				if all[i].Incident == incident {
+					all[i] = stand{}
+				}
 			}
-		}
-	})
+		})
+	}
+}
+
+// standing is the table that has what stands against such a key.
+func (e *Engine) standing(k standKind) *table[standKey, [maxStands]stand] {
+	if k == concernsFrom {
+		return e.callers
+	}
+	return e.stands
 }
