@@ -20,6 +20,7 @@ type running struct {
 	paid bool // far is known and we pay for the call
 	help bool // for help: never held against anybody
 	risk float64
+	odd  weighing // why
 
 	counted bool // by costly, until it ends
 	paying  bool // counted by spend, until it ends

@@ -64,11 +64,65 @@ func (t *toll) count(e *Engine, c *running, m *meter) {
 	u := t.users.get(userKey{m.account, m.user}, e.now)
 	a := t.accounts.get(m.account, e.now)
 	u.lost += usd
+	t.freshMoney(e, c, u, a, usd)
 	today := e.localDay()
-	t.tooMuch(e, c, u, usd, today, t.cfg.Spent, call.Subject{Kind: "user", Value: m.user})
+	most := usd
+	if c.odd.quietHour && c.odd.novelty == 1 && m.class.costly() {
+		most *= 2 // next to nobody works now, and nobody ever called there
+	}
+	t.tooMuch(e, c, u, most, today, t.cfg.Spent, call.Subject{Kind: "user", Value: m.user})
 	if m.class >= Elevated && !(m.class == Premium && m.perMin < bridge) && u.alarm <= e.now { // who is suspected was told about
 		t.tooMuch(e, c, a, usd, today, t.cfg.AccountSpent, call.Subject{Kind: "account", Value: m.account})
 	}
+}
+
+// estimated is how much of a call was put at risk when it began.
+const estimated = 3 * time.Minute
+
+// freshMoney takes money for a call to a costly country that nobody of the
+// account called before.
+//
+// A machine that answers at once and talks for longer than was estimated puts
+// more at risk than its call did. And what several users begin on one day is no
+// project of one of them, nor a partner with one or two numbers: half of what they
+// may put at risk is told when it is spent, whoever answers.
+func (t *toll) freshMoney(e *Engine, c *running, u, a *purse, usd float64) {
+	if c.far.Class != HighRisk && c.far.Class != Satellite || c.odd.novelty != 1 {
+		return
+	}
+	scale := 1.0
+	if !e.warm() {
+		scale = 2
+	}
+	if c.answered-c.start < int64(t.cfg.Pickup) && e.now-c.answered > int64(estimated) {
+		t.peak(e, peakHour, c.account, c.user, u.tried[0].add(e.now, usd/scale, t.cfg.Hour, 0, int64(time.Hour)))
+		if v := u.hour.add(e.now, usd, scale*t.cfg.Hour, int64(time.Hour)); v >= scale*t.cfg.Hour && u.alarm <= e.now {
+			f := t.finding(c, u)
+			f.Reason = fmt.Sprintf("a call to %s (%s) at USD %.2f a minute, where this user never called, was answered at once and goes on", c.far.Code, c.far.Class, c.far.PerMinute)
+			f.Evidence = []call.Evidence{{Name: "usd_at_risk_hour", Value: cents(v), Threshold: scale * t.cfg.Hour}, {Name: "seconds", Value: int((e.now - c.answered) / int64(time.Second))}}
+			e.tell(f, c)
+			u.alarm = e.now + day
+		}
+	}
+	if u.alarm > e.now { // who is suspected was told about
+		return
+	}
+	if t.acctDest.peek(userCode{c.account, "", c.far.Code}, e.now).before(e.localDay()) >= 2 {
+		return
+	}
+	limit := scale * t.cfg.Account / 2
+	most, users := spends(&a.paid, c.user, usd, e.now)
+	_, numbers := spends(&a.paidTo, c.to, usd, e.now)
+	v := a.fresh.add(e.now, usd, limit, day)
+	if v < limit || users < 3 || numbers < 3 || most > .6 || e.now < a.toldFresh {
+		return
+	}
+	a.toldFresh = e.now + int64(10*time.Minute)
+	f := t.finding(c, u)
+	f.Subject = call.Subject{Kind: "account", Value: c.account}
+	f.Reason = fmt.Sprintf("USD %.2f spent by %d users within a day on calls to costly countries that nobody called before", v, users)
+	f.Evidence = []call.Evidence{{Name: "usd_spent_day", Value: cents(v), Threshold: cents(limit)}, {Name: "users", Value: users, Threshold: 3}, {Name: "numbers", Value: numbers, Threshold: 3}}
+	e.tell(f, c)
 }
 
 // allowed is what a purse may spend within a day: the limit, and three times

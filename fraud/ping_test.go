@@ -446,3 +446,39 @@ func TestPingCallsAtHome(t *testing.T) {
 		})
 	}
 }
+
+// A few numbers at home that ring everybody are told by their numbers. Strangers
+// who hang up in the hour after are none of them, whoever rings twice.
+func TestStrangersWhoHangUpInACampaign(t *testing.T) {
+	s := scripted(t)
+	for d := range 9 {
+		for i := range 100 {
+			n := d*100 + i
+			c := dialled{at: time.Duration(d)*24*time.Hour + time.Duration(i)*5*time.Minute, in: true, from: fmt.Sprintf("+4477%08d", n*104729%100_000_000), to: did(n), ring: 8 * second, talk: 2 * time.Minute}
+			if i%15 == 0 {
+				c.ring, c.talk = 4*second, 0
+			}
+			s.call(c)
+		}
+	}
+	from := 9*24*time.Hour + time.Hour
+	for i := range 48 {
+		s.ping(from+time.Duration(i)*10*second, fmt.Sprintf("+4478%08d", i%8*7654321), i)
+	}
+	for i := range 3 {
+		stranger := fmt.Sprintf("+4479%08d", i*1234567)
+		s.ping(from+time.Duration(10+i*10)*time.Minute, stranger, i)
+		s.ping(from+time.Duration(12+i*10)*time.Minute, stranger, i)
+	}
+	got := of(s.play(), IDPing)
+	told := map[string]bool{}
+	for _, f := range got {
+		told[f.Subject.Value] = true
+		if strings.HasPrefix(f.Subject.Value, "+4479") {
+			t.Errorf("%s: %s", f.Subject.Value, f.Reason)
+		}
+	}
+	if len(told) < 8 {
+		t.Errorf("%d of 8 numbers are told", len(told))
+	}
+}

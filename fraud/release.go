@@ -47,5 +47,6 @@ func (t *toll) forgive(about topic) {
 func (p *purse) forget() {
 	p.hour.level, p.day.level, p.spent.level, p.alarm, p.told, p.lost = 0, 0, 0, 0, 0, 0
 	p.tried = [3]trial{}
-	p.who = nil
+	p.fresh.level, p.toldFresh = 0, 0
+	p.who, p.paid, p.paidTo = nil, nil, nil
 }

@@ -49,6 +49,7 @@ type purse struct {
 	usual     float64  // USD a day, slow
 	today     float64  // USD so far
 	date      int32    // local day that today is of
+	fresh     bucket   // of an account: money for calls of several users to costly countries that nobody called before
 	week      week
 	running   int       // costly calls up
 	perMin    float64   // what they cost
@@ -56,7 +57,10 @@ type purse struct {
 	last      int64     // costly call
 	alarm     int64     // until when it is suspected: nothing is learned from it
 	told      int64     // that it spends too much
+	toldFresh int64     // that several users do, where nobody called
 	who       []spender // of an account: who called where nobody had called before
+	paid      []spender // what that cost,
+	paidTo    []spender // by number called
 }
 
 // spender is one user's part of what an account has at risk.
@@ -165,7 +169,7 @@ func (t *toll) invite(e *Engine, c *running) {
 	}
 	u.last = e.now
 	x, w := t.weigh(e, c, a, u)
-	c.risk = x
+	c.risk, c.odd = x, w
 	scale := 1.0
 	if !e.warm() {
 		scale = 2 // nobody's habits are known; what is spent is counted as ever
@@ -207,7 +211,7 @@ func (t *toll) together(e *Engine, c *running, a, u *purse, x, scale float64) {
 	if t.acctDest.get(userCode{c.account, "", c.far.Code}, e.now).before(e.localDay()) >= 2 {
 		return
 	}
-	most, users := a.spends(c.user, x, e.now)
+	most, users := spends(&a.who, c.user, x, e.now)
 	v := a.day.add(e.now, x, scale*t.cfg.Account, day)
 	told := a.tried[1].add(e.now, x/scale, t.cfg.Account, 0, day)
 	if users < 3 || most > .6 {
@@ -238,24 +242,24 @@ func (t *toll) learn(e *Engine, c *running, u *purse, calm bool) {
 	}
 }
 
-// spends notes a user's part of what an account has at risk, for a day. It
-// returns the largest share that one user has, and how many users there are.
-func (p *purse) spends(user string, x float64, now int64) (most float64, users int) {
+// spends notes a user's part of what an account has at risk, or spends, for a
+// day. It returns the largest share that one user has, and how many users there are.
+func spends(who *[]spender, user string, x float64, now int64) (most float64, users int) {
 	h := hash(user)
-	p.who = slices.DeleteFunc(p.who, func(s spender) bool { return s.at <= now-day })
-	i := slices.IndexFunc(p.who, func(s spender) bool { return s.user == h })
+	*who = slices.DeleteFunc(*who, func(s spender) bool { return s.at <= now-day })
+	i := slices.IndexFunc(*who, func(s spender) bool { return s.user == h })
 	switch {
 	case i >= 0:
-		p.who[i].usd += x
-	case len(p.who) < 64:
-		p.who = append(p.who, spender{h, now, x})
+		(*who)[i].usd += x
+	case len(*who) < 64:
+		*who = append(*who, spender{h, now, x})
 	}
 	var sum float64
-	for _, s := range p.who {
+	for _, s := range *who {
 		sum += s.usd
 		most = max(most, s.usd)
 	}
-	return most / max(sum, 1e-9), len(p.who)
+	return most / max(sum, 1e-9), len(*who)
 }
 
 // end takes back most of what a call put at risk when people seem to have

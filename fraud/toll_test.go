@@ -38,7 +38,7 @@ func TestOneLongCall(t *testing.T) {
 	spent := d.at.Sub(begin).Minutes() * rate.PerMinute
 	limit := d.cfg.Toll.Spent * (1 + d.at.Sub(begin).Hours()/24)
 	if fs := d.of(IDToll); len(fs) != 1 || spent > limit+.2 || spent < d.cfg.Toll.Spent {
-		t.Fatalf("%d findings after USD %.2f", len(fs), spent)
+		t.Fatalf("%d findings after USD %.2f: %v", len(fs), spent, fs)
 	}
 	d.hangup(id, 200, call.ByCaller, d.at.Sub(begin))
 }
@@ -207,7 +207,7 @@ func TestCapsOfToll(t *testing.T) {
 			t.Errorf("%s has %d of %d", p.name, p.table.len(), most)
 		}
 	}
-	if a := d.toll.accounts.peek("main", d.state.now); len(a.who) > 64 {
+	if a := d.toll.accounts.peek("main", d.state.now); max(len(a.who), len(a.paid), len(a.paidTo)) > 64 {
 		t.Errorf("%d users of an account", len(a.who))
 	}
 }
@@ -237,5 +237,86 @@ func TestMoneyOfAnAccount(t *testing.T) {
 	}
 	if fs := confer(manila); len(fs) == 0 {
 		t.Error("USD 500 of an account were not told")
+	}
+}
+
+// Three users who begin with a costly country on one day are told when it has
+// cost half of what they may put at risk, though somebody lifts a receiver; a
+// project of two is not.
+func TestMoneyOfSeveralWhereNobodyCalled(t *testing.T) {
+	told := func(users, numbers int) (spent float64) {
+		d := newDesk()
+		rate, _ := d.rates.Look(fmt.Sprintf(freetown, 1))
+		for i := range 6 {
+			id := d.dial(phone{user: fmt.Sprint(1000 + i%users)}, fmt.Sprintf(freetown, i%numbers), 9*time.Second)
+			for range 8 * 6 {
+				d.pass(10*time.Second, time.Second)
+				spent += rate.PerMinute / 6
+				for _, f := range d.of(IDToll) {
+					if f.Subject.Kind != "account" || f.Lost <= 0 {
+						t.Errorf("%+v", f)
+					}
+					return spent
+				}
+			}
+			d.hangup(id, 200, call.ByCaller, 8*time.Minute)
+			d.pass(10*time.Minute, time.Minute)
+		}
+		return -1
+	}
+	limit := Defaults("office").Toll.Account / 2
+	if usd := told(3, 6); usd < limit || usd > limit*1.5 {
+		t.Errorf("three users: told at USD %.2f", usd)
+	}
+	if usd := told(2, 6); usd != -1 {
+		t.Errorf("two users: told at USD %.2f", usd)
+	}
+	if usd := told(3, 2); usd != -1 {
+		t.Errorf("a partner with two numbers: told at USD %.2f", usd)
+	}
+}
+
+// A machine that answers at once puts more at risk the longer it talks. A call
+// that rang does not, nor one to where calls cost little.
+func TestLongCallThatWasAnsweredAtOnce(t *testing.T) {
+	for _, c := range []struct {
+		to   string
+		ring time.Duration
+		want int
+	}{{freetown, time.Second, 1}, {freetown, 9 * time.Second, 0}, {paris, time.Second, 0}} {
+		d := newDesk()
+		d.dial(phone{user: "1001"}, fmt.Sprintf(c.to, 1), c.ring)
+		d.pass(15*time.Minute, time.Second)
+		fs := d.of(IDToll)
+		if n := min(len(fs), 1); n != c.want || n == 1 && fs[0].Lost > 9 {
+			t.Errorf("%s after %v: %v", c.to, c.ring, fs)
+		}
+	}
+}
+
+// At night, to where nobody called, half as much money is enough.
+func TestMoneyInAQuietHour(t *testing.T) {
+	d := newDesk()
+	for range 5 * 7 * 24 { // office hours, for weeks
+		if h := d.at.Hour(); d.at.Weekday() != time.Saturday && d.at.Weekday() != time.Sunday && h >= 8 && h < 18 {
+			for i := range 20 {
+				d.talks(phone{user: fmt.Sprint(1000 + i)}, fmt.Sprintf(london, i), 9*time.Second, time.Minute)
+			}
+		}
+		d.at = d.at.Truncate(time.Hour)
+		d.pass(time.Hour, time.Hour)
+	}
+	d.quiet(t, "calls at home")
+	for d.at.Hour() != 2 {
+		d.pass(time.Hour, time.Hour)
+	}
+	rate, _ := d.rates.Look(fmt.Sprintf(freetown, 1))
+	d.dial(phone{user: "1001"}, fmt.Sprintf(freetown, 1), 9*time.Second)
+	begin := d.at
+	for len(d.out) == 0 && d.at.Sub(begin) < 2*time.Hour {
+		d.pass(10*time.Second, 10*time.Second)
+	}
+	if usd, half := d.at.Sub(begin).Minutes()*rate.PerMinute, d.cfg.Toll.Spent/2; len(d.of(IDToll)) == 0 || usd < half || usd > half*1.1 {
+		t.Errorf("told after USD %.2f", usd)
 	}
 }

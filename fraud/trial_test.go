@@ -22,7 +22,10 @@ func TestOtherThresholdsFindWhatIsSaid(t *testing.T) {
 				}
 				d.talks(phone{user: fmt.Sprint(1000 + u)}, fmt.Sprintf(paris, u), 9*time.Second, 2*time.Minute)
 			}
-			d.pass(20*time.Hour, time.Hour)
+			for range 20 { // somebody calls at every hour: that a night is quiet is learned only where nothing is told
+				d.talks(phone{user: "1000"}, fmt.Sprintf(london, 1), 9*time.Second, time.Minute)
+				d.pass(time.Hour-70001*time.Millisecond, time.Hour)
+			}
 		}
 		return d
 	}

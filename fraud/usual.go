@@ -145,7 +145,8 @@ func (p *ping) home(e *Engine, x *ended, v pinged, short bool) (string, *pings) 
 		return "", nil
 	}
 	k.Lambda = u.expects(k.Others, part, 0)
-	if k.different(callers, want/2) < want/2 || !k.spread(p.cfg.Callees) || tail(k.Shorts, k.Lambda) >= p.cfg.Tail || p.fault(e, x.account, part) {
+	left := k.Shorts - p.explained(k, e.now)
+	if left < want || k.different(callers, want/2) < want/2 || !k.spread(p.cfg.Callees) || tail(left, k.Lambda) >= p.cfg.Tail || p.fault(e, x.account, part) {
 		return "", nil
 	}
 	if k.times(x.from) < 2 && (k.Told && k.alarmed(e.now) || k.Shorts < want*3/2) {
@@ -154,6 +155,18 @@ func (p *ping) home(e *Engine, x *ended, v pinged, short bool) (string, *pings) 
 	k.alarms(true, e.now, over)
 	u.Alarmed = true
 	return homeCode, k
+}
+
+// explained says how many short calls are of numbers and blocks that were found
+// by themselves: a stranger who hangs up meanwhile is none of them.
+func (p *ping) explained(k *pings, now int64) (n int) {
+	for i := range k.Short {
+		s := &k.Short[i]
+		if a, b := p.number.peek(s.From, now), p.block.peek(block(s.From, 3), now); a != nil && a.Alarm > s.At || b != nil && b.Alarm > s.At {
+			n++
+		}
+	}
+	return n
 }
 
 // fault reports whether callers that we know hang up more often than ever, too.

@@ -3,8 +3,9 @@ package fraud
 import "time"
 
 // A week learns how much goes on in each hour of the week, in local time: an
-// average of each hour that follows slowly, drawn towards the mean of all hours
-// while little is known about it (weight n/(n+shrink)). It learns whole days. A
+// average of each hour that follows slowly, drawn towards the mean of that hour
+// on all days while little is known about it (weight n/(n+shrink)): a night is
+// known after a week, the days of an office's weekend never are wholly. It learns whole days. A
 // day on which an alarm was up is not learned, nor a holiday (a day with less
 // than a quarter of what is usual on its weekday), nor one on which clocks were
 // changed.
@@ -97,9 +98,20 @@ func (w *week) add(at int64, off int32) {
 // expect is how much is usual in the hour of at, and the mean of all hours.
 func (w *week) expect(at int64, off int32) (hour, mean float64) {
 	i := hourOf(localHour(at, off))
+	var daily, days float64
+	for j := i % 24; j < len(w.mean); j += 24 {
+		if w.n[j] > 0 {
+			daily += float64(w.mean[j])
+			days++
+		}
+	}
+	daily /= max(days, 1)
+	if days == 0 {
+		daily = w.total
+	}
 	n := float64(w.n[i])
 	k := n / (n + shrink)
-	return k*float64(w.mean[i]) + (1-k)*w.total, w.total
+	return k*float64(w.mean[i]) + (1-k)*daily, w.total
 }
 
 // known reports whether a whole week was learned.
