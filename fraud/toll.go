@@ -159,7 +159,8 @@ func (t *toll) invite(e *Engine, c *running) {
 		return
 	}
 	a := t.accounts.get(c.account, e.now)
-	a.week.add(e.wall(), offset(e.cfg.Zone, e.wall()))
+	was := t.users.peek(userKey{c.account, c.user}, e.now)
+	a.week.observe(e.wall(), offset(e.cfg.Zone, e.wall()), a.alarm > e.now, was != nil && was.alarm > e.now)
 	if c.far.Class == Home {
 		return
 	}

@@ -5,8 +5,9 @@ import "time"
 // A week learns how much goes on in each hour of the week, in local time: an
 // average of each hour that follows slowly, drawn towards the mean of that hour
 // on all days while little is known about it (weight n/(n+shrink)): a night is
-// known after a week, the days of an office's weekend never are wholly. It learns whole days. A
-// day on which an alarm was up is not learned, nor a holiday (a day with less
+// known after a week, the days of an office's weekend never are wholly. It learns
+// whole days. A day on which the account was suspected is not learned, nor are the
+// calls of a user who is, nor a holiday (a day with less
 // than a quarter of what is usual on its weekday), nor one on which clocks were
 // changed.
 type week struct {
@@ -93,6 +94,16 @@ func (w *week) close() {
 func (w *week) add(at int64, off int32) {
 	w.roll(at, off)
 	w.today[w.slot%24]++
+}
+
+// observe counts a call, but not one of a user who is suspected; while the whole
+// account is, the day is not learned.
+func (w *week) observe(at int64, off int32, account, user bool) {
+	w.roll(at, off)
+	w.quiet = w.quiet || account
+	if !user {
+		w.today[w.slot%24]++
+	}
 }
 
 // expect is how much is usual in the hour of at, and the mean of all hours.

@@ -108,3 +108,27 @@ func TestEveryCountryHasACentre(t *testing.T) {
 		}
 	}
 }
+
+// What a suspected user does is no habit of the house, and a day on which the house
+// itself is suspected teaches nothing.
+func TestWeekLearnsNoAlarm(t *testing.T) {
+	for name, c := range map[string]struct {
+		account, user bool
+		want          float32
+	}{"calm": {want: 6}, "a user": {user: true, want: 4}, "the account": {account: true, want: 4}} {
+		var w week
+		monday := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+		w.observe(monday.UnixNano(), 0, false, false)
+		for d := range 15 { // from the second week on there are twice as many
+			for i := range 8 {
+				at := monday.AddDate(0, 0, d).Add(10*time.Hour + time.Duration(i)*time.Minute)
+				if more := i >= 4; !more || d >= 7 {
+					w.observe(at.UnixNano(), 0, c.account && more, c.user && more)
+				}
+			}
+		}
+		if got := w.mean[10]; got != c.want {
+			t.Errorf("%s: Mondays at ten have %v calls, want %v", name, got, c.want)
+		}
+	}
+}
