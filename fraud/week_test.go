@@ -1,6 +1,7 @@
 package fraud
 
 import (
+	"fmt"
 	"testing"
 	"time"
 	_ "time/tzdata"
@@ -129,6 +130,37 @@ func TestWeekLearnsNoAlarm(t *testing.T) {
 		}
 		if got := w.mean[10]; got != c.want {
 			t.Errorf("%s: Mondays at ten have %v calls, want %v", name, got, c.want)
+		}
+	}
+}
+
+// TestSuspectsTeachNothing: it is the user who calls that is asked about, and his
+// account.
+func TestSuspectsTeachNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		suspect func(*toll, *desk)
+		counted float32
+		learned bool
+	}{
+		"nobody": {func(*toll, *desk) {}, 2, true},
+		"the user": {func(l *toll, d *desk) {
+			l.users.get(userKey{"main", "1001"}, d.now).alarm = d.now + day
+		}, 1, true},
+		"the account": {func(l *toll, d *desk) { l.accounts.get("main", d.now).alarm = d.now + day }, 2, false},
+	} {
+		d := newDesk()
+		d.talks(phone{user: "1002"}, fmt.Sprintf(london, 2), 9*time.Second, time.Minute)
+		l := d.toll
+		w := &l.accounts.get("main", d.now).week
+		w.quiet = false
+		c.suspect(l, d)
+		d.talks(phone{user: "1001"}, fmt.Sprintf(london, 1), 9*time.Second, time.Minute)
+		var n float32
+		for _, x := range w.today {
+			n += x
+		}
+		if n != c.counted || w.quiet == c.learned {
+			t.Errorf("%s is suspected: %v calls counted, the day is learned: %v", name, n, !w.quiet)
 		}
 	}
 }

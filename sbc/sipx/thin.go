@@ -32,8 +32,9 @@ const maxShort = 40
 // thinBytes is how long a message has to be for the filter to look at it.
 const thinBytes = hashed
 
-// hashed is how much of an INVITE is read to know which one it is: enough for its
-// first Via, with the branch, if that stands in front. What is repeated is the same to the octet (RFC 3261
+// hashed is how much of an INVITE is read whole to know which one it is: enough
+// for its first Via, with the branch, if that stands in front. Of what follows some
+// words are. What is repeated is the same to the octet (RFC 3261
 // §17.1.1.2).
 const hashed = 256
 
